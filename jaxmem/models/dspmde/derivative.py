@@ -1,0 +1,81 @@
+"""Implicit differentiation of the root: ``dy = -J^-1 (dr/dcore) dcore`` on the grids that produced each lane.
+
+A failed lane is replaced by a harmless problem before anything is differentiated (0 times NaN is NaN): its derivative is
+exactly zero and its neighbours' are untouched.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ...linalg.small_dense import apply, inverse
+from .march import Levels, residual
+from .problem import Core, Form
+from .root import Effort, Root, flatten, grids, mixed, solve_batch
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def find_root(core: Core, form: Form, effort: Effort) -> Root:
+    """The root of the march for every lane of ``core``; ``y`` is differentiable to every float of ``core``."""
+    return solve_batch(core, form, effort)
+
+
+def _tangent(core: Core, form: Form, y: Array, grading: Array, levels: Levels, d_core: Core) -> Array:
+    r = residual(core, form, y, levels, grading, True)
+    assert r.slope is not None
+    matrix = inverse(mixed(core, r.slope))
+    _, d_r = jax.jvp(lambda c: residual(c, form, y, levels, grading, False).value, (core,), (d_core,))
+    return -apply(matrix, mixed(core, d_r))
+
+
+def _on_finer_grids(core: Core, form: Form, root: Root, levels: Levels, mask: Array, d_core: Core, d_y: Array) -> Array:
+    """Replace ``d_y`` in the lanes of ``mask``, gathered in blocks; a block without such lanes costs nothing."""
+    n = mask.shape[-1]
+    block = min(n, max(16, n // 16))
+    count = -(-n // block)
+    index = jnp.nonzero(mask, size=count * block, fill_value=n)[0].reshape(count, block)
+
+    def pick(tree, i: Array):
+        return jax.tree.map(lambda x: jnp.take(x, i, axis=-1, mode="clip"), tree)
+
+    def work(d_y: Array, i: Array) -> tuple[Array, None]:
+        def go(d_core: Core, d_y: Array) -> Array:
+            new = _tangent(pick(core, i), form, pick(root.y, i), pick(root.grading, i), levels, pick(d_core, i))
+            return d_y.at[..., i].set(new, mode="drop")
+
+        return jax.lax.cond(i[0] < n, go, lambda _, d_y: d_y, d_core, d_y), None
+
+    return jax.lax.scan(work, d_y, index)[0]
+
+
+def _harmless(core: Core) -> Core:
+    """A problem of the same shape with the exact solution ``y = 0``: no flux, no partition, no wall, no charge."""
+    zero = ("charge", "convection", "exchange", "log_partition", "film_flux", "wall", "osmotic", "solute_mass", "debye")
+    safe = eqx.tree_at(lambda c: [getattr(c, n) for n in zero], core, [jnp.zeros_like(getattr(core, n)) for n in zero])
+    return eqx.tree_at(lambda c: (c.share, c.film_field), safe, (jnp.ones_like(core.share),) * 2)
+
+
+@find_root.defjvp
+def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: tuple[Core]):
+    (core,), (d_core,) = primals, tangents
+    root = find_root(core, form, effort)
+    batch = core.wall.shape
+    bad = ~root.solved
+    core = jax.tree.map(lambda x, safe: jnp.where(bad, safe, x), core, _harmless(core))
+    d_core = jax.tree.map(lambda x: jnp.where(bad, 0.0, x), d_core)
+    lanes = root._replace(y=jnp.where(bad, 0.0, root.y), grading=jnp.where(bad, 1.0, root.grading))
+    core, d_core, lanes = flatten(core, batch), flatten(d_core, batch), flatten(lanes, batch)
+    sets = grids(form, effort)
+    d_y = _tangent(core, form, lanes.y, lanes.grading, sets[0], d_core)
+    if sets[1] != sets[0]:
+        for level in (1, 2):
+            d_y = _on_finer_grids(core, form, lanes, sets[level], lanes.solved & (lanes.grid == level), d_core, d_y)
+    d_y = jnp.where(bad, 0.0, d_y.reshape(root.y.shape))
+
+    def nothing(x: Array) -> Array:
+        return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.zeros(x.shape, jax.dtypes.float0)
+
+    return root, jax.tree.map(nothing, root)._replace(y=d_y)

@@ -1,0 +1,267 @@
+"""The backward march: from a guessed permeate to the feed it implies, with the exact Jacobian carried along.
+
+    permeate --face--> pore exit --segments--> pore entrance --face--> interface --film--> feed
+
+Errors decay in this direction; in the other they grow as exp(Peclet). The unknowns are log passages
+``t_i = ln(c_p,i/c_b,i)``, the film field ``zeta`` and, when the pressure is given, ``q = ln(J_v/(A dP))``;
+``y = (t_1 .. t_S, [q,] zeta)``. At ``y = 0`` and zero flux the equations hold exactly.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .faces import State, face
+from .kernels import SCHEMES, exponential
+from .problem import Core, Form, charges, identity, ion_sum, tiny
+
+
+class Levels(NamedTuple):
+    """Nested grids of ``segments``, ``2 segments``, ... and Richardson extrapolation over ``order`` of them."""
+
+    segments: int | Array
+    order: int = 3
+
+
+_WEIGHTS = {1: (1.0,), 2: (-1.0 / 3.0, 4.0 / 3.0), 3: (1.0 / 45.0, -20.0 / 45.0, 64.0 / 45.0)}  # errors h^2, h^4, ...
+
+
+class Residual(NamedTuple):
+    value: Array  # (K, *b) ln(computed feed / given feed) [, water balance], ln(P/N) of the permeate
+    slope: Array | None  # (K, K, *b)
+    grading: Array  # (2, *b) that was used
+    grading_next: Array  # (2, *b) that this state asks for
+    coarse: Array  # (K, *b) the same residual with the coarsest level left out: the difference estimates the error
+
+
+# -------------------------------------------------------------------------------------------------- pore
+
+
+def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
+    """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
+    rule = SCHEMES[form.scheme]
+    z, (zb, plus, minus) = core.charge, charges(core)
+    x_plus, x_minus = jnp.maximum(core.wall, 0.0), jnp.maximum(-core.wall, 0.0)
+    source = h * core.exchange * passage
+    guard = tiny(source)
+
+    def trial(field: Array):
+        k = rule((core.convection - z * field) * h)
+        along = k.decay_slope * state.ratio + source * k.source_slope  # d/da
+        return k, k.decay * state.ratio + source * k.source, along, -z * h * along
+
+    field = state.field
+    for step in range(2 if form.scheme == "exponential" else 4):
+        if step:
+            field = jax.lax.stop_gradient(field)
+        _, new, _, to_field = trial(field)
+        p, n = ion_sum(plus * new) + x_plus + guard, ion_sum(minus * new) + x_minus + guard
+        if form.scheme == "midpoint":  # ratios may turn negative: no logarithm
+            field = field - (p - n) / (ion_sum(zb * to_field) + guard)
+        else:
+            d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
+            field = field - (jnp.log(p) - jnp.log(n)) / (d_log + guard)
+    k, new, along, to_field = trial(field)
+    stiff = ion_sum(zb * to_field) + guard
+    correction = -(ion_sum(zb * new) + core.wall) / stiff
+    ratio = new + to_field * correction
+    if state.slope is None:
+        return State(ratio, None, field + correction)
+
+    s, columns = z.shape[0], state.slope.shape[1]
+    lifted = k.decay[:, None] * state.slope + (source * k.source)[:, None] * identity(columns, source)[:s]
+    if form.pressure:  # column of q: convection and exchange are proportional to the flux
+        lifted = lifted.at[:, s].add(source * k.source + core.convection * h * along)
+    d_field = -ion_sum(zb[:, None] * lifted) / stiff
+    return State(ratio, lifted + to_field[:, None] * d_field[None], field + correction)
+
+
+def node(grading: Array, fraction: Array) -> Array:
+    """Position of a grid node, counted from the permeate side; ``fraction`` runs from 0 to 1 in equal steps.
+
+    ``grading = (s_p, s_f)`` are the rates of change of the composition at the permeate and feed ends: nodes crowd
+    towards both. ``x = (exp(ln(1+s_p) (1 - (exp(ln(1+s_f)(1-fraction)) - 1)/s_f)) - 1)/s_p`` is smooth, so that
+    Richardson extrapolation applies.
+    """
+    permeate, feed = grading[0], grading[1]
+    inner = 1.0 - jnp.expm1(jnp.log1p(feed) * (1.0 - fraction)) / feed
+    return jnp.expm1(jnp.log1p(permeate) * inner) / permeate
+
+
+def _rate(core: Core, passage: Array, state: State) -> Array:
+    """Relative rate of change of the composition per pore length, migration included."""
+    z2b = core.charge**2 * core.share
+    change = (core.convection - core.charge * state.field) * state.ratio - core.exchange * passage
+    return ion_sum(z2b * jnp.abs(change)) / (ion_sum(z2b * state.ratio) + tiny(change)) + 0.01
+
+
+def first_field(core: Core, passage: Array, ratio: Array) -> Array:
+    """Field at the permeate end: migration balances the charge carried by convection and diffusion."""
+    z = core.charge
+    drive = ion_sum(z * core.share * (core.convection * ratio - core.exchange * passage))
+    return drive / (ion_sum(z * z * core.share * ratio) + tiny(ratio))
+
+
+def pore(core: Core, form: Form, passage: Array, grading: Array, segments: int | Array, state: State) -> State:
+    """Pore exit to pore entrance. A traced number of segments compiles once for all grids, but only runs forward."""
+    dtype = grading.dtype
+
+    def step(k: Array, state: State) -> State:
+        right, left = (jnp.asarray(k + i, dtype) / jnp.asarray(segments, dtype) for i in (1, 0))
+        return segment(core, form, passage, node(grading, right) - node(grading, left), state)
+
+    if isinstance(segments, int):
+        return jax.lax.scan(lambda s, k: (step(k, s), None), state, jnp.arange(segments))[0]
+    return jax.lax.fori_loop(0, segments, step, state)
+
+
+def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
+    """Richardson combination of the pore entrance: linear, so that the charge sum survives.
+
+    Where the grids disagree so much that a ratio would lose positivity, the finest one alone is taken.
+    """
+    good = jnp.all(ratio > 0.5 * finest.ratio, axis=0)
+    if slope is not None:
+        slope = jnp.where(good, slope, finest.slope)
+    return State(jnp.where(good, ratio, finest.ratio), slope, finest.field)
+
+
+def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> tuple[State, State]:
+    """Pore entrance by extrapolation over the nested grids of ``levels``, and the same with the coarsest left out."""
+    first = pore(core, form, passage, grading, levels.segments, start)
+    if levels.order == 1:
+        return first, first
+    weights = jnp.asarray(_WEIGHTS[levels.order], passage.dtype)
+    fewer = jnp.asarray((0.0, *_WEIGHTS[levels.order - 1]), passage.dtype)
+
+    def add(total: State, less: Array, end: State, k: int | Array) -> tuple[State, Array]:
+        slope = None if end.slope is None else total.slope + weights[k] * end.slope
+        return State(total.ratio + weights[k] * end.ratio, slope, end.field), less + fewer[k] * end.ratio
+
+    zero = State(*(None if x is None else jnp.zeros_like(x) for x in first))
+    total, less = add(zero, jnp.zeros_like(first.ratio), first, 0)
+    if isinstance(levels.segments, int):
+        end = first
+        for k in range(1, levels.order):
+            end = pore(core, form, passage, grading, levels.segments * 2**k, start)
+            total, less = add(total, less, end, k)
+    else:
+
+        def level(k: Array, carry):
+            total, less, _ = carry
+            end = pore(core, form, passage, grading, levels.segments * 2**k, start)
+            return (*add(total, less, end, k), end)
+
+        total, less, end = jax.lax.fori_loop(1, levels.order, level, (total, less, first))
+    return _combine(total.ratio, total.slope, end), _combine(less, None, State(end.ratio, None, end.field))
+
+
+# -------------------------------------------------------------------------------------------------- film
+
+
+def suction(phi: Array) -> tuple[Array, Array]:
+    """Geraldes and Alves 2008 (doi 10.1016/j.memsci.2008.04.054): ``k*/k`` and its derivative to ``ln phi``."""
+    inner = 1.0 + 0.26 * phi**1.4
+    return phi + inner**-1.7, phi - 1.7 * inner**-2.7 * 0.26 * 1.4 * phi**1.4
+
+
+def film(core: Core, form: Form, passage: Array, state: State, zeta: Array) -> State:
+    """Interface to bulk: one constant-field segment, or the linear law. Appends the column of ``zeta``."""
+    f, z = core.film_flux, core.charge * core.film_field
+    s = z.shape[0]
+    if form.linear_film:
+        factor, factor_slope = suction(f) if form.film == "suction" else (jnp.ones_like(f), jnp.zeros_like(f))
+        f, z, relative = f / factor, z / factor, factor_slope / factor
+        decay, source = 1.0 - f + z * zeta, f
+        to_zeta = z * state.ratio
+        to_flux = f * (1.0 - relative) * (passage - state.ratio) - z * relative * zeta * state.ratio
+    else:
+        k = exponential(f - z * zeta)
+        decay, source = k.decay, f * k.source
+        along = k.decay_slope * state.ratio + f * passage * k.source_slope
+        to_zeta, to_flux = -z * along, source * passage + f * along
+    ratio = decay * state.ratio + source * passage
+    if state.slope is None:
+        return State(ratio, None, zeta)
+    columns = state.slope.shape[1]
+    slope = decay[:, None] * state.slope + (source * passage)[:, None] * identity(columns, ratio)[:s]
+    if form.pressure:
+        slope = slope.at[:, s].add(to_flux)
+    return State(ratio, jnp.concatenate([slope, to_zeta[:, None]], axis=1), zeta)
+
+
+# ---------------------------------------------------------------------------------------------- the whole
+
+
+def at_flux(core: Core, form: Form, y: Array) -> Core:
+    """The problem at the flux that ``y`` states (the identity when the flux is given)."""
+    if not form.pressure:
+        return core
+    factor = jnp.exp(y[-2])
+    names = ("convection", "exchange", "film_flux")
+    return eqx.tree_at(
+        lambda c: [getattr(c, n) for n in names], core, [getattr(core, n) * factor for n in names]
+    )
+
+
+def exit_face(core: Core, form: Form, passage: Array, jacobian: bool) -> State:
+    """Permeate to pore exit."""
+    s = passage.shape[0]
+    slope = passage[:, None] * identity(s + form.pressure, passage)[:s] if jacobian else None
+    out = face(core, form, State(passage, slope, jnp.zeros_like(passage[0])), core.log_partition, core.wall, True, form.pore_activity)
+    return out
+
+
+def entrance_face(core: Core, form: Form, inlet: State) -> State:
+    """Pore entrance to the solution side of the interface."""
+    return face(core, form, inlet, -core.log_partition, jnp.zeros_like(core.wall), form.pore_activity, True)
+
+
+def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tuple[Array, Array | None]:
+    """Everything upstream of the pore entrance, as residual rows and their slopes."""
+    s = passage.shape[0]
+    interface = entrance_face(core, form, inlet)
+    feed = film(core, form, passage, interface, y[-1])
+    if form.linear_film:  # may pass through negative values: ln continued linearly (C1) below 5 % of the scale
+        low = 0.05 * (interface.ratio + core.film_flux * passage)
+        above = feed.ratio > low
+        clipped = jnp.where(above, feed.ratio, low)
+        logs, inverse = jnp.log(clipped) + jnp.where(above, 0.0, (feed.ratio - low) / clipped), 1.0 / clipped
+    else:
+        logs, inverse = jnp.log(feed.ratio), 1.0 / feed.ratio
+    _, plus, minus = charges(core)
+    p, n = ion_sum(plus * passage) + tiny(passage), ion_sum(minus * passage) + tiny(passage)
+    value = [logs]
+    if form.pressure:  # J_v/(A dP) = 1 - sigma dPi/dP
+        value.append((jnp.exp(y[-2]) - 1.0 + core.osmotic * ion_sum(core.share * (interface.ratio - passage)))[None])
+    value.append((jnp.log(p) - jnp.log(n))[None])
+    if feed.slope is None:
+        return jnp.concatenate(value), None
+    zero = jnp.zeros_like(feed.slope[:1])
+    slope = [inverse[:, None] * feed.slope]
+    if form.pressure:
+        water = core.osmotic * ion_sum(core.share[:, None] * interface.slope)
+        water = water.at[:s].add(-core.osmotic * core.share * passage).at[s].add(jnp.exp(y[-2]))
+        slope.append(zero.at[0, :-1].set(water))
+    slope.append(zero.at[0, :s].set((plus / p - minus / n) * passage))
+    return jnp.concatenate(value), jnp.concatenate(slope)
+
+
+def residual(core: Core, form: Form, y: Array, levels: Levels, grading: Array | None, jacobian: bool, estimate: bool = False) -> Residual:
+    """The K equations at ``y`` on the given grids. Without ``grading`` the state's own permeate-side rate is used."""
+    core = at_flux(core, form, y)
+    passage = jnp.exp(y[: core.charge.shape[0]])
+    out = exit_face(core, form, passage, jacobian)
+    out = State(out.ratio, out.slope, jnp.zeros_like(out.field))
+    start_rate = _rate(core, passage, out)
+    if grading is None:
+        grading = jax.lax.stop_gradient(jnp.stack([start_rate, jnp.full_like(start_rate, 0.01)]))
+    start = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
+    inlet, fewer = across(core, form, passage, grading, levels, start)
+    value, slope = _rows(core, form, y, passage, inlet)
+    asked = jax.lax.stop_gradient(jnp.stack([_rate(core, passage, start), _rate(core, passage, inlet)]))
+    coarse = _rows(core, form, y, passage, State(fewer.ratio, None, fewer.field))[0] if estimate else value
+    return Residual(value, slope, grading, asked, coarse)

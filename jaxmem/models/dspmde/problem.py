@@ -1,0 +1,66 @@
+"""The dimensionless nanofiltration problem: what the march reads, and the static choices of the equations.
+
+Arrays are written ions first, batch last: ``(S, *batch)``. Concentrations appear as shares of the total feed
+concentration and, on the march, as ratios to the bulk ``g = c/c_bulk``: an absent ion is a trace ion, with a finite
+passage and finite derivatives, and needs no special case.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+
+class Core(eqx.Module):
+    """One problem, or a batch of them along trailing axes. Pressure-driven problems are scaled with ``J_v = A dP``."""
+
+    charge: Array  # (S, *b) z
+    share: Array  # (S, *b) c_bulk / c_total
+    convection: Array  # (S, *b) A = K_c J_v dx_e / D_p
+    exchange: Array  # (S, *b) B = J_v dx_e / D_p
+    log_partition: Array  # (S, *b) ln(Phi_i) - dG_i/kT
+    film_flux: Array  # (S, *b) J_v/k; zero without film
+    film_field: Array  # (S, *b) weight of the film field: 1, or (D/k) over that of the first ion (linear films)
+    wall: Array  # (*b) X / c_total
+    debye: Array  # (*b) A ln(10) of Davies, zero when ideal
+    strength: Array  # (*b) c_total in mol/L (molar) or mol per kg of solution (molal)
+    solute_mass: Array  # (S, *b) kg of solute per kg of solution at the bulk concentration; used when molal
+    osmotic: Array  # (*b) sigma R T c_total / dP; used when the pressure is given
+
+
+class Form(NamedTuple):
+    """Static choices of the equations (DECISIONS D1, D5, D13 of the model's docstring)."""
+
+    scheme: str = "exponential"  # or "midpoint"
+    film: str = "nernst_planck"  # or "suction", "plain", "none"
+    activity: bool = False
+    pore_activity: bool = True
+    davies_b: float = 0.3
+    molal: bool = False
+    pressure: bool = False  # J_v is an unknown
+
+    @property
+    def linear_film(self) -> bool:
+        return self.film in ("suction", "plain")
+
+
+def tiny(x: Array) -> float:
+    """Guard added to sums that may vanish: far below any share, far above the smallest float."""
+    return 1e-290 if x.dtype == jnp.float64 else 1e-35
+
+
+def ion_sum(x: Array) -> Array:
+    """Sum over ions, the leading axis. The one place where the form of this reduction is chosen."""
+    return jnp.sum(x, axis=0)
+
+
+def charges(core: Core) -> tuple[Array, Array, Array]:
+    """``z b``, its positive part and its negative part."""
+    zb = core.charge * core.share
+    return zb, jnp.maximum(zb, 0.0), jnp.maximum(-zb, 0.0)
+
+
+def identity(size: int, like: Array) -> Array:
+    """``(size, size, 1, ...)`` unit matrix that broadcasts against the Jacobian of ``like (S, *batch)``."""
+    return jnp.eye(size, dtype=like.dtype).reshape((size, size) + (1,) * (like.ndim - 1))

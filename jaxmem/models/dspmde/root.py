@@ -1,0 +1,189 @@
+"""The root of the march, for a whole batch: fixed work for most lanes, more for the few that need it, none lost.
+
+1. Newton on a coarse grid from the zero-flux state ``y = 0``, a handful of steps for everybody.
+2. Correction on three nested grids (Richardson); residual re-checked, discretisation error estimated.
+3. Lanes that are not solved, or whose estimate is above the tolerance, are gathered in blocks, solved with finer grids
+   (``rescue.py``) and scattered back.
+
+The derivative (``derivative.py``) is that of the implicit function at the returned root, on the grids that produced it.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.custom_batching import custom_vmap
+
+from ...linalg.small_dense import apply, gauss_jordan, inverse
+from .march import Levels, Residual, residual
+from .problem import Core, Form
+
+
+class Effort(NamedTuple):
+    """Static choices of the root finder. Change ``tolerance`` first."""
+
+    tolerance: float = 1e-6  # on the estimated discretisation error of a rejection; lanes above it get finer grids
+    residual: float = 1e-10  # what counts as solved, on the logarithmic residual
+    segments: int = 4  # of the coarsest grid
+    adaptive: bool = True  # finer grids where the estimate asks for them
+    chunk: int = 512  # lanes per pass on a CPU: fits the cache
+
+
+class Root(NamedTuple):
+    """What the solver returns, batch last."""
+
+    y: Array  # (K, *b)
+    grading: Array  # (2, *b)
+    error: Array  # (S, *b) estimated discretisation error of each ln c_p
+    residual: Array  # (*b) largest scaled residual, evaluated at y
+    steps: Array  # (*b) Newton and chord steps
+    grid: Array  # (*b) which set of grids produced y: the index into ``grids``
+    solved: Array  # (*b)
+
+
+def grids(form: Form, effort: Effort) -> tuple[Levels, ...]:
+    """The sets of nested grids, by rising cost. The midpoint scheme is a named discretisation: one grid as given."""
+    m = effort.segments
+    if form.scheme == "midpoint":
+        return (Levels(m, 1),) * 3
+    return Levels(m), Levels(2 * m), Levels(8 * m)
+
+
+CAP = 6.0  # largest change of an unknown in one step; the residual is close to linear in y
+
+
+def accept(y: Array, dy: Array, cap: float | Array = CAP) -> Array:
+    """Take the limited step where it is finite; elsewhere keep the last finite state."""
+    largest = jnp.max(jnp.abs(dy), axis=0)
+    new = y + dy * jnp.minimum(1.0, cap / jnp.maximum(largest, 1e-30))
+    return jnp.where(jnp.all(jnp.isfinite(new), axis=0), new, y)
+
+
+def norm(value: Array) -> Array:
+    worst = jnp.max(jnp.abs(value), axis=0)
+    return jnp.where(jnp.isfinite(worst), worst, jnp.inf)
+
+
+def mixed(core: Core, rows: Array) -> Array:
+    """Add ``sign(z_i)`` times the permeate-neutrality row to row i: the leading block is then safe to eliminate."""
+    s = core.charge.shape[0]
+    sign = jnp.sign(core.charge).reshape((s,) + (1,) * (rows.ndim - core.charge.ndim) + core.charge.shape[1:])
+    return rows.at[:s].add(sign * rows[-1])
+
+
+def newton_step(core: Core, r: Residual) -> Array:
+    assert r.slope is not None
+    return -gauss_jordan(mixed(core, r.slope), mixed(core, r.value)[:, None])[:, 0]
+
+
+def start(core: Core, form: Form) -> Array:
+    """The zero-flux state, where permeate and feed are one solution; with a pressure, a first guess of the flux."""
+    s = core.charge.shape[0]
+    y = jnp.zeros((s + 1 + form.pressure, *core.wall.shape), core.share.dtype)
+    return y.at[s].set(-jnp.log1p(jnp.abs(core.osmotic))) if form.pressure else y
+
+
+class Coarse(NamedTuple):
+    y: Array
+    grading: Array
+    steps: Array
+
+
+def coarse(core: Core, form: Form, segments: int) -> Coarse:
+    """Newton on one grid, until 99 % of the lanes are done or ten steps are: the rest is for the rescue."""
+
+    def step(carry):
+        c, count, done = carry
+        r = residual(core, form, c.y, Levels(segments, 1), None, True)
+        done = norm(r.value) < 3e-3  # the step taken now squares it
+        return Coarse(accept(c.y, newton_step(core, r)), r.grading_next, c.steps + ~done), count + 1, done
+
+    lanes = jnp.zeros_like(core.wall)
+    first = Coarse(start(core, form), jnp.stack([lanes + 1.0, lanes + 1.0]), lanes.astype(jnp.int32))
+    return jax.lax.while_loop(lambda c: (c[1] < 10) & (jnp.mean(~c[2]) > 0.01), step, (first, 0, lanes > 1.0))[0]
+
+
+def polish(core: Core, form: Form, at: Coarse, levels: Levels, steps: int, effort: Effort, grid: int | Array) -> Root:
+    """One Newton step on the two coarser grids, chord steps on all of them, then the evaluation that decides."""
+    s = core.charge.shape[0]
+    order = min(2, levels.order)
+    r = residual(core, form, at.y, Levels(levels.segments, order), at.grading, True)
+    assert r.slope is not None
+    matrix = inverse(mixed(core, r.slope))
+    y = accept(at.y, -apply(matrix, mixed(core, r.value)), 3.0)
+
+    def chord(k: Array, carry):
+        y, *_ = carry
+        r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3)
+        return accept(y, -apply(matrix, mixed(core, r.value)), jnp.where(k < steps, 3.0, 0.0)), r.value, r.coarse
+
+    y, value, fewer = jax.lax.fori_loop(0, steps + 1, chord, (y, r.value, r.value))
+    error = jnp.abs(apply(matrix, mixed(core, value - fewer)))[:s]
+    error = jnp.where(jnp.isfinite(error), error, jnp.inf)
+    worst = norm(value)
+    return Root(y, at.grading, error, worst, at.steps + 1 + steps, jnp.zeros_like(at.steps) + grid, worst < effort.residual)
+
+
+def weighted_error(core: Core, root: Root) -> Array:
+    """Estimated error of a rejection; of ``ln c_p`` (times 0.1) where less than a tenth passes. Absent ions are left out."""
+    t = root.y[: core.charge.shape[0]]
+    weight = jnp.maximum(jnp.exp(jnp.minimum(t, 0.0)), 0.1) * (core.share > 0.0)
+    return jnp.max(jnp.where(weight > 0.0, root.error * weight, 0.0), axis=0)
+
+
+def needs_more(core: Core, root: Root, effort: Effort) -> Array:
+    return ~root.solved | (effort.adaptive & (weighted_error(core, root) > effort.tolerance))
+
+
+def _first_pass(core: Core, form: Form, effort: Effort) -> Root:
+    return polish(core, form, coarse(core, form, effort.segments), grids(form, effort)[0], 2, effort, 0)
+
+
+def _by_chunks(core: Core, form: Form, effort: Effort) -> Root:
+    """The first pass in blocks that fit the cache of a CPU; in one piece on an accelerator."""
+    n, size = core.wall.shape[0], effort.chunk
+    if n <= 2 * size or jax.default_backend() != "cpu":
+        return _first_pass(core, form, effort)
+    count = -(-n // size)
+    index = jnp.minimum(jnp.arange(count * size), n - 1).reshape(count, size)
+    parts = jax.lax.map(lambda i: _first_pass(jax.tree.map(lambda x: x[..., i], core), form, effort), index)
+
+    def join(x: Array) -> Array:  # (count, ..., size) -> (..., n)
+        return jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], count * size)[..., :n]
+
+    return jax.tree.map(join, parts)
+
+
+def flatten(tree, batch: tuple[int, ...]):
+    """All trailing batch axes as one."""
+    return jax.tree.map(lambda x: x.reshape(*x.shape[: x.ndim - len(batch)], -1), tree)
+
+
+def _solve(core: Core, form: Form, effort: Effort) -> Root:
+    from .rescue import rescue
+
+    batch = core.wall.shape
+    core = flatten(core, batch)
+    root = rescue(core, form, effort, _by_chunks(core, form, effort))
+    return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *batch), root)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def solve_batch(core: Core, form: Form, effort: Effort) -> Root:
+    """The root for every lane. ``vmap`` over lanes becomes one native batch, the fast path."""
+
+    @custom_vmap
+    def native(core: Core) -> Root:
+        return _solve(core, form, effort)
+
+    @native.def_vmap
+    def rule(size: int, batched: Core, core: Core):
+        full = jax.tree.map(
+            lambda x, b: jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size)), core, batched
+        )
+        out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(full))
+        return out, jax.tree.map(lambda _: True, out)
+
+    return native(core)
