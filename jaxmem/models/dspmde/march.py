@@ -49,7 +49,7 @@ def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> S
     guard = tiny(source)
 
     def trial(field: Array):
-        k = rule((core.convection - z * field) * h)
+        k = jax.lax.optimization_barrier(rule((core.convection - z * field) * h))
         along = k.decay_slope * state.ratio + source * k.source_slope  # d/da
         return k, k.decay * state.ratio + source * k.source, along, -z * h * along
 
@@ -257,7 +257,9 @@ def residual(core: Core, form: Form, y: Array, levels: Levels, grading: Array | 
     out = exit_face(core, form, passage, jacobian)
     out = State(out.ratio, out.slope, jnp.zeros_like(out.field))
     start_rate = _rate(core, passage, out)
-    if grading is None:
+    if form.scheme == "midpoint":  # a named discretisation on equal cells
+        grading = jnp.full((2, *start_rate.shape), 1e-12, start_rate.dtype)
+    elif grading is None:
         grading = jax.lax.stop_gradient(jnp.stack([start_rate, jnp.full_like(start_rate, 0.01)]))
     start = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
     inlet, fewer = across(core, form, passage, grading, levels, start)

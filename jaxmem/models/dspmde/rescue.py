@@ -107,21 +107,24 @@ def rescue(core: Core, form: Form, effort: Effort, root: Root) -> Root:
     def take(tree, index: Array):
         return jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), tree)
 
+    def pending(root: Root, phase: Array) -> Array:
+        """Even phases: solved but not accurate enough; odd phases: not solved. Each kind meets its like in a block."""
+        return needs_more(core, root, effort) & (root.solved == (phase % 2 == 0))
+
     def work(carry):
-        root, pending, grid = carry
-        (index,) = jnp.nonzero(pending, size=block, fill_value=n)
+        root, waiting, phase = carry
+        (index,) = jnp.nonzero(waiting, size=block, fill_value=n)
         old, part = take(root, index), take(core, index)
         y = jnp.where(old.solved, old.y, start(part, form))
-        segments = counts[grid]
-        at = follow(part, form, segments, y, old.steps)
-        new = polish(part, form, at, Levels(segments, sets[0].order), 5, effort, grid)
+        grid = 1 + phase // 2
+        at = follow(part, form, counts[grid], y, old.steps)
+        new = polish(part, form, at, Levels(counts[grid], sets[0].order), 25, effort, grid)
         keep = _better(new, old)
         new = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
         root = jax.tree.map(lambda x, v: x.at[..., index].set(v, mode="drop"), root, new)
-        pending = pending.at[index].set(False, mode="drop")
-        last = ~jnp.any(pending)
-        again = needs_more(core, root, effort) & last & (grid < len(sets) - 1)
-        return root, pending | again, grid + last
+        return root, waiting.at[index].set(False, mode="drop"), phase
 
-    first = (root, needs_more(core, root, effort), jnp.asarray(1))
-    return jax.lax.while_loop(lambda c: jnp.any(c[1]), work, first)[0]
+    def phases(phase: Array, root: Root) -> Root:
+        return jax.lax.while_loop(lambda c: jnp.any(c[1]), work, (root, pending(root, phase), phase))[0]
+
+    return jax.lax.fori_loop(0, 2 * (len(sets) - 1), phases, root)

@@ -26,7 +26,7 @@ class Effort(NamedTuple):
 
     tolerance: float = 1e-6  # on the estimated discretisation error of a rejection; lanes above it get finer grids
     residual: float = 1e-10  # what counts as solved, on the logarithmic residual
-    segments: int = 4  # of the coarsest grid
+    segments: int = 2  # of the coarsest grid
     adaptive: bool = True  # finer grids where the estimate asks for them
     chunk: int = 512  # lanes per pass on a CPU: fits the cache
 
@@ -91,39 +91,62 @@ class Coarse(NamedTuple):
     steps: Array
 
 
-def coarse(core: Core, form: Form, segments: int) -> Coarse:
-    """Newton on one grid, until 99 % of the lanes are done or ten steps are: the rest is for the rescue."""
+def coarse(core: Core, form: Form, segments: int, most: int = 7) -> Coarse:
+    """Newton on one grid, at most seven steps. A lane stops at its own convergence: no lane's path depends on another's."""
 
     def step(carry):
         c, count, done = carry
         r = residual(core, form, c.y, Levels(segments, 1), None, True)
-        done = norm(r.value) < 3e-3  # the step taken now squares it
-        return Coarse(accept(c.y, newton_step(core, r)), r.grading_next, c.steps + ~done), count + 1, done
+        y = jnp.where(done, c.y, accept(c.y, newton_step(core, r)))
+        grading = jnp.where(done, c.grading, r.grading_next)
+        return Coarse(y, grading, c.steps + ~done), count + 1, done | (norm(r.value) < 3e-3)  # the step taken squares it
 
     lanes = jnp.zeros_like(core.wall)
     first = Coarse(start(core, form), jnp.stack([lanes + 1.0, lanes + 1.0]), lanes.astype(jnp.int32))
-    return jax.lax.while_loop(lambda c: (c[1] < 10) & (jnp.mean(~c[2]) > 0.01), step, (first, 0, lanes > 1.0))[0]
+    return jax.lax.while_loop(lambda c: (c[1] < most) & ~jnp.all(c[2]), step, (first, 0, lanes > 1.0))[0]
 
 
-def polish(core: Core, form: Form, at: Coarse, levels: Levels, steps: int, effort: Effort, grid: int | Array) -> Root:
-    """One Newton step on the two coarser grids, chord steps on all of them, then the evaluation that decides."""
+def _broyden(matrix: Array, dy: Array, dr: Array) -> Array:
+    """Rank-one update (Broyden 1965, doi 10.1090/S0025-5718-1965-0198670-6) of an inverse Jacobian; skipped if degenerate."""
+    moved, left = apply(matrix, dr), jnp.sum(matrix * dy[:, None], axis=0)
+    scale = jnp.sum(dy * moved, axis=0)
+    safe = jnp.abs(scale) > 0.1 * jnp.sum(dy * dy, axis=0)
+    factor = jnp.where(safe, 1.0 / jnp.where(safe, scale, 1.0), 0.0)
+    return matrix + ((dy - moved) * factor)[:, None] * left[None]
+
+
+def polish(core: Core, form: Form, at: Coarse, levels: Levels, most: int, effort: Effort, grid: int | Array) -> Root:
+    """One Newton step on the two coarser grids, then at most ``most`` chord steps on all of them.
+
+    A lane is left alone once its residual is small: the state returned is the one that was evaluated.
+    """
     s = core.charge.shape[0]
-    order = min(2, levels.order)
-    r = residual(core, form, at.y, Levels(levels.segments, order), at.grading, True)
+    r = residual(core, form, at.y, Levels(levels.segments, min(2, levels.order)), at.grading, True)
     assert r.slope is not None
     matrix = inverse(mixed(core, r.slope))
-    y = accept(at.y, -apply(matrix, mixed(core, r.value)), 3.0)
 
-    def chord(k: Array, carry):
-        y, *_ = carry
+    def evaluate(y: Array) -> tuple[Array, Array]:
         r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3)
-        return accept(y, -apply(matrix, mixed(core, r.value)), jnp.where(k < steps, 3.0, 0.0)), r.value, r.coarse
+        return mixed(core, r.value), mixed(core, r.coarse)
 
-    y, value, fewer = jax.lax.fori_loop(0, steps + 1, chord, (y, r.value, r.value))
-    error = jnp.abs(apply(matrix, mixed(core, value - fewer)))[:s]
+    def go(carry) -> Array:
+        _, count, _, value, *_ = carry
+        return (count < most) & jnp.any(norm(value) > done)
+
+    def chord(carry):
+        y, count, steps, value, _, matrix = carry
+        new = jnp.where(norm(value) > done, accept(y, -apply(matrix, value), 3.0), y)
+        value_new, fewer = evaluate(new)
+        return new, count + 1, steps + 1, value_new, fewer, _broyden(matrix, new - y, value_new - value)
+
+    done = 0.5 * effort.residual
+    y = accept(at.y, -apply(matrix, mixed(core, r.value)), 3.0)
+    carry = (y, 0, at.steps + 1, *evaluate(y), matrix)
+    y, _, steps, value, fewer, matrix = jax.lax.while_loop(go, chord, carry)
+    error = (jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value)))[:s]  # grids, and what is left of the rows
     error = jnp.where(jnp.isfinite(error), error, jnp.inf)
     worst = norm(value)
-    return Root(y, at.grading, error, worst, at.steps + 1 + steps, jnp.zeros_like(at.steps) + grid, worst < effort.residual)
+    return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual)
 
 
 def weighted_error(core: Core, root: Root) -> Array:

@@ -1,0 +1,37 @@
+"""The one import side effect (float64) and the switches read from the environment."""
+
+import os
+import warnings
+
+import jax
+import jaxlib
+
+WRONG_VERSIONS = {
+    "0.10.2": "returns silently wrong sums in large batches on CPUs",
+    "0.11.0": "has an upstream crash report",
+}
+
+
+def switch(name: str, default: bool) -> bool:
+    """A JAXMEM_* environment variable as a truth value."""
+    return os.environ.get(name, str(int(default))).strip().lower() not in ("0", "false", "no", "off", "")
+
+
+def configure() -> None:
+    """Switch float64 on (``JAXMEM_X64=0`` opts out) and warn on jax versions known to be wrong."""
+    if switch("JAXMEM_X64", True):
+        jax.config.update("jax_enable_x64", True)
+    for package in (jax, jaxlib):
+        reason = WRONG_VERSIONS.get(package.__version__)
+        if reason:
+            warnings.warn(
+                f"{package.__name__} {package.__version__} {reason}. Type: pip install 'jax!={package.__version__}' "
+                f"'jaxlib!={package.__version__}'",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def checks_under_trace() -> bool:
+    """``JAXMEM_CHECK=1``: range checks stay on inside jit, as runtime errors."""
+    return switch("JAXMEM_CHECK", False)

@@ -1,0 +1,46 @@
+"""Errors. Each message has three parts: what was wrong with the value, what is allowed, the line to type."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class JaxmemError(ValueError):
+    """A mistake in what was asked, as opposed to a solve that did not succeed."""
+
+
+class ShapeError(JaxmemError):
+    """Axes that do not fit together."""
+
+
+class PhysicalRangeError(JaxmemError):
+    """A quantity outside its range, most often a forgotten unit."""
+
+
+class ElectroneutralityError(JaxmemError):
+    """A solution that carries a net charge."""
+
+
+class UnknownNameError(JaxmemError):
+    """A species, membrane, feed or option that does not exist."""
+
+
+class PrecisionError(JaxmemError):
+    """Float32 numbers where float64 is needed."""
+
+
+class DataFileError(JaxmemError):
+    """A file that cannot be read as what it should be; says file, line and column."""
+
+
+class ConvergenceError(RuntimeError):
+    """A solve that found no solution in some lanes; says which, and what their inputs were."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str], hint: str) -> UnknownNameError:
+    """An ``UnknownNameError`` that names the closest existing names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    lower = {n.lower(): n for n in names}
+    close = close or [lower[c] for c in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.4)]
+    meant = f"Closest: {', '.join(close)}." if close else f"Known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
+    return UnknownNameError(f"{kind} {name!r} is not known. {meant} {hint}")
