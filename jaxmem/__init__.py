@@ -1,0 +1,44 @@
+"""jaxmem: how water, ions and current move through membranes, with exact gradients of everything to everything."""
+
+from ._config import configure as _configure
+
+_configure()
+
+from . import constants as constants
+from . import units as units
+from ._errors import ConvergenceError as ConvergenceError
+from ._errors import DataFileError as DataFileError
+from ._errors import ElectroneutralityError as ElectroneutralityError
+from ._errors import JaxmemError as JaxmemError
+from ._errors import PhysicalRangeError as PhysicalRangeError
+from ._errors import PrecisionError as PrecisionError
+from ._errors import ShapeError as ShapeError
+from ._errors import UnknownNameError as UnknownNameError
+from ._status import STATUS as STATUS
+from .case import Case as Case
+from .chemistry.activity import Davies as Davies
+from .chemistry.mixture import Mixture as Mixture
+from .chemistry.mixture import feed as feed
+from .chemistry.species import Species as Species
+from .chemistry.species import species as species
+from .conditions import FluxDriven as FluxDriven
+from .conditions import MassTransfer as MassTransfer
+from .conditions import PressureDriven as PressureDriven
+from .conditions import film as film
+from .membranes.charge import ConstantCharge as ConstantCharge
+from .membranes.charge import FreundlichCharge as FreundlichCharge
+from .membranes.exclusion import BornExclusion as BornExclusion
+from .membranes.exclusion import StericExclusion as StericExclusion
+from .membranes.hindrance import Bowen as Bowen
+from .membranes.hindrance import DechadilokDeen as DechadilokDeen
+from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
+from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
+from .membranes.pore import PoreMembrane as PoreMembrane
+from .membranes.pore import membrane as membrane
+from .models.base import AbstractModel as AbstractModel
+from .models.dspmde.model import DSPMDE as DSPMDE
+from .models.result import citations as citations
+from .models.sdem import SDEM as SDEM
+from .models.solve import solve as solve
+
+__version__ = "0.1.0"

@@ -6,7 +6,8 @@ Ideal: one monotone equation in ``phi``. With activity behind the face its ionic
 The equations are posed on ``ln(positive charge) - ln(negative charge)``, whose slope stays between about -1 and -2 z_max.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,25 +63,33 @@ def _charge_row(core: Core, wall: Array, c: Array) -> tuple[Array, Array]:
     return jnp.log(p) - jnp.log(n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
 
 
-def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array:
+def _settled(step: Callable, start: Any, count: int, differentiable: int) -> Any:
+    """Newton steps: the first ones in a loop without derivative, the last ones with.
+
+    ``k`` differentiable steps from the root are exact to order ``2^k - 1``; the linear step that follows adds one more.
+    """
+    held = jax.lax.stop_gradient(jax.lax.fori_loop(0, count - differentiable, lambda _, x: step(x), jax.lax.stop_gradient(start)))
+    for _ in range(differentiable):
+        held = step(held)
+    return held
+
+
+def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int, differentiable: int) -> Array:
     _, plus, minus = charges(core)
-    phi = _symmetric_start(plus, minus, jnp.exp(log_u), wall)
-    for step in range(steps):
-        if step == steps - 1:  # one differentiable step and the linear one after it: exact to third order
-            phi = jax.lax.stop_gradient(phi)
+
+    def step(phi: Array) -> Array:
         row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi))
-        phi = phi + row / (ion_sum(weight * core.charge) + tiny(row))
-    return phi
+        return phi + row / (ion_sum(weight * core.charge) + tiny(row))
+
+    return _settled(step, _symmetric_start(plus, minus, jnp.exp(log_u), wall), steps, differentiable)
 
 
 def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: Array) -> tuple[Array, Array]:
     """``phi`` and ``ln I`` behind the face by a 2 x 2 Newton; ``plain`` is ``log_u`` without activity, for the start."""
     z = core.charge
-    phi = _ideal_potential(core, plain, wall, 3)
-    log_i = ionic_strength(core, form, jnp.exp(plain - z * phi)).log
-    for step in range(4):
-        if step == 2:
-            phi, log_i = jax.lax.stop_gradient((phi, log_i))
+
+    def step(at: tuple[Array, Array]) -> tuple[Array, Array]:
+        phi, log_i = at
         f, df = davies(log_i, form.davies_b)
         c = jnp.exp(log_u - z * phi + core.debye * f * z * z)
         row, weight = _charge_row(core, wall, c)
@@ -90,9 +99,11 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
         a21, a22, strength_row = ion_sum(now.weight * z), 1.0 - ion_sum(now.weight * lift), log_i - now.log
         det = a11 * a22 - a12 * a21
         det = jnp.where(jnp.abs(det) > 1e-12, det, -1e-12)
-        phi = phi - jnp.clip((a22 * row - a12 * strength_row) / det, -8.0, 8.0)
-        log_i = log_i - jnp.clip((a11 * strength_row - a21 * row) / det, -3.0, 3.0)
-    return phi, log_i
+        to_phi, to_log = (a22 * row - a12 * strength_row) / det, (a11 * strength_row - a21 * row) / det
+        return phi - jnp.clip(to_phi, -8.0, 8.0), log_i - jnp.clip(to_log, -3.0, 3.0)
+
+    phi = _ideal_potential(core, plain, wall, 3, 0)
+    return _settled(step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log), 4, 2)
 
 
 def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_in: bool, gamma_out: bool) -> State:
@@ -110,7 +121,7 @@ def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_i
         f, df = davies(log_i, form.davies_b)
         c = jnp.exp(log_u - z * phi + core.debye * f * z2)
     else:
-        phi = _ideal_potential(core, log_u, wall, 4)
+        phi = _ideal_potential(core, log_u, wall, 4, 1)
         c = jnp.exp(log_u - z * phi)
     stiff = ion_sum(zb * z * c) + tiny(phi)
     correction = (ion_sum(zb * c) + wall) / stiff  # one linear step on the plain charge sum

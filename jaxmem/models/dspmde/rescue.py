@@ -18,7 +18,6 @@ from .root import Coarse, Effort, Root, accept, grids, needs_more, newton_step, 
 
 _DIRECT, _CORRECTOR = 24, 10  # Newton steps granted at the full flux, and at each step of the continuation
 _FIRST, _SMALLEST, _MOST = 1e-3, 2e-4, 600
-_DONE = 1e-9
 
 
 class Branch(NamedTuple):
@@ -39,7 +38,7 @@ def _scaled(core: Core, factor: Array) -> Core:
     return eqx.tree_at(lambda c: [getattr(c, n) for n in names], core, [getattr(core, n) * factor for n in names])
 
 
-def _advance(core: Core, form: Form, segments: Array, b: Branch) -> Branch:
+def _advance(core: Core, form: Form, segments: Array, tolerance: float, b: Branch) -> Branch:
     """One Newton step in every open lane, and the decision what to do next."""
     at = core if form.pressure else _scaled(core, b.target)
     r = residual(at, form, b.y, Levels(segments, 1), None, True)
@@ -52,7 +51,7 @@ def _advance(core: Core, form: Form, segments: Array, b: Branch) -> Branch:
         value = jnp.where(b.held, pinned, r.value)
         r = r._replace(value=value, slope=r.slope.at[-2].set(jnp.where(b.held, unit, r.slope[-2])))
     worst = norm(r.value)
-    done = (worst < _DONE) & ~b.closed
+    done = (worst < tolerance) & ~b.closed
     moved = accept(b.y, newton_step(at, r), jnp.where(b.held, 2.0, 6.0))
     failed = ~done & (b.tries <= 0) & ~b.closed
 
@@ -83,13 +82,13 @@ def _advance(core: Core, form: Form, segments: Array, b: Branch) -> Branch:
     return Branch(y, base, reached, target, tries, held, closed, grading, b.steps + ~b.closed, b.count + 1)
 
 
-def follow(core: Core, form: Form, segments: Array, y: Array, steps: Array) -> Coarse:
+def follow(core: Core, form: Form, segments: Array, tolerance: float, y: Array, steps: Array) -> Coarse:
     """Newton at the full flux, then the branch from no flux, for a block of lanes."""
     lanes = jnp.zeros_like(core.wall)
     false = lanes > 1.0
     tries = jnp.full_like(steps, _DIRECT)
     first = Branch(y, y, lanes + 1.0, lanes + 1.0, tries, false, false, jnp.stack([lanes + 1.0, lanes + 1.0]), steps, jnp.asarray(0))
-    end = jax.lax.while_loop(lambda b: ~jnp.all(b.closed), lambda b: _advance(core, form, segments, b), first)
+    end = jax.lax.while_loop(lambda b: ~jnp.all(b.closed), lambda b: _advance(core, form, segments, tolerance, b), first)
     return Coarse(end.y, end.grading, end.steps)
 
 
@@ -117,8 +116,8 @@ def rescue(core: Core, form: Form, effort: Effort, root: Root) -> Root:
         old, part = take(root, index), take(core, index)
         y = jnp.where(old.solved, old.y, start(part, form))
         grid = 1 + phase // 2
-        at = follow(part, form, counts[grid], y, old.steps)
-        new = polish(part, form, at, Levels(counts[grid], sets[0].order), 25, effort, grid)
+        at = follow(part, form, counts[grid], 10.0 * effort.residual, y, old.steps)
+        new = polish(part, form, at, Levels(counts[grid], sets[0].order), 12, effort, grid)
         keep = _better(new, old)
         new = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
         root = jax.tree.map(lambda x, v: x.at[..., index].set(v, mode="drop"), root, new)

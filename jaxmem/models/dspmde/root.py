@@ -139,7 +139,7 @@ def polish(core: Core, form: Form, at: Coarse, levels: Levels, most: int, effort
         value_new, fewer = evaluate(new)
         return new, count + 1, steps + 1, value_new, fewer, _broyden(matrix, new - y, value_new - value)
 
-    done = 0.5 * effort.residual
+    done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
     y = accept(at.y, -apply(matrix, mixed(core, r.value)), 3.0)
     carry = (y, 0, at.steps + 1, *evaluate(y), matrix)
     y, _, steps, value, fewer, matrix = jax.lax.while_loop(go, chord, carry)

@@ -1,0 +1,84 @@
+"""``field(unit=...)``: the one place where a quantity's metadata lives.
+
+It feeds range checks, error messages, xarray attributes and plot labels.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._errors import PhysicalRangeError, ShapeError
+from . import units
+
+
+def _float_array(x: Any):
+    """Numbers as floating arrays; float32 stays float32 (the solver refuses it by name)."""
+    if x is None or isinstance(x, jax.core.Tracer):
+        return x
+    array = np.asarray(x) if not isinstance(x, jax.Array) else x
+    if array.dtype.kind in "biu":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise ShapeError(f"{x!r} is not a number or an array of numbers. Pass a float, a list of floats or an array.")
+    return jnp.asarray(array)
+
+
+def field(*, unit: str, doc: str, symbol: str = "", ndim: int = 0, low: float | None = None, high: float | None = None,
+          hint: str = "", optional: bool = False, **kwargs: Any) -> Any:
+    """A float array with a unit. ``ndim``: axes it has in one question (more are batch); ``low``, ``high``: allowed, in SI."""
+    metadata = {"unit": unit, "doc": doc, "symbol": symbol, "ndim": ndim, "low": low, "high": high, "hint": hint}
+    if optional:
+        kwargs.setdefault("default", None)
+    return eqx.field(converter=_float_array, metadata=metadata, **kwargs)
+
+
+def quantities(module: eqx.Module) -> dict[str, Any]:
+    """The fields of a module that were declared with a unit."""
+    return {f.name: f.metadata for f in module.__dataclass_fields__.values() if "unit" in f.metadata}
+
+
+def is_concrete(x: Any) -> bool:
+    return x is not None and not isinstance(x, jax.core.Tracer) and isinstance(x, jax.Array | np.ndarray)
+
+
+def check(module: eqx.Module) -> None:
+    """Ranges and finiteness of concrete values. In a batch, single bad lanes pass: the solver reports them by status."""
+    for name, meta in quantities(module).items():
+        value = getattr(module, name)
+        if not is_concrete(value):
+            continue
+        if value.ndim < meta["ndim"]:
+            raise ShapeError(
+                f"{type(module).__name__}.{name} has shape {value.shape}; it needs at least {meta['ndim']} axes "
+                f"(*batch{', S' if meta['ndim'] else ''}). Write {name}=jnp.array([...])."
+            )
+        bad = outside(np.asarray(value), meta)
+        lanes = bad.reshape(*bad.shape[: bad.ndim - meta["ndim"]], -1).any(-1) if meta["ndim"] else bad
+        if lanes.size and lanes.all():
+            raise PhysicalRangeError(range_message(f"{type(module).__name__}.{name}", np.asarray(value)[bad].flat[0], meta))
+
+
+def outside(value: np.ndarray, meta: dict) -> np.ndarray:
+    bad = ~np.isfinite(value)
+    if meta["low"] is not None:
+        bad |= value < meta["low"]
+    if meta["high"] is not None:
+        bad |= value > meta["high"]
+    return bad
+
+
+def range_message(name: str, value: float, meta: dict) -> str:
+    low, high = (f"{b:g}" if b is not None else "any" for b in (meta["low"], meta["high"]))
+    text = f"{name} = {value:g} is outside ({low}, {high}) {meta['unit']}."
+    text = text.replace(" 1.", ".") if meta["unit"] == "1" else text
+    hint = meta["hint"]
+    if hint and np.isfinite(value) and hasattr(units, hint):
+        text += f" jaxmem is SI: for {value:g} {hint} write {value:g} * jm.units.{hint}."
+    elif not np.isfinite(value):
+        text += " Replace the missing value."
+    else:
+        text += f" Pass a value inside the range{' in ' + meta['unit'] if meta['unit'] != '1' else ''}."
+    return text

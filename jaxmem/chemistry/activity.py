@@ -1,0 +1,35 @@
+"""Activity coefficients of ions."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from ..constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, VACUUM_PERMITTIVITY
+
+
+def debye_factor(permittivity: Array, temperature: Array, density: float = 1000.0) -> Array:
+    """``A`` of Debye and Hueckel, per sqrt(mol/L): ``sqrt(2 pi N_A rho)/ln 10 (e^2/(4 pi eps0 eps k T))^(3/2)``.
+
+    0.5110 at 25 C with eps = 78.36 and rho = 1000 kg/m3.
+    """
+    bjerrum = ELEMENTARY_CHARGE**2 / (4.0 * jnp.pi * VACUUM_PERMITTIVITY * permittivity * BOLTZMANN * temperature)
+    return jnp.sqrt(2.0 * jnp.pi * AVOGADRO * density) / jnp.log(10.0) * bjerrum**1.5
+
+
+class Davies(eqx.Module):
+    """Davies: ``log10 gamma = -A z^2 [sqrt(I)/(1 + sqrt(I)) - b I]``, good to about 0.5 mol/L.
+
+    ``ln gamma`` turns over at higher strength: results carry ``ionic_strength`` and a flag. In the pore the same formula
+    with bulk permittivity is an assumption, not a measurement. Source: Davies 1962, Ion Association, Butterworths.
+    """
+
+    b: float = eqx.field(static=True, default=0.3)
+    strength: str = eqx.field(static=True, default="molar")  # or "molal"
+    in_pore: bool = eqx.field(static=True, default=True)
+    debye: float | None = eqx.field(static=True, default=None)  # A; from temperature and permittivity when None
+
+    def log_gamma(self, charge: Array, strength: Array, permittivity: Array, temperature: Array) -> Array:
+        """``ln gamma`` for charges ``(*batch, S)`` at ionic strengths ``(*batch, 1)`` in mol/L."""
+        a = debye_factor(permittivity, temperature) if self.debye is None else self.debye
+        root = jnp.sqrt(strength + 1e-30)
+        return -a * jnp.log(10.0) * charge**2 * (root / (1.0 + root) - self.b * strength)

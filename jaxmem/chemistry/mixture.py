@@ -1,0 +1,157 @@
+"""A solution: which species, how much of each, how warm."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._errors import ElectroneutralityError, ShapeError, unknown
+from .._fields import check, field, is_concrete
+from ..constants import STANDARD_TEMPERATURE
+from .osmotic import van_t_hoff
+from .properties import diffusivity_at, water_density, water_permittivity, water_viscosity
+from .species import Species, species
+
+TOLERANCE = 1e-6  # of the charge of one sign
+
+
+def imbalance(charge: Array, concentration: Array) -> Array:
+    """Net charge over gross charge, ``sum z c / sum |z| c``, ``(*batch)``; zero without ions."""
+    gross = jnp.sum(jnp.abs(charge) * concentration, axis=-1)
+    return jnp.sum(charge * concentration, axis=-1) / jnp.where(gross > 0.0, gross, 1.0)
+
+
+class Mixture(eqx.Module):
+    """A solution of S species in water. Electroneutral to 1e-6 relative; ``balance="Cl-"`` adjusts one ion, by name.
+
+    ``concentration`` may be zero for absent ions. Viscosity and permittivity follow from the temperature unless given.
+    """
+
+    species: Species
+    concentration: Array = field(unit="mol/m3", ndim=1, low=0.0, high=2e4, symbol="c", doc="concentration")
+    temperature: Array = field(unit="K", low=253.0, high=400.0, symbol="T", doc="temperature", default=STANDARD_TEMPERATURE)
+    viscosity: Array | None = field(unit="Pa s", low=1e-5, high=1.0, symbol="mu", doc="dynamic viscosity; from T when None", optional=True)
+    permittivity: Array | None = field(unit="1", low=1.0, high=200.0, symbol="eps_b", doc="relative permittivity; from T when None", optional=True)
+
+    def __init__(self, species: Species, concentration, temperature=STANDARD_TEMPERATURE, viscosity=None, permittivity=None, balance: str | None = None):
+        self.species = species
+        concentration = jnp.asarray(concentration, dtype=None if hasattr(concentration, "dtype") else float)
+        self.concentration = concentration if balance is None else _balanced(species, concentration, balance)
+        self.temperature = temperature
+        self.viscosity = viscosity
+        self.permittivity = permittivity
+
+    def __check_init__(self) -> None:
+        check(self)
+        c = self.concentration
+        if c.shape[-1:] != (len(self.species),):
+            raise ShapeError(
+                f"Mixture.concentration has shape {c.shape} for {len(self.species)} species {self.species.names}. "
+                f"The last axis must be {len(self.species)}: write concentration[..., :{len(self.species)}]."
+            )
+        if is_concrete(c) and is_concrete(self.species.charge):
+            off = np.abs(np.asarray(imbalance(self.species.charge, c)))
+            if off.size and (off > TOLERANCE).all():
+                worst = float(np.asarray(imbalance(self.species.charge, c)).flat[0])
+                net = float(np.asarray(jnp.sum(self.species.charge * c, -1)).flat[0])
+                ion = self.species.names[int(jnp.argmax(jnp.where(self.species.charge * -net > 0, c.reshape(-1, len(self.species))[0], -1.0)))]
+                raise ElectroneutralityError(
+                    f"The mixture carries a net charge of {net:.6g} mol/m3 of charge ({worst:.2e} of the gross charge). Allowed is "
+                    f"{TOLERANCE:g}. To let one ion make up for it write Mixture(..., balance={ion!r})."
+                )
+
+    @classmethod
+    def from_concentration(cls, amounts: Mapping[str, object], *, temperature=STANDARD_TEMPERATURE, balance: str | None = None, **properties) -> Self:
+        """From ``{"Na+": 20.0, "Cl-": 20.0}`` in mol/m3 (numbers or arrays of one shape)."""
+        return cls(species(*amounts), _columns(amounts), temperature=temperature, balance=balance, **properties)
+
+    @classmethod
+    def from_mass_concentration(cls, amounts: Mapping[str, object], *, temperature=STANDARD_TEMPERATURE, balance: str | None = None, **properties) -> Self:
+        """From ``{"Na+": 10.5, "Cl-": 19.0}`` in kg/m3 (g/L); for mg/L multiply by ``jm.units.mg_per_L``."""
+        which = species(*amounts)
+        return cls(which, _columns(amounts) / which.molar_mass, temperature=temperature, balance=balance, **properties)
+
+    @classmethod
+    def from_mass_fraction(cls, amounts: Mapping[str, object], *, density=None, temperature=STANDARD_TEMPERATURE, balance: str | None = None, **properties) -> Self:
+        """From ``{"Na+": 0.0107, ...}`` in kg per kg of solution. ``density`` of the solution in kg/m3; that of water plus
+        70 % of the solutes' mass when None (within 0.2 % for seawater)."""
+        which, w = species(*amounts), _columns(amounts)
+        if density is None:
+            density = water_density(jnp.asarray(temperature, float)) / (1.0 - 0.7 * jnp.sum(w, axis=-1))
+        return cls(which, w * jnp.asarray(density)[..., None] / which.molar_mass, temperature=temperature, balance=balance, **properties)
+
+    def __getitem__(self, name: str) -> Array:
+        return self.concentration[..., self.species.index(name)]
+
+    @property
+    def diffusivity(self) -> Array:
+        """D at the temperature of the mixture, m2/s, ``(*batch, S)``."""
+        return diffusivity_at(self.species.diffusivity, self.temperature[..., None])
+
+    @property
+    def water_viscosity(self) -> Array:
+        return water_viscosity(self.temperature) if self.viscosity is None else self.viscosity
+
+    @property
+    def water_permittivity(self) -> Array:
+        return water_permittivity(self.temperature) if self.permittivity is None else self.permittivity
+
+    @property
+    def ionic_strength(self) -> Array:
+        """``1/2 sum z^2 c``, mol/m3."""
+        return 0.5 * jnp.sum(self.species.charge**2 * self.concentration, axis=-1)
+
+    @property
+    def osmotic_pressure(self) -> Array:
+        """van 't Hoff, Pa."""
+        return van_t_hoff(self.concentration, self.temperature)
+
+    @property
+    def mass_concentration(self) -> Array:
+        """kg/m3, ``(*batch, S)``."""
+        return self.concentration * self.species.molar_mass
+
+
+def _columns(amounts: Mapping[str, object]) -> Array:
+    try:
+        return jnp.stack(jnp.broadcast_arrays(*[jnp.asarray(v, float) for v in amounts.values()]), axis=-1)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"The amounts {dict(amounts)!r} do not broadcast to one shape. Give numbers, or arrays of one shape.") from error
+
+
+def _balanced(which: Species, concentration: Array, name: str) -> Array:
+    """Adjust one ion so that the charges add up to zero; refuses a negative concentration."""
+    i = which.index(name)
+    z = which.charge[..., i]
+    if is_concrete(z) and bool(jnp.any(z == 0.0)):
+        raise ElectroneutralityError(f"balance={name!r} has no charge and cannot balance anything. Name an ion of {which.names}.")
+    fixed = concentration.at[..., i].set(concentration[..., i] - jnp.sum(which.charge * concentration, axis=-1) / z)
+    if is_concrete(fixed) and bool(jnp.all(fixed[..., i] < 0.0)):
+        value = float(np.asarray(fixed[..., i]).flat[0])
+        raise ElectroneutralityError(
+            f"balance={name!r} would need {value:.4g} mol/m3 of it. Concentrations must not be negative: "
+            f"balance with an ion of the other sign."
+        )
+    return fixed
+
+
+@lru_cache
+def _feeds() -> dict[str, dict]:
+    return tomllib.loads((files("jaxmem") / "data/feeds.toml").read_text(encoding="utf-8"))
+
+
+def feed(name: str) -> Mixture:
+    """A feed that ships with jaxmem: ``"seawater"``, ``"brackish8"``, ``"li_mg_brine"`` ... (``data/feeds.toml``)."""
+    if name not in _feeds():
+        raise unknown("Feed", name, _feeds(), 'Write for example jm.feed("seawater").')
+    record = _feeds()[name]
+    return Mixture.from_concentration(record["concentration"], temperature=record.get("temperature", STANDARD_TEMPERATURE))
+
+
+

@@ -1,0 +1,64 @@
+"""What is imposed: the type says which unknown is given. And the mass transfer of the feed side."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from ._errors import unknown
+from ._fields import check, field
+from .chemistry.mixture import Mixture
+from .chemistry.species import canonical, species
+
+SCALINGS = {"D^(2/3)": 2.0 / 3.0, "D": 1.0, "same": 0.0}
+
+
+class MassTransfer(eqx.Module):
+    """Mass-transfer coefficients of the feed side: one value at a reference ion, scaled with diffusivity; or one per ion."""
+
+    coefficient: Array = field(unit="m/s", low=1e-9, high=1.0, symbol="k", hint="LMH", doc="mass-transfer coefficient")
+    exponent: float = eqx.field(static=True, default=2.0 / 3.0)
+    reference: str | None = eqx.field(static=True, default="Na+")
+    per_species: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    def of(self, feed: Mixture) -> Array:
+        """k for each species of the feed, m/s, ``(*batch, S)``: ``k_i = k (D_i/D_ref)^exponent``."""
+        if self.per_species:
+            return self.coefficient
+        k = self.coefficient[..., None]
+        if self.exponent == 0.0:
+            return k * jnp.ones(len(feed.species))
+        reference = species(self.reference).diffusivity if self.reference else feed.species.diffusivity[..., :1]
+        return k * (feed.species.diffusivity / reference) ** self.exponent
+
+
+def film(scaling: str, coefficient, reference: str = "Na+") -> MassTransfer:
+    """``jm.film("D^(2/3)", 4e-5)``: k of 4e-5 m/s for Na+, others by ``(D_i/D_ref)^(2/3)``. Scalings: ``D^(2/3)``, ``D``,
+    ``same`` (one k for all) and ``each`` (an array ``(*batch, S)`` in the order of the feed's species)."""
+    if scaling == "each":
+        return MassTransfer(coefficient, per_species=True)
+    if scaling not in SCALINGS:
+        raise unknown("Mass-transfer scaling", scaling, (*SCALINGS, "each"), 'Write jm.film("D^(2/3)", 4e-5).')
+    return MassTransfer(coefficient, SCALINGS[scaling], canonical(reference))
+
+
+class FluxDriven(eqx.Module):
+    """The volume flux is imposed; the pressure follows. ``mass_transfer=None``: no film, the membrane meets the bulk."""
+
+    volume_flux: Array = field(unit="m/s", low=0.0, high=1e-2, symbol="J_v", hint="LMH", doc="superficial volume flux to the permeate")
+    mass_transfer: MassTransfer | None = None
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+class PressureDriven(eqx.Module):
+    """The transmembrane pressure is imposed; the flux follows from ``J_v = A (dP - dPi)``, and is positive for every dP > 0."""
+
+    pressure: Array = field(unit="Pa", low=1e3, high=1e9, symbol="dP", hint="bar", doc="transmembrane pressure difference")
+    mass_transfer: MassTransfer | None = None
+
+    def __check_init__(self) -> None:
+        check(self)

@@ -1,0 +1,94 @@
+"""A membrane of charged pores, and the published parameter sets."""
+
+import tomllib
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
+from typing import Self
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from .._errors import PhysicalRangeError, unknown
+from .._fields import check, field
+from ..chemistry.mixture import Mixture
+from .charge import ConstantCharge
+from .exclusion import BornExclusion
+from .hindrance import DechadilokDeen
+from .permeance import PermeanceMembrane
+
+
+class Provenance(eqx.Module):
+    """Where a parameter set comes from; travels with results into ``jm.citations``."""
+
+    name: str = eqx.field(static=True, default="user")
+    source: str = eqx.field(static=True, default="given by the user")
+    radii: str = eqx.field(static=True, default="stokes")
+    warning: str = eqx.field(static=True, default="")
+
+
+class PoreMembrane(eqx.Module):
+    """Cylindrical (or slit) charged pores: the membrane of DSPM-DE. All numbers may carry leading batch axes.
+
+    ``thickness_over_porosity`` is the active layer's thickness over its porosity, so that the flux is superficial. A membrane
+    of negative groups has ``charge_density < 0``, per volume of pore fluid. The closures are fields holding callables: a
+    learned one drops in. Typical polyamide NF: 0.35 to 0.6 nm, 0.5 to 3 um, -100 to -1 mol/m3, permittivity 30 to 45.
+    """
+
+    pore_radius: Array = field(unit="m", low=1e-11, high=1e-7, symbol="r_p", hint="nm", doc="pore radius")
+    thickness_over_porosity: Array = field(unit="m", low=1e-9, high=1e-2, symbol="dx_e", hint="um", doc="active layer thickness over porosity")
+    charge_density: Array = field(unit="mol/m3", low=-2e4, high=2e4, symbol="X", doc="charge per volume of pore fluid", default=0.0)
+    pore_permittivity: Array = field(unit="1", low=1.0, high=200.0, symbol="eps_p", doc="relative permittivity in the pore", default=78.36)
+    hindrance: Callable = DechadilokDeen()
+    exclusion: Callable = BornExclusion()
+    charge: Callable = ConstantCharge()
+    provenance: Provenance = Provenance()
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    @classmethod
+    def from_thickness(cls, pore_radius, thickness, porosity, **others) -> Self:
+        """From the thickness (m) and porosity (0 to 1) of the active layer apart."""
+        porosity = jnp.asarray(porosity, float)
+        if bool(jnp.any((porosity <= 0.0) | (porosity > 1.0))):
+            raise PhysicalRangeError(f"porosity = {porosity} is outside (0, 1]. Give a fraction: for 5 % write 0.05.")
+        return cls(pore_radius, jnp.asarray(thickness, float) / porosity, **others)
+
+    def water_permeance(self, viscosity: Array) -> Array:
+        """Hagen-Poiseuille ``A = r_p^2/(8 mu dx_e)``, m/s/Pa."""
+        return self.pore_radius**2 / (8.0 * viscosity * self.thickness_over_porosity)
+
+    def wall_charge(self, feed: Mixture) -> Array:
+        """X in contact with the given feed, mol/m3."""
+        return self.charge(self.charge_density, feed)
+
+
+@lru_cache
+def membrane_records() -> dict[str, dict]:
+    """The membrane table as it stands in ``jaxmem/data/membranes.toml``."""
+    return tomllib.loads((files("jaxmem") / "data/membranes.toml").read_text(encoding="utf-8"))
+
+
+def membrane(name: str, **overrides) -> PoreMembrane | PermeanceMembrane:
+    """A published parameter set by name, ``jm.membrane("NF270", charge_density=-30.0)``.
+
+    The sets are starting values for a fit, not truths: ``.provenance.warning`` says what is known about each.
+    """
+    if name not in membrane_records():
+        raise unknown("Membrane", name, membrane_records(), 'Write for example jm.membrane("NF270").')
+    record = dict(membrane_records()[name])
+    provenance = Provenance(name, record["source"], record.get("radii", "stokes"), record.get("warning", ""))
+    if provenance.radii != "stokes":
+        warnings.warn(
+            f"Membrane {name!r} belongs with {provenance.radii} ion radii; the species table holds Stokes radii. Give your own "
+            "with jm.Species(...), or choose another membrane.",
+            stacklevel=2,
+        )
+    if record.get("kind") == "solution-diffusion-electromigration":
+        permeance = record["permeance"]
+        return PermeanceMembrane(tuple(permeance), jnp.asarray(list(permeance.values())), provenance=provenance, **overrides)
+    numbers = {k: record[k] for k in ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")}
+    return PoreMembrane(**{**numbers, "provenance": provenance, **overrides})

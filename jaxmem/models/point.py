@@ -1,0 +1,212 @@
+"""What DSPM-DE and SDEM share: a membrane point whose equations are a ``Core``. From a Case to lanes, and back to a Result."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
+from .._fields import is_concrete
+from .._status import code
+from ..case import Case, _quantities, _replaced
+from ..chemistry.mixture import TOLERANCE, imbalance
+from ..conditions import FluxDriven, PressureDriven
+from .dspmde.derivative import _harmless, find_root
+from .dspmde.march import residual
+from .dspmde.observe import points
+from .dspmde.problem import Core, Form
+from .dspmde.root import Effort, Root, grids, needs_more
+from .result import PointResult
+
+
+class PointState(NamedTuple):
+    """The solved unknowns of every lane (batch last), the problem they solve, and what each lane's inputs are worth."""
+
+    root: Root
+    core: Core
+    status: Array  # (*batch) code of the inputs: 0 when they are sound
+
+
+def check_precision(case: Case, precision: str) -> None:
+    """Float32 numbers in a float64 solve are refused by name."""
+    if precision not in ("float64", "float32"):
+        raise JaxmemError(f"precision = {precision!r} is not known. Write precision='float64' or precision='float32'.")
+    if precision == "float32":
+        return
+    if not jax.config.jax_enable_x64:
+        raise PrecisionError(
+            "float64 is switched off (JAXMEM_X64=0), and physics needs it. Unset JAXMEM_X64, or ask for single precision: "
+            "write jm.DSPMDE(precision='float32')."
+        )
+    for path, value, _ in _quantities(case):
+        if value.dtype == jnp.float32:
+            raise PrecisionError(
+                f"{path} is float32; rejections would lose up to half their digits. Write {path.rsplit('.', 1)[-1]}="
+                "jnp.asarray(x, jnp.float64), or ask for single precision: jm.DSPMDE(precision='float32')."
+            )
+
+
+def check_conditions(case: Case) -> None:
+    if not isinstance(case.conditions, FluxDriven | PressureDriven):
+        raise JaxmemError(
+            f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FluxDriven(20 * jm.units.LMH) or "
+            "jm.PressureDriven(8 * jm.units.bar)."
+        )
+
+
+def check_membrane(case: Case, kind: type, model: str, line: str) -> None:
+    if not isinstance(case.membrane, kind):
+        raise JaxmemError(f"{model} needs a {kind.__name__}; Case.membrane is a {type(case.membrane).__name__}. Write {line}.")
+
+
+def _input_status(case: Case) -> Array:
+    """Code of each lane's inputs, ``(*batch)``."""
+    shape = case.batch_shape
+    sound = jnp.ones(shape, bool)
+    for _, value, meta in _quantities(case):
+        fine = jnp.isfinite(value)
+        if meta["low"] is not None:
+            fine &= value >= meta["low"]
+        if meta["high"] is not None:
+            fine &= value <= meta["high"]
+        sound &= jnp.broadcast_to(jnp.all(fine, axis=-1) if meta["ndim"] else fine, shape)
+    neutral = jnp.broadcast_to(jnp.abs(imbalance(case.feed.species.charge, case.feed.concentration)) <= TOLERANCE, shape)
+    status = jnp.where(neutral, code("successful"), code("charge_imbalance"))
+    return jnp.where(sound, status, code("outside_model"))
+
+
+def _benign(case: Case, sound: Array) -> Case:
+    """Unsound lanes get harmless numbers before anything is computed or differentiated (0 times NaN is NaN)."""
+    for path, value, meta in _quantities(case):
+        low, high = meta["low"], meta["high"]
+        middle = (low * high) ** 0.5 if low and high and low > 0.0 else 1.0
+        full = jnp.broadcast_to(value, sound.shape + value.shape[value.ndim - meta["ndim"] :])
+        mask = sound[..., None] if meta["ndim"] else sound
+        case = _set(case, path.split("."), jnp.where(mask, full, middle))
+    return case
+
+
+def _set(case: Case, path: list[str], value: Array) -> Case:
+    def leaf(tree: Any) -> Any:
+        for name in path:
+            tree = getattr(tree, name)
+        return tree
+
+    return eqx.tree_at(leaf, case, value)
+
+
+def lanes(case: Case, x: Array, ions: bool) -> Array:
+    """``(*batch, S)`` or ``(*batch)`` to ``(S, N)`` or ``(N)``."""
+    shape = case.batch_shape
+    if not ions:
+        return jnp.broadcast_to(x, shape).reshape(-1)
+    s = len(case.feed.species)
+    return jnp.broadcast_to(x, (*shape, s)).reshape(-1, s).T
+
+
+def reference_flux(case: Case, water_permeance: Array) -> Array:
+    """The imposed flux, or ``A dP``, ``(*batch)``."""
+    if isinstance(case.conditions, FluxDriven):
+        return case.conditions.volume_flux
+    return water_permeance * case.conditions.pressure
+
+
+def film_terms(case: Case, flux: Array, form: Form) -> tuple[Array, Array]:
+    """``J_v/k`` and the field weights of the film, ``(*batch, S)``."""
+    transfer, feed = case.conditions.mass_transfer, case.feed
+    ones = jnp.ones_like(feed.diffusivity)
+    if transfer is None:
+        return jnp.zeros_like(ones), ones
+    k = transfer.of(feed)
+    if not form.linear_film:
+        return flux[..., None] / k, ones
+    length = feed.diffusivity / k
+    return flux[..., None] / k, length / length[..., :1]
+
+
+def find(model: Any, case: Case) -> PointState:
+    """Solve all lanes of a case; ``model`` supplies ``core(case)``, ``form(case)``, ``effort``, ``blocked(case)``."""
+    status = _input_status(case)
+    sound = status == code("successful")
+    case = _benign(case, sound)
+    blocked = jnp.broadcast_to(model.blocked(case), status.shape)
+    status = jnp.where(sound, blocked, status)
+    form = model.form(case)
+    core = model.core(case, form)
+    valid = (status == code("successful")).reshape(-1)
+    core = jax.tree.map(lambda x, safe: jnp.where(valid, x, safe), core, _harmless(core))
+    if model.precision == "float32":
+        core = jax.tree.map(lambda x: x.astype(jnp.float32), core)
+    return PointState(find_root(core, form, model.effort()), core, status)
+
+
+def scaled_residual(model: Any, state: PointState, case: Case) -> Array:
+    """The residual rows of a state, ``(*batch, K)``, on the grids that it was solved on."""
+    form, effort = model.form(case), model.effort()
+    root = state.root
+    values = [residual(state.core, form, root.y, level, root.grading, False).value for level in grids(form, effort)]
+    rows = values[0]
+    for index, value in enumerate(values[1:], start=1):
+        rows = jnp.where(root.grid == index, value, rows)
+    return rows.T.reshape(*case.batch_shape, -1)
+
+
+def observe(model: Any, state: PointState, case: Case) -> PointResult:
+    """Concentrations, fluxes and status of every lane."""
+    form, effort = model.form(case), model.effort()
+    root, shape, s = state.root, case.batch_shape, len(case.feed.species)
+    solved = root.solved & (state.status.reshape(-1) == code("successful"))
+
+    def known(x: Array) -> Array:
+        """Derivative zero in failed lanes."""
+        return jnp.where(solved, x, jax.lax.stop_gradient(x))
+
+    place = points(state.core, form, root.y)
+    clean = _benign(case, state.status == code("successful"))
+    bulk = lanes(clean, clean.feed.concentration, True).astype(root.y.dtype)
+
+    def ions(x: Array) -> Array:
+        return known(x).T.reshape(*shape, s)
+
+    inputs = state.status
+    accurate = ~needs_more(state.core, root, effort).reshape(shape) | ~solved.reshape(shape)
+    status = jnp.where(root.solved.reshape(shape), code("successful"), code("no_solution_found"))
+    if effort.adaptive and form.scheme != "midpoint":
+        status = jnp.where(accurate, status, code("accuracy_not_reached"))
+    status = jnp.where(inputs == code("successful"), status, inputs)
+    reference = jnp.broadcast_to(reference_flux(clean, model.water_permeance(clean)), shape)
+    flux = reference
+    if form.pressure:
+        flux = reference * known(jnp.exp(root.y[s])).reshape(shape)
+    flux = jnp.where(solved.reshape(shape), flux, jax.lax.stop_gradient(flux))
+    passage = jnp.exp(root.y[:s])
+    error = jnp.where(state.core.share > 0.0, root.error * passage, 0.0)
+    closure = jnp.where(solved, place.closure, jnp.inf)
+    return PointResult(
+        case=case,
+        model=model,
+        state=state,
+        volume_flux=flux,
+        feed=ions(bulk),
+        interface=ions(bulk * place.interface),
+        permeate=ions(bulk * place.permeate),
+        passage=ions(passage),
+        interface_ratio=ions(place.interface),
+        status=status,
+        steps=root.steps.reshape(shape),
+        residual=root.residual.reshape(shape),
+        error_estimate=error.T.reshape(*shape, s),
+        closure=closure.reshape(shape),
+    )
+
+
+def refuse_blocked(model: Any, case: Case) -> None:
+    """For a single question, or when no lane can be answered: an error instead of a status."""
+    leaves = [value for _, value, _ in _quantities(case)]
+    if not all(is_concrete(x) for x in leaves):
+        return
+    message = model.blocked_message(case)
+    if message:
+        raise PhysicalRangeError(message)

@@ -1,0 +1,239 @@
+"""The Result of a membrane point: what passes, what stays, and how far to trust it."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._errors import JaxmemError
+from .._status import code, message, names
+from ..case import Case
+from ..chemistry.osmotic import van_t_hoff
+from ..chemistry.species import pretty
+from ..constants import FARADAY, GAS
+
+
+class Profiles(NamedTuple):
+    """Concentrations and potential through film, pore and permeate; jumps at the faces. Leading axes are the batch."""
+
+    position: Array  # (*batch, M+1) 0 at the feed face of the pore, 1 at the permeate face
+    pore: Array  # (*batch, M+1, S) mol/m3 of pore fluid
+    potential: Array  # (*batch, M+1) V, zero at the interface
+    film_position: Array  # (K) -1 at the bulk, 0 at the interface, of each ion's film thickness
+    film: Array  # (*batch, K, S) mol/m3
+    permeate: Array  # (*batch, S) mol/m3
+
+
+class PointResult(eqx.Module):
+    """Answer to one question or a batch; arrays ``(*batch)`` or ``(*batch, S)``, SI.
+
+    Failed lanes keep their last finite state and say why in ``status``; exports write NaN for them.
+    """
+
+    case: Case
+    model: Any
+    state: Any
+    volume_flux: Array  # J_v, m/s
+    feed: Array  # bulk concentration, mol/m3
+    interface: Array  # concentration at the membrane, solution side, mol/m3
+    permeate: Array  # mol/m3
+    passage: Array  # c_p/c_b, finite for absent ions too
+    interface_ratio: Array  # c_m/c_b
+    status: Array  # integer codes of jm.STATUS
+    steps: Array  # Newton and chord steps
+    residual: Array  # largest scaled residual, re-evaluated at the returned state
+    error_estimate: Array  # discretisation error of each observed rejection
+    closure: Array  # largest relative charge left in permeate, interface or pore; infinite in failed lanes
+
+    # --- how it went
+
+    @property
+    def ok(self) -> Array:
+        """Solved, accurate or not: the accuracy is in ``error_estimate``."""
+        return (self.status == code("successful")) | (self.status == code("accuracy_not_reached"))
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
+        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+
+    # --- rejection
+
+    @property
+    def observed_rejection(self) -> Array:
+        """``1 - c_p/c_b``. Negative values are physics, not errors."""
+        return 1.0 - self.passage
+
+    @property
+    def real_rejection(self) -> Array:
+        """``1 - c_p/c_m`` (intrinsic), local."""
+        return 1.0 - self.passage / self.interface_ratio
+
+    @property
+    def polarisation_modulus(self) -> Array:
+        """``c_m/c_b``."""
+        return self.interface_ratio
+
+    @property
+    def solute_flux(self) -> Array:
+        """``j_i = J_v c_p,i``, mol/m2/s."""
+        return self.volume_flux[..., None] * self.permeate
+
+    # --- pressure
+
+    @property
+    def osmotic_pressure_interface(self) -> Array:
+        """van 't Hoff, Pa."""
+        return van_t_hoff(self.interface, self.case.feed.temperature)
+
+    @property
+    def osmotic_pressure_permeate(self) -> Array:
+        """van 't Hoff, Pa."""
+        return van_t_hoff(self.permeate, self.case.feed.temperature)
+
+    @property
+    def osmotic_difference(self) -> Array:
+        """``Pi_m - Pi_p``, Pa; negative where the permeate is the stronger solution."""
+        return self.osmotic_pressure_interface - self.osmotic_pressure_permeate
+
+    @property
+    def pressure(self) -> Array:
+        """Transmembrane pressure: ``J_v/A + dPi``, Pa."""
+        return self.volume_flux / self.model.water_permeance(self.case) + self.osmotic_difference * self.model.reflection(self.case)
+
+    @property
+    def ionic_strength(self) -> Array:
+        """At the interface, mol/L. Davies is trusted up to about 0.5."""
+        return 5e-4 * jnp.sum(self.case.feed.species.charge**2 * self.interface, axis=-1)
+
+    @property
+    def activity_in_range(self) -> Array:
+        """False where the activity model is used beyond its range (0.5 mol/L), or float("nan") never: ideal is always True."""
+        return (self.ionic_strength <= 0.5) | (getattr(self.model, "activity", "ideal") == "ideal")
+
+    # --- inside
+
+    @property
+    def thermal_voltage(self) -> Array:
+        """RT/F, V."""
+        return GAS * self.case.feed.temperature / FARADAY
+
+    @property
+    def peclet(self) -> Array:
+        """``K_c J_v dx_e/D_p`` per species, ``(*batch, S)``."""
+        return self._inside().peclet
+
+    @property
+    def donnan_feed(self) -> Array:
+        """psi(pore entrance) - psi(interface), V."""
+        return self._inside().donnan_feed * self.thermal_voltage
+
+    @property
+    def donnan_permeate(self) -> Array:
+        """psi(pore exit) - psi(permeate), V."""
+        return self._inside().donnan_permeate * self.thermal_voltage
+
+    @property
+    def pore_drop(self) -> Array:
+        """psi(pore exit) - psi(pore entrance), V."""
+        return self._inside().pore_drop * self.thermal_voltage
+
+    @property
+    def membrane_potential(self) -> Array:
+        """psi(permeate) - psi(interface), V."""
+        return self.donnan_feed + self.pore_drop - self.donnan_permeate
+
+    @property
+    def film_field(self) -> Array:
+        """Field at the interface for the linear films, V/m; for the exponential film the drop over the film, V."""
+        return self._inside().film_field * self.thermal_voltage
+
+    @property
+    def pore_entrance(self) -> Array:
+        """Concentrations just inside the feed face, mol/m3 of pore fluid."""
+        return self.feed * self._inside().pore_in
+
+    @property
+    def pore_exit(self) -> Array:
+        """Concentrations just inside the permeate face, mol/m3 of pore fluid."""
+        return self.feed * self._inside().pore_out
+
+    def profiles(self, points: int = 64) -> Profiles:
+        """Profiles through film, pore and permeate, with the jumps at both faces."""
+        from .inside import profiles
+
+        return profiles(self, points)
+
+    def _inside(self) -> Any:
+        from .inside import inside
+
+        return inside(self)
+
+    # --- out
+
+    def to_xarray(self, potentials: bool = True) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from .export import to_xarray
+
+        return to_xarray(self, potentials)
+
+    def to_dataframe(self) -> Any:
+        """A long ``pandas.DataFrame``: one row per lane and species; failed lanes are NaN."""
+        from .export import to_dataframe
+
+        return to_dataframe(self)
+
+    @property
+    def plot(self) -> Any:
+        """``.plot.rejection()`` and ``.plot.profiles()`` return matplotlib Axes."""
+        from ..plot.point import PointPlots
+
+        return PointPlots(self)
+
+    def __str__(self) -> str:
+        if any(not hasattr(x, "__array__") for x in (self.status, self.steps)):
+            return "PointResult (traced)"
+        status, steps, ok = np.asarray(self.status), np.asarray(self.steps), np.asarray(self.ok)
+        total, good = status.size, int(ok.sum())
+        rejection = np.asarray(self.observed_rejection)
+        lines = [
+            f"{self.model.title()}, {good}/{total} converged, {steps.min()}-{steps.max()} Newton steps, "
+            f"observed rejection {rejection.dtype} {rejection.shape}"
+        ]
+        rejection = rejection.reshape(total, -1)[ok.reshape(-1)]
+        if good:
+            error = np.asarray(self.error_estimate).reshape(total, -1)[ok.reshape(-1)]
+            residual = np.asarray(self.residual).reshape(-1)[ok.reshape(-1)]
+            labels = [pretty(n) for n in self.case.feed.species.names]
+            width = max(8, *(len(label) + 1 for label in labels))
+            lines.append("  species      " + "".join(f"{label:>{width}}" for label in labels))
+            lines.append("  R min  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.min(0)))
+            lines.append("  R max  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.max(0)))
+            lines.append(f"  residual <= {residual.max():.1e}, estimated error of a rejection <= {error.max():.1e}")
+        for number, name in names().items():
+            count = int((status == number).sum())
+            if count and name != "successful" and len(lines) < 8:
+                lines.append(f"  {count} x {name}: {message(number)}"[:150])
+        return "\n".join(lines)
+
+    def __len__(self) -> int:
+        if not self.case.batch_shape:
+            raise JaxmemError("This Result answers a single question and has no length. Batch the case: jnp.linspace(...) for a field.")
+        return self.case.batch_shape[0]
+
+
+def citations(result: PointResult) -> list[str]:
+    """The sources of the model, the membrane and the species that a result used."""
+    from ..chemistry.species import records
+
+    lines = [f"{result.model.title()}: {s}" for s in result.model.sources()]
+    provenance = getattr(result.case.membrane, "provenance", None)
+    if provenance is not None:
+        lines.append(f"membrane {provenance.name}: {provenance.source}" + (f" ({provenance.warning})" if provenance.warning else ""))
+    for name in result.case.feed.species.names:
+        source = records().get(name, {}).get("source", {})
+        for quantity, text in source.items():
+            lines.append(f"{name} {quantity}: {text}")
+    return lines

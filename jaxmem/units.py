@@ -1,0 +1,54 @@
+"""Units as floats in SI: ``20 * LMH`` is a flux in m/s, ``0.5 * nm`` a radius in m, ``x / bar`` a pressure in bar.
+
+jaxmem is SI inside. "ppm" is missing on purpose: it is mg/kg to some and mg/L to others.
+"""
+
+import re
+
+from ._errors import JaxmemError, unknown
+
+m, cm, mm, um, nm, angstrom = 1.0, 1e-2, 1e-3, 1e-6, 1e-9, 1e-10
+kg, g, mg, ug = 1.0, 1e-3, 1e-6, 1e-9
+L, mL = 1e-3, 1e-6
+s, minute, hour, day = 1.0, 60.0, 3600.0, 86400.0
+Pa, kPa, MPa, bar, atm, psi = 1.0, 1e3, 1e6, 1e5, 101325.0, 6894.757293168361
+mol, mmol = 1.0, 1e-3
+molar = mol / L  # mol/m3 per mol/L
+mM = mmol / L
+mg_per_L = mg / L
+LMH = L / hour  # litre per square metre and hour, as m/s
+LMH_per_bar = LMH / bar
+um_per_s = um / s
+mV, V = 1e-3, 1.0
+
+_DIMENSIONS: dict[str, dict[str, float]] = {
+    "length": {"m": m, "cm": cm, "mm": mm, "um": um, "µm": um, "nm": nm, "A": angstrom, "angstrom": angstrom},
+    "flux": {"m/s": 1.0, "um/s": um, "µm/s": um, "LMH": LMH, "L/m2/h": LMH, "cm/s": cm, "cm/h": cm / hour},
+    "pressure": {"Pa": Pa, "kPa": kPa, "MPa": MPa, "bar": bar, "atm": atm, "psi": psi},
+    "concentration": {"mol/m3": 1.0, "mM": 1.0, "mmol/L": 1.0, "M": 1e3, "mol/L": 1e3, "uM": 1e-3},
+    "mass concentration": {"kg/m3": 1.0, "g/L": 1.0, "mg/L": 1e-3, "ug/L": 1e-6},
+    "mass fraction": {"kg/kg": 1.0, "g/kg": 1e-3, "mg/kg": 1e-6, "%": 1e-2},
+    "temperature": {"K": 1.0, "degC": 1.0, "°C": 1.0, "C": 1.0},
+    "permittivity": {"": 1.0},
+}
+_QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+
+
+def parse(text: str | float | int, dimension: str) -> float:
+    """A quantity as people write it, ``"8 bar"`` or ``"20 LMH"``, in SI. A bare number is refused where a unit is needed."""
+    known = _DIMENSIONS[dimension]
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        if "" in known:
+            return float(text)
+        raise JaxmemError(f"{text!r} has no unit. A {dimension} needs one of {', '.join(known)}. Write \"{text} {next(iter(known))}\".")
+    match = _QUANTITY.match(str(text))
+    if match is None:
+        raise JaxmemError(f"{text!r} is not a number with a unit. A {dimension} reads like \"1.5 {next(iter(known))}\".")
+    number, unit = float(match[1]), match[2]
+    if unit == "ppm":
+        raise JaxmemError(f"{text!r}: ppm is ambiguous (mg/kg or mg/L). Write \"{match[1]} mg/L\" or \"{match[1]} mg/kg\".")
+    if unit not in known:
+        example = next(iter(known))
+        raise unknown(f"Unit of {dimension}", unit, known, f'Write for example "{match[1]} {example}".')
+    offset = 273.15 if dimension == "temperature" and unit != "K" else 0.0
+    return number * known[unit] + offset
