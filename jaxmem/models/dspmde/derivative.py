@@ -9,6 +9,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ...linalg.small_dense import apply, inverse
@@ -31,20 +32,51 @@ def _tangent(core: Core, form: Form, y: Array, grading: Array, levels: Levels, d
     return -apply(matrix, mixed(core, d_r))
 
 
-def _on_finer_grids(core: Core, form: Form, root: Root, levels: Levels, mask: Array, d_core: Core, d_y: Array) -> Array:
+def _sensitivity(core: Core, form: Form, y: Array, grading: Array, segments: Array) -> tuple[Array, Core]:
+    """``J^-1`` and the whole matrix ``dr/dcore``, column by column in forward mode: the number of segments may be traced."""
+    levels = Levels(segments)
+    r = residual(core, form, y, levels, grading, True)
+    assert r.slope is not None
+    leaves, tree = jax.tree.flatten(core)
+    rows = [1 if x.ndim == 1 else x.shape[0] for x in leaves]
+    lanes = core.wall.shape[-1]
+
+    def column(unit: Array) -> Array:
+        parts = jnp.split(unit, np.cumsum(rows)[:-1])
+        d = [jnp.broadcast_to(p[:, None], (n, lanes)).reshape(x.shape) for p, n, x in zip(parts, rows, leaves, strict=True)]
+        d_core = jax.tree.unflatten(tree, d)
+        return jax.jvp(lambda c: residual(c, form, y, levels, grading, False).value, (core,), (d_core,))[1]
+
+    matrix = jax.vmap(column)(jnp.eye(sum(rows), dtype=y.dtype))  # (P, K, lanes)
+    parts = jnp.split(matrix, np.cumsum(rows)[:-1])
+    return inverse(mixed(core, r.slope)), jax.tree.unflatten(tree, parts)
+
+
+def _apply_sensitivity(core: Core, matrix: Array, parts: Core, d_core: Core) -> Array:
+    total = 0.0
+    for part, d in zip(jax.tree.leaves(parts), jax.tree.leaves(d_core), strict=True):
+        total = total + jnp.sum(part * jnp.reshape(d, (part.shape[0], 1, -1)), axis=0)
+    return -apply(matrix, mixed(core, total))
+
+
+def _on_finer_grids(core: Core, form: Form, root: Root, counts: Array, mask: Array, d_core: Core, d_y: Array) -> Array:
     """Replace ``d_y`` in the lanes of ``mask``, gathered in blocks; a block without such lanes costs nothing."""
     n = mask.shape[-1]
-    block = min(n, max(16, n // 16))
+    block = min(n, max(16, n // 32))
     count = -(-n // block)
-    index = jnp.nonzero(mask, size=count * block, fill_value=n)[0].reshape(count, block)
+    index = jnp.nonzero(mask, size=count * block, fill_value=n)[0]
+    index = jnp.where(index < n, index, n + jnp.arange(count * block)).reshape(count, block)  # out of range, and distinct
 
     def pick(tree, i: Array):
         return jax.tree.map(lambda x: jnp.take(x, i, axis=-1, mode="clip"), tree)
 
     def work(d_y: Array, i: Array) -> tuple[Array, None]:
         def go(d_core: Core, d_y: Array) -> Array:
-            new = _tangent(pick(core, i), form, pick(root.y, i), pick(root.grading, i), levels, pick(d_core, i))
-            return d_y.at[..., i].set(new, mode="drop")
+            part = pick(core, i)
+            segments = counts[jnp.max(jnp.where(i < n, pick(root.grid, i), 0))]
+            sensitivity = _sensitivity(part, form, pick(root.y, i), pick(root.grading, i), segments)
+            new = _apply_sensitivity(part, *sensitivity, pick(d_core, i))
+            return d_y.at[..., i].set(new, mode="drop", unique_indices=True)
 
         return jax.lax.cond(i[0] < n, go, lambda _, d_y: d_y, d_core, d_y), None
 
@@ -71,8 +103,8 @@ def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: t
     sets = grids(form, effort)
     d_y = _tangent(core, form, lanes.y, lanes.grading, sets[0], d_core)
     if sets[1] != sets[0]:
-        for level in (1, 2):
-            d_y = _on_finer_grids(core, form, lanes, sets[level], lanes.solved & (lanes.grid == level), d_core, d_y)
+        counts = jnp.asarray([levels.segments for levels in sets])
+        d_y = _on_finer_grids(core, form, lanes, counts, lanes.solved & (lanes.grid > 0), d_core, d_y)
     d_y = jnp.where(bad, 0.0, d_y.reshape(root.y.shape))
 
     def nothing(x: Array) -> Array:

@@ -103,7 +103,7 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
         return phi - jnp.clip(to_phi, -8.0, 8.0), log_i - jnp.clip(to_log, -3.0, 3.0)
 
     phi = _ideal_potential(core, plain, wall, 3, 0)
-    return _settled(step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log), 4, 2)
+    return _settled(step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log), 4, 2 * form.differentiable)
 
 
 def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_in: bool, gamma_out: bool) -> State:
@@ -121,7 +121,7 @@ def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_i
         f, df = davies(log_i, form.davies_b)
         c = jnp.exp(log_u - z * phi + core.debye * f * z2)
     else:
-        phi = _ideal_potential(core, log_u, wall, 4, 1)
+        phi = _ideal_potential(core, log_u, wall, 4, 1 * form.differentiable)
         c = jnp.exp(log_u - z * phi)
     stiff = ion_sum(zb * z * c) + tiny(phi)
     correction = (ion_sum(zb * c) + wall) / stiff  # one linear step on the plain charge sum

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .faces import State, face
@@ -105,17 +106,10 @@ def first_field(core: Core, passage: Array, ratio: Array) -> Array:
     return drive / (ion_sum(z * z * core.share * ratio) + tiny(ratio))
 
 
-def pore(core: Core, form: Form, passage: Array, grading: Array, segments: int | Array, state: State) -> State:
-    """Pore exit to pore entrance. A traced number of segments compiles once for all grids, but only runs forward."""
+def _width(grading: Array, k: int | Array, segments: int | Array) -> Array:
     dtype = grading.dtype
-
-    def step(k: Array, state: State) -> State:
-        right, left = (jnp.asarray(k + i, dtype) / jnp.asarray(segments, dtype) for i in (1, 0))
-        return segment(core, form, passage, node(grading, right) - node(grading, left), state)
-
-    if isinstance(segments, int):
-        return jax.lax.scan(lambda s, k: (step(k, s), None), state, jnp.arange(segments))[0]
-    return jax.lax.fori_loop(0, segments, step, state)
+    left, right = (jnp.asarray(k + i, dtype) / jnp.asarray(segments, dtype) for i in (0, 1))
+    return node(grading, right) - node(grading, left)
 
 
 def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
@@ -129,33 +123,49 @@ def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
     return State(jnp.where(good, ratio, finest.ratio), slope, finest.field)
 
 
+Carry = tuple[State, Array, State]
+
+
 def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> tuple[State, State]:
     """Pore entrance by extrapolation over the nested grids of ``levels``, and the same with the coarsest left out."""
-    first = pore(core, form, passage, grading, levels.segments, start)
+    weights, fewer = _WEIGHTS[levels.order], (0.0, *_WEIGHTS.get(levels.order - 1, ()))
+    zero = State(*(None if x is None else jnp.zeros_like(x) for x in start))
+
+    def step(carry: Carry, k: Array, segments: int | Array, weight: Array, less_weight: Array) -> Carry:
+        """One segment. Weights are zero but at the last segment of a grid; the first one of each starts afresh."""
+        total, less, state = carry
+        state = State(*(None if x is None else jnp.where(k == 0, s0, x) for x, s0 in zip(state, start, strict=True)))
+        new = segment(core, form, passage, _width(grading, k, segments), state)
+        slope = None if new.slope is None else total.slope + weight * new.slope
+        return State(total.ratio + weight * new.ratio, slope, new.field), less + less_weight * new.ratio, new
+
+    carry: Carry = (zero, jnp.zeros_like(start.ratio), start)
+    if isinstance(levels.segments, int):  # one loop over the segments of all grids
+        counts = [levels.segments * 2**i for i in range(levels.order)]
+        last = [[float(k == m - 1) for k in range(m)] for m in counts]
+        plan = (
+            np.concatenate([np.arange(m) for m in counts]),
+            np.concatenate([np.full(m, m) for m in counts]),
+            np.concatenate([w * np.array(x) for w, x in zip(weights, last, strict=True)]).astype(passage.dtype),
+            np.concatenate([w * np.array(x) for w, x in zip(fewer, last, strict=True)]).astype(passage.dtype),
+        )
+        carry = jax.lax.scan(lambda c, x: (step(c, *x), None), carry, plan)[0]
+    else:  # a traced number of segments compiles once for all grids, but only runs forward
+        w, less_w = jnp.asarray(weights, passage.dtype), jnp.asarray(fewer, passage.dtype)
+
+        def grid(i: Array, carry: Carry) -> Carry:
+            m = levels.segments * 2**i
+
+            def go(k: Array, carry: Carry) -> Carry:
+                last = (k == m - 1).astype(passage.dtype)
+                return step(carry, k, m, w[i] * last, less_w[i] * last)
+
+            return jax.lax.fori_loop(0, m, go, carry)
+
+        carry = jax.lax.fori_loop(0, levels.order, grid, carry)
+    total, less, end = carry
     if levels.order == 1:
-        return first, first
-    weights = jnp.asarray(_WEIGHTS[levels.order], passage.dtype)
-    fewer = jnp.asarray((0.0, *_WEIGHTS[levels.order - 1]), passage.dtype)
-
-    def add(total: State, less: Array, end: State, k: int | Array) -> tuple[State, Array]:
-        slope = None if end.slope is None else total.slope + weights[k] * end.slope
-        return State(total.ratio + weights[k] * end.ratio, slope, end.field), less + fewer[k] * end.ratio
-
-    zero = State(*(None if x is None else jnp.zeros_like(x) for x in first))
-    total, less = add(zero, jnp.zeros_like(first.ratio), first, 0)
-    if isinstance(levels.segments, int):
-        end = first
-        for k in range(1, levels.order):
-            end = pore(core, form, passage, grading, levels.segments * 2**k, start)
-            total, less = add(total, less, end, k)
-    else:
-
-        def level(k: Array, carry):
-            total, less, _ = carry
-            end = pore(core, form, passage, grading, levels.segments * 2**k, start)
-            return (*add(total, less, end, k), end)
-
-        total, less, end = jax.lax.fori_loop(1, levels.order, level, (total, less, first))
+        return end, end
     return _combine(total.ratio, total.slope, end), _combine(less, None, State(end.ratio, None, end.field))
 
 
@@ -263,7 +273,12 @@ def residual(core: Core, form: Form, y: Array, levels: Levels, grading: Array | 
         grading = jax.lax.stop_gradient(jnp.stack([start_rate, jnp.full_like(start_rate, 0.01)]))
     start = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
     inlet, fewer = across(core, form, passage, grading, levels, start)
-    value, slope = _rows(core, form, y, passage, inlet)
+    if estimate:  # both combinations through one compiled piece
+        both = jax.vmap(lambda ratio: _rows(core, form, y, passage, State(ratio, None, inlet.field))[0])
+        value, coarse = both(jnp.stack([inlet.ratio, fewer.ratio]))
+        slope = None
+    else:
+        value, slope = _rows(core, form, y, passage, inlet)
+        coarse = value
     asked = jax.lax.stop_gradient(jnp.stack([_rate(core, passage, start), _rate(core, passage, inlet)]))
-    coarse = _rows(core, form, y, passage, State(fewer.ratio, None, fewer.field))[0] if estimate else value
     return Residual(value, slope, grading, asked, coarse)

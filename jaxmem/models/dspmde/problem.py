@@ -39,6 +39,7 @@ class Form(NamedTuple):
     davies_b: float = 0.3
     molal: bool = False
     pressure: bool = False  # J_v is an unknown
+    differentiable: bool = True  # False inside the root finder: smaller programs, same numbers
 
     @property
     def linear_film(self) -> bool:

@@ -187,7 +187,7 @@ def flatten(tree, batch: tuple[int, ...]):
 def _solve(core: Core, form: Form, effort: Effort) -> Root:
     from .rescue import rescue
 
-    batch = core.wall.shape
+    batch, form = core.wall.shape, form._replace(differentiable=False)
     core = flatten(core, batch)
     root = rescue(core, form, effort, _by_chunks(core, form, effort))
     return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *batch), root)
