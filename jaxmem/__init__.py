@@ -39,6 +39,7 @@ from .models.base import AbstractModel as AbstractModel
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.result import citations as citations
 from .models.sdem import SDEM as SDEM
+from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
 from .models.solve import solve as solve
 
 __version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""One module per seed paper: each prints paper | ours | note and saves its figures."""
+
+from . import nf
+
+PAPERS = {"nf": nf.reproduce}

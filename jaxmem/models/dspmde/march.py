@@ -235,8 +235,8 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
     s = passage.shape[0]
     interface = entrance_face(core, form, inlet)
     feed = film(core, form, passage, interface, y[-1])
-    if form.linear_film:  # may pass through negative values: ln continued linearly (C1) below 5 % of the scale
-        low = 0.05 * (interface.ratio + core.film_flux * passage)
+    if form.linear_film:  # may pass through negative values: ln continued linearly (C1), well below the root at 1
+        low = jnp.minimum(0.05 * (interface.ratio + core.film_flux * passage), 0.3)
         above = feed.ratio > low
         clipped = jnp.where(above, feed.ratio, low)
         logs, inverse = jnp.log(clipped) + jnp.where(above, 0.0, (feed.ratio - low) / clipped), 1.0 / clipped

@@ -1,0 +1,5 @@
+"""``python -m jaxmem`` is the ``jaxmem`` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""The ``jaxmem`` command: parses, calls the library, prints. Every mistake of the user is one message and exit code 2."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import rich.console
+    import rich.markup
+    import typer
+except ImportError:
+    sys.exit("The jaxmem command needs typer and rich. Type: pip install 'jaxmem[all]'")
+
+from ._errors import ConvergenceError, JaxmemError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Water, ions and current through membranes.")
+console = rich.console.Console()
+
+OUT = Annotated[Path, typer.Option(help="Folder for the figures.")]
+DATA = Annotated[Path | None, typer.Option(help="A CSV of measured rejections, to draw on the same axes.")]
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="nf, or all for everything there is.")] = "all",
+    data: DATA = None,
+    out: OUT = Path("out"),
+) -> None:
+    """Reproduce the seed papers: tables on screen, figures in a folder."""
+    from ._errors import unknown
+    from .reproduce import PAPERS
+
+    if paper != "all" and paper not in PAPERS:
+        raise unknown("Paper", paper, ("all", *PAPERS), "Type: jaxmem reproduce nf")
+    for name in PAPERS if paper == "all" else (paper,):
+        PAPERS[name](console, out, data)
+
+
+@app.command()
+def solve(
+    case: Annotated[Path, typer.Argument(help="A TOML file with feed, membrane and conditions.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.")] = None,
+    netcdf: Annotated[Path | None, typer.Option(help="Write everything as netCDF.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the rejection curve (or the profiles of a single point).")] = None,
+) -> None:
+    """Solve a case file and print its table."""
+    from .casefile import read, write
+    from .tables import rejection_table
+
+    question = read(case)
+    with console.status(f"Solving {case.name} (the first solve of a shape compiles for about ten seconds)"):
+        result = question.solve()
+    console.print(rejection_table(result, title=question.title))
+    for line in write(result, csv=csv, netcdf=netcdf, png=png):
+        console.print(line, highlight=False)
+    if not bool(result.ok.all()):
+        for text, count in result.messages().items():
+            console.print(f"{count} x {text}", style="red")
+        raise typer.Exit(1)
+
+
+@app.command()
+def info() -> None:
+    """Versions, devices, precision, and one solve as a self-test."""
+    from .selftest import report
+
+    console.print(report())
+
+
+def main() -> None:
+    """Entry point: user errors are one readable message and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except (JaxmemError, ConvergenceError) as error:
+        console.print(f"[red]error:[/red] {rich.markup.escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except OSError as error:
+        console.print(f"[red]error:[/red] {rich.markup.escape(str(error))}. Check the path.", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("click", "typer"):  # usage errors
+            console.print(f"[red]error:[/red] {rich.markup.escape(getattr(error, 'message', '') or str(error))} Type: jaxmem --help", highlight=False)
+            sys.exit(2)
+        raise
+
+

@@ -1,0 +1,224 @@
+"""Nanofiltration: rejection curves of three waters, the reference cases, and measured points where they are given."""
+
+import json
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from rich.table import Table
+
+from .. import DSPMDE, Bowen, Case, DechadilokDeen, FluxDriven, Mixture, PoreMembrane, Species, feed, film, membrane, solve, species
+from ..chemistry.species import pretty
+from ..plot.style import COMMON, STYLES, pyplot
+from ..tables import rejection_table
+from ..units import LMH
+
+WATERS = {"seawater": "Seawater", "brackish8": "Brackish water, eight ions", "li_mg_brine": "Lithium-magnesium brine"}
+POINTS = 36
+NAMES = {"Na": "Na+", "K": "K+", "Li": "Li+", "Mg": "Mg+2", "Ca": "Ca+2", "Cl": "Cl-", "SO4": "SO4-2", "NO3": "NO3-", "HCO3": "HCO3-"}
+
+
+def reproduce(console: Any, out: Path, data: Path | None) -> None:
+    """``jaxmem reproduce nf``."""
+    begin = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    console.rule("[bold]Nanofiltration: NF270 and three waters")
+    console.print("DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n")
+    with console.status("Compiling and solving 3 waters x 36 fluxes in one batch (about 15 s)"):
+        curves = waters()
+    for result, title in zip(curves, WATERS.values(), strict=True):
+        console.print(rejection_table(result, title=title, rows=7))
+        console.print(negative_rejection(result) + "\n", highlight=False)
+    for path in draw_waters(curves, out):
+        console.print(f"figure  {path}", highlight=False)
+    console.print()
+    with console.status("Reference cases, solved independently to 12 digits (about 25 s)"):
+        table, worst = reference_table()
+    console.print(table)
+    console.print(f"Largest difference in an observed rejection: {worst:.1e}\n", highlight=False)
+    if data is not None:
+        measured(console, out, data)
+    console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)
+
+
+def waters() -> list[Any]:
+    """The three waters as one batch over all species (absent ones at zero): one compilation."""
+    mixtures = [feed(name) for name in WATERS]
+    names = list(dict.fromkeys(n for m in mixtures for n in m.species.names))
+    columns = [[float(m[n]) if n in m.species.names else 0.0 for n in names] for m in mixtures]
+    mixture = Mixture(species(*names), jnp.asarray(columns)[:, None, :])
+    flux = jnp.linspace(1.0, 100.0, POINTS) * LMH
+    model = DSPMDE()
+    case = Case(mixture, membrane("NF270"), FluxDriven(flux, film("D^(2/3)", 4e-5)))
+    result = solve(model, case, throw=False)
+    return [lane(result, i) for i in range(len(mixtures))]
+
+
+def lane(result: Any, i: int) -> Any:
+    """The Result of one entry of the leading axis."""
+    import equinox as eqx
+    import jax
+
+    shape = result.case.batch_shape
+    n = int(np.prod(shape[1:]))
+    flat = slice(i * n, (i + 1) * n)
+    state = jax.tree.map(lambda x: x[..., flat], result.state._replace(status=None))._replace(status=result.state.status[i])
+    arrays = {f: getattr(result, f)[i] for f in result.__dataclass_fields__ if f not in ("case", "model", "state")}
+    names = list(arrays)
+    new = eqx.tree_at(lambda r: [getattr(r, f) for f in names], result, [arrays[f] for f in names])
+    return eqx.tree_at(lambda r: (r.case, r.state), new, (result.case[i], state))
+
+
+def negative_rejection(result: Any) -> str:
+    """One line on the most negative rejection, or that there is none."""
+    rejection = np.where(np.asarray(result.feed) > 0.0, np.asarray(result.observed_rejection), np.inf)
+    where, ion = np.unravel_index(np.argmin(rejection), rejection.shape)
+    value, flux = 100 * rejection[where, ion], float(result.volume_flux[where]) / LMH
+    names, z = result.case.feed.species.names, np.asarray(result.case.feed.species.charge)
+    z = z.reshape(-1, z.shape[-1])[0]
+    if value >= 0.0:
+        return f"No rejection below zero here; the lowest is {pretty(names[ion])} with {value:.1f} % at {flux:.0f} LMH."
+    same = [i for i in range(len(names)) if z[i] * z[ion] > 0 and i != ion and np.asarray(result.feed)[0, i] > 0]
+    held = max(same, key=lambda i: abs(z[i]) * rejection[where, i])
+    return (
+        f"{pretty(names[ion])} is rejected at {value:.1f} % ({flux:.0f} LMH), its permeate is stronger than the feed: {pretty(names[held])} is held "
+        f"back ({100 * rejection[where, held]:.0f} %), and {pretty(names[ion])} passes in its place so that the permeate stays neutral."
+    )
+
+
+def draw_waters(curves: list[Any], out: Path) -> list[Path]:
+    """One panel per water, and the profiles of the brackish water."""
+    plt = pyplot()
+    with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
+        figure, axes = plt.subplots(1, len(curves), figsize=(13.0, 4.2), layout="constrained")
+        for axis, result, title in zip(axes, curves, WATERS.values(), strict=True):
+            result.plot.rejection(axis)
+            axis.set_title(title, loc="left", fontsize=11)
+        paths = [out / "nf_rejection.png", out / "nf_profiles.png"]
+        figure.savefig(paths[0])
+        figure.savefig(paths[0].with_suffix(".svg"))
+        plt.close(figure)
+        axis = curves[1].plot.profiles(lane=POINTS // 3)
+        axis.set_title(f"Brackish water through NF270 at {float(curves[1].volume_flux[POINTS // 3]) / LMH:.0f} LMH", loc="left", fontsize=11)
+        axis.figure.savefig(paths[1])
+        plt.close(axis.figure)
+    return paths
+
+
+# ------------------------------------------------------------------------------------------ reference cases
+
+
+def reference_cases() -> list[dict]:
+    """The 27 cases that ship with the package: inputs, rejections, permeate."""
+    return json.loads((files("jaxmem") / "data/nf_reference.json").read_text(encoding="utf-8"))["cases"]
+
+
+def reference_case(entries: list[dict]) -> tuple[Case, np.ndarray]:
+    """Reference entries of one model as one batch over all their species, and the expected observed rejections."""
+    ions = list(dict.fromkeys(n for e in entries for n in e["inputs"]["ions"]))
+    facts = {n: e["inputs"]["ions"][n] for e in entries for n in e["inputs"]["ions"]}
+    z, d, r = (jnp.asarray([facts[n][k] for n in ions]) for k in range(3))
+    which = Species(tuple(NAMES.get(n, n) for n in ions), z, d, r, r, jnp.full(len(ions), 0.03))
+
+    def column(key: str) -> Any:
+        return jnp.asarray([e["inputs"][key] for e in entries])
+
+    c = jnp.asarray([[e["inputs"]["feed"].get(n, 0.0) for n in ions] for e in entries])
+    mixture = Mixture(which, c, column("T"), viscosity=column("mu"), permittivity=column("eps_w"))
+    hindrance = Bowen() if entries[0]["inputs"]["hindrance"] == "bowen" else DechadilokDeen()
+    wall = PoreMembrane(column("r_p"), column("dx_eff"), column("X"), column("eps_p"), hindrance=hindrance)
+    transfer = None
+    if entries[0]["inputs"]["k"] is not None:
+        transfer = film("each", jnp.asarray([[e["inputs"]["k"].get(n, 1e-4) for n in ions] for e in entries]))
+    expected = np.array([[e["R_obs"].get(n, np.nan) for n in ions] for e in entries])
+    return Case(mixture, wall, FluxDriven(column("J_v"), transfer)), expected
+
+
+def reference_groups() -> dict[tuple[str, str, str], list[dict]]:
+    """Entries that share film, activity and hindrance, and so one batch."""
+    groups: dict[tuple[str, str, str], list[dict]] = {}
+    for entry in reference_cases():
+        i = entry["inputs"]
+        groups.setdefault((i["film"], i["activity"], i["hindrance"]), []).append(entry)
+    return groups
+
+
+def reference_table() -> tuple[Table, float]:
+    """Reference against jaxmem, worst ion of each case; the two largest groups (25 of 27 cases)."""
+    table = Table(title="Reference cases: observed rejection of the ion that differs most", title_justify="left", title_style="bold")
+    for name, justify in (("case", "left"), ("ion", "left"), ("reference %", "right"), ("jaxmem %", "right"), ("difference", "right"), ("note", "left")):
+        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    worst = 0.0
+    groups = sorted(reference_groups().items(), key=lambda item: -len(item[1]))[:2]
+    for (film_law, activity, _), entries in groups:
+        case, expected = reference_case(entries)
+        model = DSPMDE(film="nernst_planck" if film_law == "none" else film_law, activity=activity)
+        result = solve(model, case, throw=False)
+        ours = np.asarray(result.observed_rejection)
+        difference = np.where(np.isnan(expected), -1.0, np.abs(ours - expected))
+        for row, entry in enumerate(entries):
+            ion = int(np.argmax(difference[row]))
+            worst = max(worst, float(difference[row, ion]))
+            note = "negative" if expected[row, ion] < 0 else ""
+            cells = f"{100 * expected[row, ion]:.6f}", f"{100 * ours[row, ion]:.6f}", f"{difference[row, ion]:.0e}"
+            table.add_row(entry["name"], pretty(case.feed.species.names[ion]), *cells, note)
+    return table, worst
+
+
+# ------------------------------------------------------------------------------------------------ measured
+
+
+def measured(console: Any, out: Path, path: Path) -> None:
+    """Measured points of a CSV beside DSPM-DE with the suggested parameters: a table and a figure."""
+    from ..data.rejection import dataset
+
+    points = dataset(path)
+    console.print(points)
+    with console.status("Solving the measured feeds"):
+        result = solve(DSPMDE(), points.case, throw=False)
+    names = points.case.feed.species.names
+    ours, seen = np.asarray(result.real_rejection), np.asarray(points.rejection)
+    table = Table(title="Measured against DSPM-DE with suggested parameters (no fit), real rejection", title_justify="left", title_style="bold")
+    for name in ("feed", "species", "points", "measured %", "jaxmem %", "RMSE %"):
+        table.add_column(name, justify="left" if name in ("feed", "species") else "right")
+    groups = list(dict.fromkeys(points.feed_group))
+    for group in groups:
+        rows = np.array([g == group for g in points.feed_group])
+        for i, name in enumerate(names):
+            have = rows & np.isfinite(seen[:, i])
+            if have.any():
+                rmse = 100 * np.sqrt(np.mean((ours[have, i] - seen[have, i]) ** 2))
+                spans = [f"{100 * x[have, i].min():.0f} to {100 * x[have, i].max():.0f}" for x in (seen, ours)]
+                table.add_row(group, pretty(name), str(int(have.sum())), *spans, f"{rmse:.1f}")
+    console.print(table)
+    console.print("Large differences are expected: one constant charge does not describe four salts; fit before use.", highlight=False)
+    console.print(f"figure  {draw_measured(result, points, groups, out)}", highlight=False)
+
+
+def draw_measured(result: Any, points: Any, groups: list[str], out: Path) -> Path:
+    """Measured symbols on the computed curves, one panel per feed."""
+    from ..plot.style import colour
+
+    plt = pyplot()
+    columns = min(2, len(groups))
+    lines = -(-len(groups) // columns)
+    with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
+        figure, axes = plt.subplots(lines, columns, figsize=(5.6 * columns, 3.7 * lines), layout="constrained", squeeze=False)
+        flux, seen, ours = np.asarray(result.volume_flux) / LMH, 100 * np.asarray(points.rejection), 100 * np.asarray(result.real_rejection)
+        for axis, group in zip(axes.flat, groups, strict=False):
+            rows = np.array([g == group for g in points.feed_group])
+            order = np.flatnonzero(rows)[np.argsort(flux[rows])]
+            for i, name in enumerate(points.case.feed.species.names):
+                have = np.isfinite(seen[order, i])
+                if have.any():
+                    axis.plot(flux[order], ours[order, i], color=colour(name, i), lw=1.4)
+                    axis.plot(flux[order][have], seen[order, i][have], "o", ms=5, color=colour(name, i), label=pretty(name))
+            axis.set(title=group, xlabel="Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)", ylabel="Real rejection (%)")
+            axis.legend(fontsize=9)
+        path = out / "nf_measured.png"
+        figure.savefig(path)
+        plt.close(figure)
+    return path

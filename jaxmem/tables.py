@@ -1,0 +1,33 @@
+"""Results as aligned terminal tables."""
+
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from .chemistry.species import pretty
+from .units import LMH, bar
+
+
+def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "observed") -> Table:
+    """Flux, pressure and rejection per species; at most ``rows`` lines, spread over the batch."""
+    shape = result.case.batch_shape
+    total = int(np.prod(shape, initial=1))
+    s = len(result.case.feed.species)
+    flux = np.broadcast_to(np.asarray(result.volume_flux), shape).reshape(-1) / LMH
+    pressure = np.broadcast_to(np.asarray(result.pressure), shape).reshape(-1) / bar
+    rejection = 100.0 * np.asarray(getattr(result, f"{kind}_rejection")).reshape(total, s)
+    ok = np.asarray(result.ok).reshape(-1)
+    present = np.asarray(result.feed).reshape(total, s).max(0) > 0.0
+    table = Table(title=title, title_justify="left", title_style="bold", caption=f"{result.model.title()}; R {kind}", caption_justify="left")
+    table.add_column("Jv\nLMH", justify="right")
+    table.add_column("ΔP\nbar", justify="right")
+    for name, here in zip(result.case.feed.species.names, present, strict=True):
+        if here:
+            table.add_column(f"{pretty(name)}\n%", justify="right")
+    table.add_column("est. error\nof R", justify="right")
+    error = np.asarray(result.error_estimate).reshape(total, s).max(1)
+    for i in np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int)):
+        cells = [f"{r:.2f}" if ok[i] else "-" for r, here in zip(rejection[i], present, strict=True) if here]
+        table.add_row(f"{flux[i]:.1f}", f"{pressure[i]:.2f}", *cells, f"{error[i]:.0e}" if ok[i] else "failed")
+    return table
