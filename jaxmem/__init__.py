@@ -35,6 +35,8 @@ from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
 from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
 from .membranes.pore import PoreMembrane as PoreMembrane
 from .membranes.pore import membrane as membrane
+from .data.rejection import Dataset as Dataset
+from .data.rejection import dataset as dataset
 from .models.base import AbstractModel as AbstractModel
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.result import citations as citations

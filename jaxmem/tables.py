@@ -3,10 +3,18 @@
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from .chemistry.species import pretty
 from .units import LMH, bar
+
+
+def plain_table(title: str = "", caption: str = "") -> Table:
+    """The one look of all tables: a rule under the head, no boxes, fits 80 columns."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )  # fmt: skip
 
 
 def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "observed") -> Table:
@@ -19,13 +27,13 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     rejection = 100.0 * np.asarray(getattr(result, f"{kind}_rejection")).reshape(total, s)
     ok = np.asarray(result.ok).reshape(-1)
     present = np.asarray(result.feed).reshape(total, s).max(0) > 0.0
-    table = Table(title=title, title_justify="left", title_style="bold", caption=f"{result.model.title()}; R {kind}", caption_justify="left")
-    table.add_column("Jv\nLMH", justify="right")
-    table.add_column("ΔP\nbar", justify="right")
+    table = plain_table(title, caption=f"{kind} rejection; {result.model.title()}")
+    table.add_column("Jv\nLMH", justify="right", no_wrap=True)
+    table.add_column("ΔP\nbar", justify="right", no_wrap=True)
     for name, here in zip(result.case.feed.species.names, present, strict=True):
         if here:
-            table.add_column(f"{pretty(name)}\n%", justify="right")
-    table.add_column("est. error\nof R", justify="right")
+            table.add_column(f"{pretty(name)}\n%", justify="right", no_wrap=True)
+    table.add_column("error\nof R", justify="right", no_wrap=True)
     error = np.asarray(result.error_estimate).reshape(total, s).max(1)
     for i in np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int)):
         cells = [f"{r:.2f}" if ok[i] else "-" for r, here in zip(rejection[i], present, strict=True) if here]

@@ -41,7 +41,7 @@ def inside(result: PointResult) -> Inside:
         feed = result.case.feed
         length = feed.diffusivity[..., 0] / result.case.conditions.mass_transfer.of(feed)[..., 0]
         field = field / jnp.broadcast_to(length, shape).reshape(-1)
-    flat = lambda x: x.reshape(shape)  # noqa: E731
+    flat = lambda x: x.reshape(shape)
     return Inside(
         _ions(at_flux(state.core, form, y).convection, shape), flat(place.donnan_feed), flat(place.donnan_permeate), flat(drop),
         flat(field), _ions(place.pore_in, shape), _ions(place.pore_out, shape),
@@ -56,7 +56,7 @@ def profiles(result: PointResult, count: int) -> Profiles:
     inner = inside(result)
     pore = pore_profile(core, form, y, state.root.grading, result.model.cells or count)
     at = at_flux(core, form, y)
-    fractions = jnp.linspace(0.0, 1.0, 17)
+    fractions = jnp.linspace(0.0, 1.0, 17, dtype=y.dtype)
     if form.linear_film:  # a linear law has no profile of its own: straight lines
         film = 1.0 + fractions[:, None, None] * (points(core, form, y).interface - 1.0)
     else:

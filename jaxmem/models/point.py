@@ -126,20 +126,29 @@ def film_terms(case: Case, flux: Array, form: Form) -> tuple[Array, Array]:
     return flux[..., None] / k, length / length[..., :1]
 
 
-def find(model: Any, case: Case) -> PointState:
-    """Solve all lanes of a case; ``model`` supplies ``core(case)``, ``form(case)``, ``effort``, ``blocked(case)``."""
+@eqx.filter_jit
+def _prepare(model: Any, case: Case) -> tuple[Core, Array]:
+    """The problem of every lane, harmless where the inputs are not sound, and the code of the inputs."""
     status = _input_status(case)
     sound = status == code("successful")
     case = _benign(case, sound)
-    blocked = jnp.broadcast_to(model.blocked(case), status.shape)
-    status = jnp.where(sound, blocked, status)
-    form = model.form(case)
-    core = model.core(case, form)
+    status = jnp.where(sound, jnp.broadcast_to(model.blocked(case), status.shape), status)
+    core = model.core(case, model.form(case))
     valid = (status == code("successful")).reshape(-1)
     core = jax.tree.map(lambda x, safe: jnp.where(valid, x, safe), core, _harmless(core))
     if model.precision == "float32":
         core = jax.tree.map(lambda x: x.astype(jnp.float32), core)
-    return PointState(find_root(core, form, model.effort()), core, status)
+    return core, status
+
+
+def find(model: Any, case: Case) -> PointState:
+    """Solve all lanes of a case; ``model`` supplies ``core(case)``, ``form(case)``, ``effort``, ``blocked(case)``."""
+    core, status = _prepare(model, case)
+    root = find_root(core, model.form(case), model.effort())
+    wide = case.feed.concentration.dtype
+    if model.precision == "float32":  # everything after the solve is in the precision of the case
+        core, root = jax.tree.map(lambda x: x.astype(wide) if x.dtype == jnp.float32 else x, (core, root))
+    return PointState(root, core, status)
 
 
 def scaled_residual(model: Any, state: PointState, case: Case) -> Array:
@@ -153,6 +162,7 @@ def scaled_residual(model: Any, state: PointState, case: Case) -> Array:
     return rows.T.reshape(*case.batch_shape, -1)
 
 
+@eqx.filter_jit
 def observe(model: Any, state: PointState, case: Case) -> PointResult:
     """Concentrations, fluxes and status of every lane."""
     form, effort = model.form(case), model.effort()
@@ -165,7 +175,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
 
     place = points(state.core, form, root.y)
     clean = _benign(case, state.status == code("successful"))
-    bulk = lanes(clean, clean.feed.concentration, True).astype(root.y.dtype)
+    bulk = lanes(clean, clean.feed.concentration, True)
 
     def ions(x: Array) -> Array:
         return known(x).T.reshape(*shape, s)

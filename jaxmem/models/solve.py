@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +10,6 @@ from .._errors import ConvergenceError, JaxmemError
 from .._status import message
 from ..case import Case, describe_lane
 from .base import AbstractModel
-
-
-@eqx.filter_jit
-def _solve(model: AbstractModel, case: Case) -> Any:
-    return model.observe(model.find(case), case)
 
 
 def solve(model: AbstractModel, case: Case, *, throw: bool = True) -> Any:
@@ -30,7 +24,7 @@ def solve(model: AbstractModel, case: Case, *, throw: bool = True) -> Any:
     if not isinstance(case, Case):
         raise JaxmemError(f"{type(case).__name__} is not a Case. Write jm.solve(model, jm.Case(feed, membrane, conditions)).")
     model.check(case)
-    result = _solve(model, case)
+    result = model.observe(model.find(case), case)
     if throw and not isinstance(result.status, jax.core.Tracer):
         _raise_if_failed(result)
     return result

@@ -13,7 +13,7 @@ from rich.table import Table
 from .. import DSPMDE, Bowen, Case, DechadilokDeen, FluxDriven, Mixture, PoreMembrane, Species, feed, film, membrane, solve, species
 from ..chemistry.species import pretty
 from ..plot.style import COMMON, STYLES, pyplot
-from ..tables import rejection_table
+from ..tables import plain_table, rejection_table
 from ..units import LMH
 
 WATERS = {"seawater": "Seawater", "brackish8": "Brackish water, eight ions", "li_mg_brine": "Lithium-magnesium brine"}
@@ -50,7 +50,7 @@ def waters() -> list[Any]:
     names = list(dict.fromkeys(n for m in mixtures for n in m.species.names))
     columns = [[float(m[n]) if n in m.species.names else 0.0 for n in names] for m in mixtures]
     mixture = Mixture(species(*names), jnp.asarray(columns)[:, None, :])
-    flux = jnp.linspace(1.0, 100.0, POINTS) * LMH
+    flux = (1.0 + 99.0 * jnp.linspace(0.0, 1.0, POINTS) ** 1.7) * LMH  # denser where curves bend
     model = DSPMDE()
     case = Case(mixture, membrane("NF270"), FluxDriven(flux, film("D^(2/3)", 4e-5)))
     result = solve(model, case, throw=False)
@@ -148,9 +148,9 @@ def reference_groups() -> dict[tuple[str, str, str], list[dict]]:
 
 def reference_table() -> tuple[Table, float]:
     """Reference against jaxmem, worst ion of each case; the two largest groups (25 of 27 cases)."""
-    table = Table(title="Reference cases: observed rejection of the ion that differs most", title_justify="left", title_style="bold")
-    for name, justify in (("case", "left"), ("ion", "left"), ("reference %", "right"), ("jaxmem %", "right"), ("difference", "right"), ("note", "left")):
-        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    table = plain_table("Reference cases: observed rejection of the ion that differs most")
+    for name, justify in (("case", "left"), ("ion", "left"), ("reference %", "right"), ("jaxmem %", "right"), ("diff.", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType]
     worst = 0.0
     groups = sorted(reference_groups().items(), key=lambda item: -len(item[1]))[:2]
     for (film_law, activity, _), entries in groups:
@@ -162,9 +162,8 @@ def reference_table() -> tuple[Table, float]:
         for row, entry in enumerate(entries):
             ion = int(np.argmax(difference[row]))
             worst = max(worst, float(difference[row, ion]))
-            note = "negative" if expected[row, ion] < 0 else ""
             cells = f"{100 * expected[row, ion]:.6f}", f"{100 * ours[row, ion]:.6f}", f"{difference[row, ion]:.0e}"
-            table.add_row(entry["name"], pretty(case.feed.species.names[ion]), *cells, note)
+            table.add_row(entry["name"], pretty(case.feed.species.names[ion]), *cells)
     return table, worst
 
 
@@ -181,7 +180,7 @@ def measured(console: Any, out: Path, path: Path) -> None:
         result = solve(DSPMDE(), points.case, throw=False)
     names = points.case.feed.species.names
     ours, seen = np.asarray(result.real_rejection), np.asarray(points.rejection)
-    table = Table(title="Measured against DSPM-DE with suggested parameters (no fit), real rejection", title_justify="left", title_style="bold")
+    table = plain_table("Measured against DSPM-DE with suggested parameters (no fit), real rejection")
     for name in ("feed", "species", "points", "measured %", "jaxmem %", "RMSE %"):
         table.add_column(name, justify="left" if name in ("feed", "species") else "right")
     groups = list(dict.fromkeys(points.feed_group))

@@ -15,13 +15,16 @@ from jax import Array
 from ...linalg.small_dense import apply, inverse
 from .march import Levels, residual
 from .problem import Core, Form
-from .root import Effort, Root, flatten, grids, mixed, solve_batch
+from .root import Effort, Root, flatten, grids, mixed, solve_batch, solve_now
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def find_root(core: Core, form: Form, effort: Effort) -> Root:
     """The root of the march for every lane of ``core``; ``y`` is differentiable to every float of ``core``."""
-    return solve_batch(core, form, effort)
+    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(core))
+    if traced or core.wall.ndim != 1:
+        return solve_batch(core, form, effort)
+    return solve_now(core, form, effort)
 
 
 def _tangent(core: Core, form: Form, y: Array, grading: Array, levels: Levels, d_core: Core) -> Array:
@@ -90,12 +93,10 @@ def _harmless(core: Core) -> Core:
     return eqx.tree_at(lambda c: (c.share, c.film_field), safe, (jnp.ones_like(core.share),) * 2)
 
 
-@find_root.defjvp
-def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: tuple[Core]):
-    (core,), (d_core,) = primals, tangents
-    root = find_root(core, form, effort)
-    batch = core.wall.shape
-    bad = ~root.solved
+@partial(jax.jit, static_argnums=(1, 2))
+def _tangents(core: Core, form: Form, effort: Effort, root: Root, d_core: Core) -> Array:
+    """``dy`` of every lane; exactly zero in failed ones."""
+    batch, bad = core.wall.shape, ~root.solved
     core = jax.tree.map(lambda x, safe: jnp.where(bad, safe, x), core, _harmless(core))
     d_core = jax.tree.map(lambda x: jnp.where(bad, 0.0, x), d_core)
     lanes = root._replace(y=jnp.where(bad, 0.0, root.y), grading=jnp.where(bad, 1.0, root.grading))
@@ -105,9 +106,15 @@ def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: t
     if sets[1] != sets[0]:
         counts = jnp.asarray([levels.segments for levels in sets])
         d_y = _on_finer_grids(core, form, lanes, counts, lanes.solved & (lanes.grid > 0), d_core, d_y)
-    d_y = jnp.where(bad, 0.0, d_y.reshape(root.y.shape))
+    return jnp.where(bad, 0.0, d_y.reshape(root.y.shape))
+
+
+@find_root.defjvp
+def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: tuple[Core]):
+    (core,), (d_core,) = primals, tangents
+    root = find_root(core, form, effort)
 
     def nothing(x: Array) -> Array:
-        return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.zeros(x.shape, jax.dtypes.float0)
+        return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else np.zeros(x.shape, jax.dtypes.float0)
 
-    return root, jax.tree.map(nothing, root)._replace(y=d_y)
+    return root, jax.tree.map(nothing, root)._replace(y=_tangents(core, form, effort, root, d_core))

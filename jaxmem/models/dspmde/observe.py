@@ -67,7 +67,7 @@ def pore_profile(core: Core, form: Form, y: Array, grading: Array, segments: int
     start = State(out.ratio, None, first_field(core, passage, out.ratio))
     if form.scheme == "midpoint":
         grading = jnp.full_like(grading, 1e-12)
-    fractions = jnp.arange(segments + 1) / segments
+    fractions = jnp.arange(segments + 1, dtype=grading.dtype) / segments
     x = jax.vmap(lambda f: node(grading, f))(fractions)
 
     def step(state: State, h: Array):

@@ -79,7 +79,7 @@ def _advance(core: Core, form: Form, segments: Array, tolerance: float, b: Branc
     # a released lane that fails again starts the branch anew with the same outcome: closed by the count
     held = (b.held | first) & ~release
     grading = jnp.where(b.closed, b.grading, r.grading_next)
-    return Branch(y, base, reached, target, tries, held, closed, grading, b.steps + ~b.closed, b.count + 1)
+    return Branch(y, base, reached, target, tries, held, closed, grading, b.steps + (~b.closed).astype(b.steps.dtype), b.count + 1)
 
 
 def follow(core: Core, form: Form, segments: Array, tolerance: float, y: Array, steps: Array) -> Coarse:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.custom_batching import custom_vmap
 
@@ -99,7 +100,7 @@ def coarse(core: Core, form: Form, segments: int, most: int = 7) -> Coarse:
         r = residual(core, form, c.y, Levels(segments, 1), None, True)
         y = jnp.where(done, c.y, accept(c.y, newton_step(core, r)))
         grading = jnp.where(done, c.grading, r.grading_next)
-        return Coarse(y, grading, c.steps + ~done), count + 1, done | (norm(r.value) < 3e-3)  # the step taken squares it
+        return Coarse(y, grading, c.steps + (~done).astype(c.steps.dtype)), count + 1, done | (norm(r.value) < 3e-3)  # the step taken squares it
 
     lanes = jnp.zeros_like(core.wall)
     first = Coarse(start(core, form), jnp.stack([lanes + 1.0, lanes + 1.0]), lanes.astype(jnp.int32))
@@ -152,8 +153,8 @@ def polish(core: Core, form: Form, at: Coarse, levels: Levels, most: int, effort
 def weighted_error(core: Core, root: Root) -> Array:
     """Estimated error of a rejection; of ``ln c_p`` (times 0.1) where less than a tenth passes. Absent ions are left out."""
     t = root.y[: core.charge.shape[0]]
-    weight = jnp.maximum(jnp.exp(jnp.minimum(t, 0.0)), 0.1) * (core.share > 0.0)
-    return jnp.max(jnp.where(weight > 0.0, root.error * weight, 0.0), axis=0)
+    weight = jnp.maximum(jnp.exp(jnp.minimum(t, 0.0)), 0.1)
+    return jnp.max(jnp.where(core.share > 0.0, root.error * weight, 0.0), axis=0)
 
 
 def needs_more(core: Core, root: Root, effort: Effort) -> Array:
@@ -191,6 +192,37 @@ def _solve(core: Core, form: Form, effort: Effort) -> Root:
     core = flatten(core, batch)
     root = rescue(core, form, effort, _by_chunks(core, form, effort))
     return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *batch), root)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _first_jit(core: Core, form: Form, effort: Effort) -> tuple[Root, Array]:
+    root = _by_chunks(core, form, effort)
+    return root, needs_more(core, root, effort)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _rescue_jit(core: Core, form: Form, effort: Effort, root: Root) -> Root:
+    from .rescue import rescue
+
+    return rescue(core, form, effort, root)
+
+
+def solve_now(core: Core, form: Form, effort: Effort) -> Root:
+    """The same outside of tracing: the rescue is compiled only when a lane asks for it, for a few fixed sizes."""
+    form = form._replace(differentiable=False)
+    root, more = _first_jit(core, form, effort)
+    index = np.flatnonzero(np.asarray(more))
+    if len(index) == 0:
+        return root
+    n = core.wall.shape[0]
+    size = next((b for b in (16, 128, 1024) if b >= len(index)), -(-len(index) // 8192) * 8192)
+    padded = jnp.asarray(np.concatenate([index, np.full(size - len(index), index[0])]))
+    part, old = jax.tree.map(lambda x: x[..., padded], (core, root))
+    filler = jnp.arange(size) >= len(index)  # repeats of one lane: marked as done
+    old = old._replace(solved=old.solved | filler, error=jnp.where(filler, 0.0, old.error))
+    new = _rescue_jit(part, form, effort, old)
+    where = jnp.where(filler, n, padded)
+    return jax.tree.map(lambda x, v: x.at[..., where].set(v, mode="drop"), root, new)
 
 
 @partial(jax.jit, static_argnums=(1, 2))

@@ -1,0 +1,29 @@
+"""Strict numerics for every test: float64, no silent promotion of dtypes, warnings are errors.
+
+Rank promotion stays allowed: the solver's arrays are ions first, batch last, and per-lane scalars broadcast against them by
+the trailing-axis rule on purpose.
+"""
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import pytest
+
+import jaxmem as jm
+
+matplotlib.use("Agg")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="session")
+def brackish() -> jm.Case:
+    """Eight ions through NF270 behind a film, 16 fluxes."""
+    flux = jnp.linspace(1.0, 100.0, 16) * jm.units.LMH
+    return jm.Case(jm.feed("brackish8"), jm.membrane("NF270"), jm.FluxDriven(flux, jm.film("D^(2/3)", 4e-5)))
+
+
+@pytest.fixture
+def salt() -> jm.Case:
+    """NaCl through the default membrane, one flux, no film."""
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    return jm.Case(feed, jm.membrane("default"), jm.FluxDriven(1e-5))

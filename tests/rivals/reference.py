@@ -1,0 +1,71 @@
+"""The reference file as batched cases; entries of one model and ion set share a batch."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+import jaxmem as jm
+from jaxmem.reproduce.nf import NAMES
+
+FILE = Path(__file__).parent.parent / "reference" / "dspm_de.json"
+
+
+@lru_cache
+def reference() -> dict:
+    return json.loads(FILE.read_text())
+
+
+def _facts(entries: list[dict]) -> tuple[list[str], dict]:
+    ions = list(dict.fromkeys(n for e in entries for n in e["ions"]))
+    facts: dict = {}
+    for e in entries:
+        facts.update(e["ions"])
+    return ions, facts
+
+
+def batch(entries: list[dict], flux: list[float] | None = None, feeds: list[dict] | None = None, transfer: list[dict] | None = None, pressure: bool = False):
+    """``inputs`` of several entries as one Case over the union of their ions, and the ions' names in the file."""
+    ions, facts = _facts(entries)
+
+    def per_ion(key: str, default: float = 0.03) -> jnp.ndarray:  # a property may differ between entries
+        return jnp.asarray([[e["ions"].get(n, facts[n]).get(key, default) for n in ions] for e in entries])
+
+    radius = per_ion("r_s")
+    which = jm.Species(tuple(NAMES.get(n, n) for n in ions), per_ion("z"), per_ion("D"), radius, radius, per_ion("molar_mass"))
+    feeds = feeds or [e["feed"] for e in entries]
+
+    def column(key: str) -> jnp.ndarray:
+        return jnp.asarray([float(e[key]) for e in entries])
+
+    c = jnp.asarray([[f.get(n, 0.0) for n in ions] for f in feeds])
+    # the file rounds to eight digits: the last digit of neutrality belongs to the ion that the file adjusted
+    charge = (which.charge * c).sum(-1)
+    adjusted = jnp.asarray([ions.index(e.get("neutrality_adjusted_on", ions[int(np.argmax([abs(f.get(n, 0.0)) for n in ions]))])) for e, f in zip(entries, feeds, strict=True)])
+    rows = jnp.arange(len(entries))
+    c = c.at[rows, adjusted].add(-charge / which.charge[rows, adjusted])
+    feed = jm.Mixture(which, c, column("T"), viscosity=column("mu"), permittivity=column("eps_w"))
+    bowen = entries[0].get("hindrance") == "bowen"
+    wall = jm.PoreMembrane(
+        column("r_p"), column("dx_eff"), column("X"), column("eps_p"), hindrance=jm.Bowen() if bowen else jm.DechadilokDeen(smooth=False)
+    )
+    transfer = transfer or [e.get("k") for e in entries]
+    film = None
+    if transfer[0] is not None:
+        film = jm.film("each", jnp.asarray([[k.get(n, 1e-4) for n in ions] for k in transfer]))
+    if pressure:
+        conditions = jm.PressureDriven(jnp.asarray([e["P_feed_Pa"] - e["P_permeate_Pa"] for e in entries]), film)
+    else:
+        conditions = jm.FluxDriven(jnp.asarray(flux if flux is not None else [e["J_v"] for e in entries]), film)
+    return jm.Case(feed, wall, conditions), ions
+
+
+def table(rows: list[dict], ions: list[str]) -> np.ndarray:
+    """Values per ion, NaN where an entry has none."""
+    return np.array([[row.get(n, np.nan) for n in ions] for row in rows])
+
+
+def worst(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.nanmax(np.abs(np.asarray(ours) - theirs)))
