@@ -174,6 +174,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
         return jnp.where(solved, x, jax.lax.stop_gradient(x))
 
     place = points(state.core, form, root.y)
+    solved &= jnp.isfinite(place.closure)
     clean = _benign(case, state.status == code("successful"))
     bulk = lanes(clean, clean.feed.concentration, True)
 
@@ -182,7 +183,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
 
     inputs = state.status
     accurate = ~needs_more(state.core, root, effort).reshape(shape) | ~solved.reshape(shape)
-    status = jnp.where(root.solved.reshape(shape), code("successful"), code("no_solution_found"))
+    status = jnp.where((root.solved & jnp.isfinite(place.closure)).reshape(shape), code("successful"), code("no_solution_found"))
     if effort.adaptive and form.scheme != "midpoint":
         status = jnp.where(accurate, status, code("accuracy_not_reached"))
     status = jnp.where(inputs == code("successful"), status, inputs)

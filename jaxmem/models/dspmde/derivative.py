@@ -67,8 +67,9 @@ def _on_finer_grids(core: Core, form: Form, root: Root, counts: Array, mask: Arr
     n = mask.shape[-1]
     block = min(n, max(16, n // 32))
     count = -(-n // block)
-    index = jnp.nonzero(mask, size=count * block, fill_value=n)[0]
-    index = jnp.where(index < n, index, n + jnp.arange(count * block)).reshape(count, block)  # out of range, and distinct
+    order = jnp.argsort(jnp.where(mask, root.grid, counts.shape[0]), stable=True)  # like grids meet in a block
+    order = jnp.where(jnp.take(mask, order), order, n + jnp.arange(n))  # the others out of range, and distinct
+    index = jnp.concatenate([order, 2 * n + jnp.arange(count * block - n)]).reshape(count, block)
 
     def pick(tree, i: Array):
         return jax.tree.map(lambda x: jnp.take(x, i, axis=-1, mode="clip"), tree)

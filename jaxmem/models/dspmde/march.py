@@ -55,7 +55,7 @@ def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> S
         return k, k.decay * state.ratio + source * k.source, along, -z * h * along
 
     field = state.field
-    for step in range(2 if form.scheme == "exponential" else 4):
+    for step in range(2 if form.scheme == "exponential" else 24):
         if step:
             field = jax.lax.stop_gradient(field)
         _, new, _, to_field = trial(field)

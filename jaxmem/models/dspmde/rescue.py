@@ -17,7 +17,7 @@ from .problem import Core, Form
 from .root import Coarse, Effort, Root, accept, grids, needs_more, newton_step, norm, polish, start
 
 _DIRECT, _CORRECTOR = 24, 10  # Newton steps granted at the full flux, and at each step of the continuation
-_FIRST, _SMALLEST, _MOST = 1e-3, 2e-4, 600
+_FIRST, _SMALLEST, _MOST = 1e-3, 1e-3, 400
 
 
 class Branch(NamedTuple):
@@ -52,7 +52,7 @@ def _advance(core: Core, form: Form, segments: Array, tolerance: float, b: Branc
         r = r._replace(value=value, slope=r.slope.at[-2].set(jnp.where(b.held, unit, r.slope[-2])))
     worst = norm(r.value)
     done = (worst < tolerance) & ~b.closed
-    moved = accept(b.y, newton_step(at, r), jnp.where(b.held, 2.0, 6.0))
+    moved = accept(core, b.y, newton_step(at, r), jnp.where(b.held, 2.0, 6.0))
     failed = ~done & (b.tries <= 0) & ~b.closed
 
     direct_end = done & ~b.held

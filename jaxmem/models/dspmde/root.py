@@ -55,10 +55,17 @@ def grids(form: Form, effort: Effort) -> tuple[Levels, ...]:
 CAP = 6.0  # largest change of an unknown in one step; the residual is close to linear in y
 
 
-def accept(y: Array, dy: Array, cap: float | Array = CAP) -> Array:
-    """Take the limited step where it is finite; elsewhere keep the last finite state."""
-    largest = jnp.max(jnp.abs(dy), axis=0)
-    new = y + dy * jnp.minimum(1.0, cap / jnp.maximum(largest, 1e-30))
+def accept(core: Core, y: Array, dy: Array, cap: float | Array = CAP) -> Array:
+    """Take the limited step where it is finite; elsewhere keep the last finite state.
+
+    Ions of which next to nothing passes do not hold back the others: their log passage may go to -300 in leaps.
+    """
+    s = core.charge.shape[0]
+    present = jnp.maximum(core.share, 1e-3) * jnp.exp(jnp.minimum(y[:s], 0.0))
+    negligible = jnp.concatenate([present < 1e-9, jnp.zeros(y[s:].shape, bool)])
+    size = jnp.where(negligible, 0.0, jnp.abs(dy))
+    scale = jnp.minimum(1.0, cap / jnp.maximum(jnp.max(size, axis=0), 1e-30))
+    new = y + jnp.where(negligible, jnp.clip(dy, -10.0 * cap, 2.0 * cap), dy * scale)
     return jnp.where(jnp.all(jnp.isfinite(new), axis=0), new, y)
 
 
@@ -98,7 +105,7 @@ def coarse(core: Core, form: Form, segments: int, most: int = 7) -> Coarse:
     def step(carry):
         c, count, done = carry
         r = residual(core, form, c.y, Levels(segments, 1), None, True)
-        y = jnp.where(done, c.y, accept(c.y, newton_step(core, r)))
+        y = jnp.where(done, c.y, accept(core, c.y, newton_step(core, r)))
         grading = jnp.where(done, c.grading, r.grading_next)
         return Coarse(y, grading, c.steps + (~done).astype(c.steps.dtype)), count + 1, done | (norm(r.value) < 3e-3)  # the step taken squares it
 
@@ -136,12 +143,12 @@ def polish(core: Core, form: Form, at: Coarse, levels: Levels, most: int, effort
 
     def chord(carry):
         y, count, steps, value, _, matrix = carry
-        new = jnp.where(norm(value) > done, accept(y, -apply(matrix, value), 3.0), y)
+        new = jnp.where(norm(value) > done, accept(core, y, -apply(matrix, value), 3.0), y)
         value_new, fewer = evaluate(new)
         return new, count + 1, steps + 1, value_new, fewer, _broyden(matrix, new - y, value_new - value)
 
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
-    y = accept(at.y, -apply(matrix, mixed(core, r.value)), 3.0)
+    y = accept(core, at.y, -apply(matrix, mixed(core, r.value)), 3.0)
     carry = (y, 0, at.steps + 1, *evaluate(y), matrix)
     y, _, steps, value, fewer, matrix = jax.lax.while_loop(go, chord, carry)
     error = (jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value)))[:s]  # grids, and what is left of the rows
@@ -201,10 +208,17 @@ def _first_jit(core: Core, form: Form, effort: Effort) -> tuple[Root, Array]:
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _rescue_jit(core: Core, form: Form, effort: Effort, root: Root) -> Root:
+def _rescue_jit(core: Core, form: Form, effort: Effort, root: Root, index: Array, count: Array) -> Root:
+    """Rescue the first ``count`` lanes of ``index``; the rest of it is padding."""
     from .rescue import rescue
 
-    return rescue(core, form, effort, root)
+    n = core.wall.shape[0]
+    part, old = jax.tree.map(lambda x: x[..., index], (core, root))
+    filler = jnp.arange(index.shape[0]) >= count
+    old = old._replace(solved=old.solved | filler, error=jnp.where(filler, 0.0, old.error))
+    new = rescue(part, form, effort, old)
+    where = jnp.where(filler, n, index)
+    return jax.tree.map(lambda x, v: x.at[..., where].set(v, mode="drop"), root, new)
 
 
 def solve_now(core: Core, form: Form, effort: Effort) -> Root:
@@ -214,15 +228,9 @@ def solve_now(core: Core, form: Form, effort: Effort) -> Root:
     index = np.flatnonzero(np.asarray(more))
     if len(index) == 0:
         return root
-    n = core.wall.shape[0]
     size = next((b for b in (16, 128, 1024) if b >= len(index)), -(-len(index) // 8192) * 8192)
-    padded = jnp.asarray(np.concatenate([index, np.full(size - len(index), index[0])]))
-    part, old = jax.tree.map(lambda x: x[..., padded], (core, root))
-    filler = jnp.arange(size) >= len(index)  # repeats of one lane: marked as done
-    old = old._replace(solved=old.solved | filler, error=jnp.where(filler, 0.0, old.error))
-    new = _rescue_jit(part, form, effort, old)
-    where = jnp.where(filler, n, padded)
-    return jax.tree.map(lambda x, v: x.at[..., where].set(v, mode="drop"), root, new)
+    padded = np.concatenate([index, np.full(size - len(index), index[0])])
+    return _rescue_jit(core, form, effort, root, padded, np.asarray(len(index)))
 
 
 @partial(jax.jit, static_argnums=(1, 2))
