@@ -165,7 +165,9 @@ def run(task: Task) -> Row:
             row.note = f"{row.note} disturbed: {seconds['cpu_s'] / wall:.0%} of a core".strip()
         return row
     except Exception as error:  # a failure is a row
-        return dataclasses.replace(row, note=f"{type(error).__name__}: {str(error).splitlines()[0][:80]}", peak_mb=peak_mb())
+        return dataclasses.replace(
+            row, note=f"{type(error).__name__}: {str(error).splitlines()[0][:80]}", peak_mb=peak_mb()
+        )
 
 
 # -------------------------------------------------------------------------------------------------- rows

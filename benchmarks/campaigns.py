@@ -51,7 +51,9 @@ def _concentration(random: Random, n: int, which: jm.Species, fixed: bool) -> Ar
     return _charge_shares(random, charge, _present(random, charge, count))
 
 
-def _case(which: jm.Species, c: Array, flux: Array, radius: Array, thickness: Array, wall: Array, pore: Array, k: Array) -> jm.Case:
+def _case(
+    which: jm.Species, c: Array, flux: Array, radius: Array, thickness: Array, wall: Array, pore: Array, k: Array
+) -> jm.Case:
     membrane = jm.PoreMembrane(radius, thickness, charge_density=wall, pore_permittivity=pore)
     return jm.Case(jm.Mixture(which, c), membrane, jm.FluxDriven(flux, jm.film("D^(2/3)", k, reference="Na+")))
 

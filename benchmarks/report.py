@@ -111,7 +111,9 @@ def markdown(found: Sequence[Mapping[str, Any]]) -> str:
         cores = f"{about['cores']} core{'s' if about['cores'] > 1 else ''}"
         versions = ", ".join(f"{name} {about[name]}" for name in ("jax", "numpy", "scipy", "python"))
         notes.append(f"{about['device']}: {about['cpu']}, {cores}, {versions}, {about['date']}.")
-    notes.append("Errors are absolute, in observed rejection, the worst ion of each case. `python -m benchmarks` runs it again.")
+    notes.append(
+        "Errors are absolute, in observed rejection, the worst ion of each case. `python -m benchmarks` runs it again."
+    )
     return "\n".join([*lines, "", *notes])
 
 

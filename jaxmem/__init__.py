@@ -25,6 +25,8 @@ from .conditions import FluxDriven as FluxDriven
 from .conditions import MassTransfer as MassTransfer
 from .conditions import PressureDriven as PressureDriven
 from .conditions import film as film
+from .data.rejection import Dataset as Dataset
+from .data.rejection import dataset as dataset
 from .membranes.charge import ConstantCharge as ConstantCharge
 from .membranes.charge import FreundlichCharge as FreundlichCharge
 from .membranes.exclusion import BornExclusion as BornExclusion
@@ -35,13 +37,11 @@ from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
 from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
 from .membranes.pore import PoreMembrane as PoreMembrane
 from .membranes.pore import membrane as membrane
-from .data.rejection import Dataset as Dataset
-from .data.rejection import dataset as dataset
 from .models.base import AbstractModel as AbstractModel
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.result import citations as citations
 from .models.sdem import SDEM as SDEM
-from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
 from .models.solve import solve as solve
+from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
 
 __version__ = "0.1.0"

@@ -42,5 +42,9 @@ def unknown(kind: str, name: object, known: Iterable[str], hint: str) -> Unknown
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     lower = {n.lower(): n for n in names}
     close = close or [lower[c] for c in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.4)]
-    meant = f"Closest: {', '.join(close)}." if close else f"Known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
+    meant = (
+        f"Closest: {', '.join(close)}."
+        if close
+        else f"Known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
+    )
     return UnknownNameError(f"{kind} {name!r} is not known. {meant} {hint}")

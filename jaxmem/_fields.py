@@ -9,14 +9,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from ._errors import PhysicalRangeError, ShapeError
 from . import units
+from ._errors import PhysicalRangeError, ShapeError
 
 
 def _float_array(x: Any):
     """Numbers as floating arrays; float32 stays float32 (the solver refuses it by name)."""
-    if x is None or isinstance(x, jax.core.Tracer):
+    if x is None or isinstance(x, Tracer):
         return x
     array = np.asarray(x) if not isinstance(x, jax.Array) else x
     if array.dtype.kind in "biu":
@@ -26,8 +27,18 @@ def _float_array(x: Any):
     return jnp.asarray(array)
 
 
-def field(*, unit: str, doc: str, symbol: str = "", ndim: int = 0, low: float | None = None, high: float | None = None,
-          hint: str = "", optional: bool = False, **kwargs: Any) -> Any:
+def field(
+    *,
+    unit: str,
+    doc: str,
+    symbol: str = "",
+    ndim: int = 0,
+    low: float | None = None,
+    high: float | None = None,
+    hint: str = "",
+    optional: bool = False,
+    **kwargs: Any,
+) -> Any:
     """A float array with a unit. ``ndim``: axes it has in one question (more are batch); ``low``, ``high``: allowed, in SI."""
     metadata = {"unit": unit, "doc": doc, "symbol": symbol, "ndim": ndim, "low": low, "high": high, "hint": hint}
     if optional:
@@ -41,7 +52,7 @@ def quantities(module: eqx.Module) -> dict[str, Any]:
 
 
 def is_concrete(x: Any) -> bool:
-    return x is not None and not isinstance(x, jax.core.Tracer) and isinstance(x, jax.Array | np.ndarray)
+    return x is not None and not isinstance(x, Tracer) and isinstance(x, jax.Array | np.ndarray)
 
 
 def check(module: eqx.Module) -> None:
@@ -58,7 +69,9 @@ def check(module: eqx.Module) -> None:
         bad = outside(np.asarray(value), meta)
         lanes = bad.reshape(*bad.shape[: bad.ndim - meta["ndim"]], -1).any(-1) if meta["ndim"] else bad
         if lanes.size and lanes.all():
-            raise PhysicalRangeError(range_message(f"{type(module).__name__}.{name}", np.asarray(value)[bad].flat[0], meta))
+            raise PhysicalRangeError(
+                range_message(f"{type(module).__name__}.{name}", np.asarray(value)[bad].flat[0], meta)
+            )
 
 
 def outside(value: np.ndarray, meta: dict) -> np.ndarray:

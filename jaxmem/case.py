@@ -49,7 +49,7 @@ class Case(eqx.Module):
         """Broadcast of the leading axes beyond each quantity's own."""
         leading = {path: value.shape[: value.ndim - meta["ndim"]] for path, value, meta in _quantities(self)}
         try:
-            return jnp.broadcast_shapes(*leading.values())
+            return np.broadcast_shapes(*leading.values())
         except ValueError as error:
             odd = ", ".join(f"{path} {shape}" for path, shape in leading.items() if shape)
             raise ShapeError(
@@ -64,7 +64,12 @@ class Case(eqx.Module):
         for name, value in changes.items():
             path = paths.get(name, name if name in {p for p, *_ in _quantities(self)} else None)
             if path is None:
-                raise unknown("Quantity of this case", name, paths, "Write for example case.replace(pore_radius=0.45 * jm.units.nm).")
+                raise unknown(
+                    "Quantity of this case",
+                    name,
+                    paths,
+                    "Write for example case.replace(pore_radius=0.45 * jm.units.nm).",
+                )
             case = _replaced(case, path.split("."), value)
         return case
 
@@ -77,7 +82,9 @@ class Case(eqx.Module):
         """Every quantity with the full ``batch_shape``."""
         shape, case = self.batch_shape, self
         for path, value, meta in _quantities(self):
-            case = _replaced(case, path.split("."), jnp.broadcast_to(value, shape + value.shape[value.ndim - meta["ndim"] :]))
+            case = _replaced(
+                case, path.split("."), jnp.broadcast_to(value, shape + value.shape[value.ndim - meta["ndim"] :])
+            )
         return case
 
 
@@ -97,7 +104,7 @@ def describe_lane(case: Case, lane: tuple[int, ...]) -> str:
         if path.startswith("feed.species"):
             continue
         full = np.broadcast_to(np.asarray(value), case.batch_shape + value.shape[value.ndim - meta["ndim"] :])
-        parts.append(f"{path.rsplit('.', 1)[-1]}={np.array2string(full[lane], precision=4, separator=',', max_line_width=10**6)}")
+        parts.append(
+            f"{path.rsplit('.', 1)[-1]}={np.array2string(full[lane], precision=4, separator=',', max_line_width=10**6)}"
+        )
     return ", ".join(parts)
-
-

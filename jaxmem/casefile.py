@@ -1,17 +1,17 @@
 """Case files for the command line: TOML with units as people write them.
 
-    model = "DSPMDE"                      # or "SDEM"
-    [feed]
-    "Na+" = "460 mg/L"                    # or "20 mM", "20 mol/m3", "1.1 g/kg"
-    "Cl-" = "709 mg/L"
-    balance = "Cl-"
-    temperature = "25 degC"
-    [membrane]
-    name = "NF270"                        # a record, or the four numbers:
-    pore_radius = "0.45 nm"               # they override the record
-    [conditions]
-    flux = ["5 LMH", "100 LMH", 40]       # from, to, how many; or one value; or pressure = "8 bar"
-    mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
+model = "DSPMDE"                      # or "SDEM"
+[feed]
+"Na+" = "460 mg/L"                    # or "20 mM", "20 mol/m3", "1.1 g/kg"
+"Cl-" = "709 mg/L"
+balance = "Cl-"
+temperature = "25 degC"
+[membrane]
+name = "NF270"                        # a record, or the four numbers:
+pore_radius = "0.45 nm"               # they override the record
+[conditions]
+flux = ["5 LMH", "100 LMH", 40]       # from, to, how many; or one value; or pressure = "8 bar"
+mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
 """
 
 import tomllib
@@ -32,7 +32,12 @@ from .models.dspmde.model import DSPMDE
 from .models.sdem import SDEM
 from .models.solve import solve
 
-_PORE = {"pore_radius": "length", "thickness_over_porosity": "length", "charge_density": "concentration", "pore_permittivity": "permittivity"}
+_PORE = {
+    "pore_radius": "length",
+    "thickness_over_porosity": "length",
+    "charge_density": "concentration",
+    "pore_permittivity": "permittivity",
+}
 
 
 class Question(NamedTuple):
@@ -55,7 +60,7 @@ def read(path: Path) -> Question:
     try:
         record = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DataFileError(f"{path}: {error}. A line reads like: pore_radius = \"0.45 nm\"") from error
+        raise DataFileError(f'{path}: {error}. A line reads like: pore_radius = "0.45 nm"') from error
     try:
         return _question(record, path.stem)
     except DataFileError:
@@ -77,7 +82,9 @@ def _where(text: str, message: str) -> str:
 def _table(record: dict, name: str, allowed: tuple[str, ...] | None) -> dict:
     part = record.get(name)
     if not isinstance(part, dict):
-        raise JaxmemError(f"the table [{name}] is missing. A case file has [feed], [membrane] and [conditions]. Write [{name}].")
+        raise JaxmemError(
+            f"the table [{name}] is missing. A case file has [feed], [membrane] and [conditions]. Write [{name}]."
+        )
     if allowed is not None:
         for key in part:
             if key not in allowed:
@@ -89,7 +96,10 @@ def _question(record: dict, title: str) -> Question:
     for key in record:
         if key not in ("model", "title", "feed", "membrane", "conditions"):
             raise unknown("Entry of the case file", key, ("model", "title", "feed", "membrane", "conditions"), "")
-    mixture, conditions = _feed(_table(record, "feed", None)), _conditions(_table(record, "conditions", ("flux", "pressure", "mass_transfer", "film")))
+    mixture, conditions = (
+        _feed(_table(record, "feed", None)),
+        _conditions(_table(record, "conditions", ("flux", "pressure", "mass_transfer", "film"))),
+    )
     wall = _membrane(_table(record, "membrane", None))
     style = record["conditions"].get("film", "nernst_planck")
     options = record.get("model", "DSPMDE")
@@ -101,7 +111,9 @@ def _question(record: dict, title: str) -> Question:
     try:
         model = known[name](film=style, **options)
     except TypeError as error:
-        raise JaxmemError(f"model options {options} are not known to {name}. Write model = {{ name = \"DSPMDE\", activity = \"ideal\" }}.") from error
+        raise JaxmemError(
+            f'model options {options} are not known to {name}. Write model = {{ name = "DSPMDE", activity = "ideal" }}.'
+        ) from error
     return Question(model, Case(mixture, wall, conditions), record.get("title", title))
 
 
@@ -122,7 +134,11 @@ def _feed(part: dict) -> Mixture:
             units.parse(amount, "mass concentration")
         value = units.parse(amount, kind or "concentration")
         mass = species(name).molar_mass[0]
-        molar[name] = value if kind == "concentration" else (value / mass if kind == "mass concentration" else value * (density or 1000.0) / mass)
+        molar[name] = (
+            value
+            if kind == "concentration"
+            else (value / mass if kind == "mass concentration" else value * (density or 1000.0) / mass)
+        )
     return Mixture.from_concentration(molar, temperature=temperature, balance=balance)
 
 
@@ -147,18 +163,22 @@ def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane:
         return membrane(name, **numbers)
     for key in ("pore_radius", "thickness_over_porosity"):
         if key not in numbers:
-            raise JaxmemError(f"[membrane] has neither a name nor a {key}. Write name = \"NF270\".")
+            raise JaxmemError(f'[membrane] has neither a name nor a {key}. Write name = "NF270".')
     return PoreMembrane(**numbers)
 
 
 def _conditions(part: dict) -> FluxDriven | PressureDriven:
     if ("flux" in part) == ("pressure" in part):
-        raise JaxmemError('[conditions] needs either a flux or a pressure. Write flux = "20 LMH" or pressure = "8 bar".')
+        raise JaxmemError(
+            '[conditions] needs either a flux or a pressure. Write flux = "20 LMH" or pressure = "8 bar".'
+        )
     name = "flux" if "flux" in part else "pressure"
     value = part[name]
     if isinstance(value, list):
         if len(value) != 3 or not isinstance(value[2], int) or value[2] < 2:
-            raise JaxmemError(f'{name} = {value} is not a range. Write {name} = ["5 LMH", "100 LMH", 40]: from, to, how many.')
+            raise JaxmemError(
+                f'{name} = {value} is not a range. Write {name} = ["5 LMH", "100 LMH", 40]: from, to, how many.'
+            )
         amount = jnp.linspace(units.parse(value[0], name), units.parse(value[1], name), value[2])
     else:
         amount = units.parse(value, name)

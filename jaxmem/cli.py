@@ -13,7 +13,12 @@ except ImportError:
 
 from ._errors import ConvergenceError, JaxmemError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Water, ions and current through membranes.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Water, ions and current through membranes.",
+)
 console = rich.console.Console()
 
 OUT = Annotated[Path, typer.Option(help="Folder for the figures.")]
@@ -41,7 +46,9 @@ def solve(
     case: Annotated[Path, typer.Argument(help="A TOML file with feed, membrane and conditions.")],
     csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.")] = None,
     netcdf: Annotated[Path | None, typer.Option(help="Write everything as netCDF.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Draw the rejection curve (or the profiles of a single point).")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Draw the rejection curve (or the profiles of a single point).")
+    ] = None,
 ) -> None:
     """Solve a case file and print its table."""
     from .casefile import read, write
@@ -77,12 +84,15 @@ def main() -> None:
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except OSError as error:
-        console.print(f"[red]error:[/red] {rich.markup.escape(str(error))}. Check the path.", highlight=False, soft_wrap=True)
+        console.print(
+            f"[red]error:[/red] {rich.markup.escape(str(error))}. Check the path.", highlight=False, soft_wrap=True
+        )
         sys.exit(2)
     except Exception as error:
         if type(error).__module__.split(".")[0] in ("click", "typer"):  # usage errors
-            console.print(f"[red]error:[/red] {rich.markup.escape(getattr(error, 'message', '') or str(error))} Type: jaxmem --help", highlight=False)
+            console.print(
+                f"[red]error:[/red] {rich.markup.escape(getattr(error, 'message', '') or str(error))} Type: jaxmem --help",
+                highlight=False,
+            )
             sys.exit(2)
         raise
-
-

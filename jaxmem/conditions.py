@@ -47,7 +47,9 @@ def film(scaling: str, coefficient, reference: str = "Na+") -> MassTransfer:
 class FluxDriven(eqx.Module):
     """The volume flux is imposed; the pressure follows. ``mass_transfer=None``: no film, the membrane meets the bulk."""
 
-    volume_flux: Array = field(unit="m/s", low=0.0, high=1e-2, symbol="J_v", hint="LMH", doc="superficial volume flux to the permeate")
+    volume_flux: Array = field(
+        unit="m/s", low=0.0, high=1e-2, symbol="J_v", hint="LMH", doc="superficial volume flux to the permeate"
+    )
     mass_transfer: MassTransfer | None = None
 
     def __check_init__(self) -> None:
@@ -57,7 +59,9 @@ class FluxDriven(eqx.Module):
 class PressureDriven(eqx.Module):
     """The transmembrane pressure is imposed; the flux follows from ``J_v = A (dP - dPi)``, and is positive for every dP > 0."""
 
-    pressure: Array = field(unit="Pa", low=1e3, high=1e9, symbol="dP", hint="bar", doc="transmembrane pressure difference")
+    pressure: Array = field(
+        unit="Pa", low=1e3, high=1e9, symbol="dP", hint="bar", doc="transmembrane pressure difference"
+    )
     mass_transfer: MassTransfer | None = None
 
     def __check_init__(self) -> None:

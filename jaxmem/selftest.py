@@ -37,5 +37,8 @@ def report() -> Table:
     if jax.config.jax_enable_x64:
         error, seconds = neutral_check()
         verdict = "passed" if error < 1e-10 else "FAILED"
-        table.add_row("self-test", f"{verdict}: neutral solute against its closed form, {error:.0e}, {seconds:.1f} s with compilation")
+        table.add_row(
+            "self-test",
+            f"{verdict}: neutral solute against its closed form, {error:.0e}, {seconds:.1f} s with compilation",
+        )
     return table

@@ -40,13 +40,15 @@ def parse(text: str | float | int, dimension: str) -> float:
     if isinstance(text, int | float) and not isinstance(text, bool):
         if "" in known:
             return float(text)
-        raise JaxmemError(f"{text!r} has no unit. A {dimension} needs one of {', '.join(known)}. Write \"{text} {next(iter(known))}\".")
+        raise JaxmemError(
+            f'{text!r} has no unit. A {dimension} needs one of {", ".join(known)}. Write "{text} {next(iter(known))}".'
+        )
     match = _QUANTITY.match(str(text))
     if match is None:
-        raise JaxmemError(f"{text!r} is not a number with a unit. A {dimension} reads like \"1.5 {next(iter(known))}\".")
+        raise JaxmemError(f'{text!r} is not a number with a unit. A {dimension} reads like "1.5 {next(iter(known))}".')
     number, unit = float(match[1]), match[2]
     if unit == "ppm":
-        raise JaxmemError(f"{text!r}: ppm is ambiguous (mg/kg or mg/L). Write \"{match[1]} mg/L\" or \"{match[1]} mg/kg\".")
+        raise JaxmemError(f'{text!r}: ppm is ambiguous (mg/kg or mg/L). Write "{match[1]} mg/L" or "{match[1]} mg/kg".')
     if unit not in known:
         example = next(iter(known))
         raise unknown(f"Unit of {dimension}", unit, known, f'Write for example "{match[1]} {example}".')

@@ -35,15 +35,29 @@ class Mixture(eqx.Module):
 
     species: Species
     concentration: Array = field(unit="mol/m3", ndim=1, low=0.0, high=2e4, symbol="c", doc="concentration")
-    temperature: Array = field(unit="K", low=253.0, high=400.0, symbol="T", doc="temperature", default=STANDARD_TEMPERATURE)
-    viscosity: Array | None = field(unit="Pa s", low=1e-5, high=1.0, symbol="mu", doc="dynamic viscosity; from T when None", optional=True)
-    permittivity: Array | None = field(unit="1", low=1.0, high=200.0, symbol="eps_b", doc="relative permittivity; from T when None", optional=True)
+    temperature: Array = field(
+        unit="K", low=253.0, high=400.0, symbol="T", doc="temperature", default=STANDARD_TEMPERATURE
+    )
+    viscosity: Array | None = field(
+        unit="Pa s", low=1e-5, high=1.0, symbol="mu", doc="dynamic viscosity; from T when None", optional=True
+    )
+    permittivity: Array | None = field(
+        unit="1", low=1.0, high=200.0, symbol="eps_b", doc="relative permittivity; from T when None", optional=True
+    )
 
-    def __init__(self, species: Species, concentration, temperature=STANDARD_TEMPERATURE, viscosity=None, permittivity=None, balance: str | None = None):
+    def __init__(
+        self,
+        species: Species,
+        concentration,
+        temperature=STANDARD_TEMPERATURE,
+        viscosity=None,
+        permittivity=None,
+        balance: str | None = None,
+    ):
         self.species = species
         concentration = jnp.asarray(concentration, dtype=None if hasattr(concentration, "dtype") else float)
         self.concentration = concentration if balance is None else _balanced(species, concentration, balance)
-        self.temperature = temperature
+        self.temperature = jnp.asarray(temperature, dtype=None if hasattr(temperature, "dtype") else float)
         self.viscosity = viscosity
         self.permittivity = permittivity
 
@@ -60,31 +74,63 @@ class Mixture(eqx.Module):
             if off.size and (off > TOLERANCE).all():
                 worst = float(np.asarray(imbalance(self.species.charge, c)).flat[0])
                 net = float(np.asarray(jnp.sum(self.species.charge * c, -1)).flat[0])
-                ion = self.species.names[int(jnp.argmax(jnp.where(self.species.charge * -net > 0, c.reshape(-1, len(self.species))[0], -1.0)))]
+                ion = self.species.names[
+                    int(
+                        jnp.argmax(jnp.where(self.species.charge * -net > 0, c.reshape(-1, len(self.species))[0], -1.0))
+                    )
+                ]
                 raise ElectroneutralityError(
                     f"The mixture carries a net charge of {net:.6g} mol/m3 of charge ({worst:.2e} of the gross charge). Allowed is "
                     f"{TOLERANCE:g}. To let one ion make up for it write Mixture(..., balance={ion!r})."
                 )
 
     @classmethod
-    def from_concentration(cls, amounts: Mapping[str, object], *, temperature=STANDARD_TEMPERATURE, balance: str | None = None, **properties) -> Self:
+    def from_concentration(
+        cls,
+        amounts: Mapping[str, object],
+        *,
+        temperature=STANDARD_TEMPERATURE,
+        balance: str | None = None,
+        **properties,
+    ) -> Self:
         """From ``{"Na+": 20.0, "Cl-": 20.0}`` in mol/m3 (numbers or arrays of one shape)."""
         return cls(species(*amounts), _columns(amounts), temperature=temperature, balance=balance, **properties)
 
     @classmethod
-    def from_mass_concentration(cls, amounts: Mapping[str, object], *, temperature=STANDARD_TEMPERATURE, balance: str | None = None, **properties) -> Self:
+    def from_mass_concentration(
+        cls,
+        amounts: Mapping[str, object],
+        *,
+        temperature=STANDARD_TEMPERATURE,
+        balance: str | None = None,
+        **properties,
+    ) -> Self:
         """From ``{"Na+": 10.5, "Cl-": 19.0}`` in kg/m3 (g/L); for mg/L multiply by ``jm.units.mg_per_L``."""
         which = species(*amounts)
         return cls(which, _columns(amounts) / which.molar_mass, temperature=temperature, balance=balance, **properties)
 
     @classmethod
-    def from_mass_fraction(cls, amounts: Mapping[str, object], *, density=None, temperature=STANDARD_TEMPERATURE, balance: str | None = None, **properties) -> Self:
+    def from_mass_fraction(
+        cls,
+        amounts: Mapping[str, object],
+        *,
+        density=None,
+        temperature=STANDARD_TEMPERATURE,
+        balance: str | None = None,
+        **properties,
+    ) -> Self:
         """From ``{"Na+": 0.0107, ...}`` in kg per kg of solution. ``density`` of the solution in kg/m3; that of water plus
         70 % of the solutes' mass when None (within 0.2 % for seawater)."""
         which, w = species(*amounts), _columns(amounts)
         if density is None:
             density = water_density(jnp.asarray(temperature, float)) / (1.0 - 0.7 * jnp.sum(w, axis=-1))
-        return cls(which, w * jnp.asarray(density)[..., None] / which.molar_mass, temperature=temperature, balance=balance, **properties)
+        return cls(
+            which,
+            w * jnp.asarray(density)[..., None] / which.molar_mass,
+            temperature=temperature,
+            balance=balance,
+            **properties,
+        )
 
     def __getitem__(self, name: str) -> Array:
         return self.concentration[..., self.species.index(name)]
@@ -122,7 +168,9 @@ def _columns(amounts: Mapping[str, object]) -> Array:
     try:
         return jnp.stack(jnp.broadcast_arrays(*[jnp.asarray(v, float) for v in amounts.values()]), axis=-1)
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"The amounts {dict(amounts)!r} do not broadcast to one shape. Give numbers, or arrays of one shape.") from error
+        raise ShapeError(
+            f"The amounts {dict(amounts)!r} do not broadcast to one shape. Give numbers, or arrays of one shape."
+        ) from error
 
 
 def _balanced(which: Species, concentration: Array, name: str) -> Array:
@@ -130,7 +178,9 @@ def _balanced(which: Species, concentration: Array, name: str) -> Array:
     i = which.index(name)
     z = which.charge[..., i]
     if is_concrete(z) and bool(jnp.any(z == 0.0)):
-        raise ElectroneutralityError(f"balance={name!r} has no charge and cannot balance anything. Name an ion of {which.names}.")
+        raise ElectroneutralityError(
+            f"balance={name!r} has no charge and cannot balance anything. Name an ion of {which.names}."
+        )
     fixed = concentration.at[..., i].set(concentration[..., i] - jnp.sum(which.charge * concentration, axis=-1) / z)
     if is_concrete(fixed) and bool(jnp.all(fixed[..., i] < 0.0)):
         value = float(np.asarray(fixed[..., i]).flat[0])
@@ -151,7 +201,6 @@ def feed(name: str) -> Mixture:
     if name not in _feeds():
         raise unknown("Feed", name, _feeds(), 'Write for example jm.feed("seawater").')
     record = _feeds()[name]
-    return Mixture.from_concentration(record["concentration"], temperature=record.get("temperature", STANDARD_TEMPERATURE))
-
-
-
+    return Mixture.from_concentration(
+        record["concentration"], temperature=record.get("temperature", STANDARD_TEMPERATURE)
+    )

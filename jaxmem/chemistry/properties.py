@@ -27,7 +27,9 @@ def water_permittivity(temperature: Array) -> Array:
 def water_density(temperature: Array) -> Array:
     """Density of air-free water, kg/m3, 0 to 100 C: Kell 1975, doi 10.1021/je60064a005. 997.05 at 25 C."""
     t = temperature - 273.15
-    top = 999.83952 + t * (16.945176 + t * (-7.9870401e-3 + t * (-46.170461e-6 + t * (105.56302e-9 - 280.54253e-12 * t))))
+    top = 999.83952 + t * (
+        16.945176 + t * (-7.9870401e-3 + t * (-46.170461e-6 + t * (105.56302e-9 - 280.54253e-12 * t)))
+    )
     return top / (1.0 + 16.879850e-3 * t)
 
 

@@ -28,7 +28,9 @@ def canonical(name: str) -> str:
     try:
         return _aliases()[str(name).strip()]
     except KeyError:
-        raise unknown("Species", name, _aliases(), 'Write for example jm.species("Na+", "SO4-2"), or build jm.Species(...).') from None
+        raise unknown(
+            "Species", name, _aliases(), 'Write for example jm.species("Na+", "SO4-2"), or build jm.Species(...).'
+        ) from None
 
 
 def pretty(name: str) -> str:
@@ -43,7 +45,9 @@ class Species(eqx.Module):
     charge: Array = field(unit="1", ndim=1, low=-6, high=6, symbol="z", doc="charge number")
     diffusivity: Array = field(unit="m2/s", ndim=1, low=1e-12, high=2e-8, symbol="D", doc="at 25 C, infinite dilution")
     stokes_radius: Array = field(unit="m", ndim=1, low=1e-11, high=1e-7, symbol="r_s", hint="nm", doc="Stokes radius")
-    born_radius: Array = field(unit="m", ndim=1, low=1e-11, high=1e-7, symbol="r_b", hint="nm", doc="radius of the Born energy")
+    born_radius: Array = field(
+        unit="m", ndim=1, low=1e-11, high=1e-7, symbol="r_b", hint="nm", doc="radius of the Born energy"
+    )
     molar_mass: Array = field(unit="kg/mol", ndim=1, low=1e-4, high=100.0, symbol="M", doc="molar mass")
 
     def __check_init__(self) -> None:
@@ -85,5 +89,10 @@ def species(*names: str, born_radius: str = "stokes") -> Species:
     else:
         raise unknown("Born radius", born_radius, ("stokes", "ionic", "cavity"), 'Write born_radius="stokes".')
     return Species(
-        tuple(canonical(n) for n in names), column("charge"), column("diffusivity"), column("stokes_radius"), born, column("molar_mass")
+        tuple(canonical(n) for n in names),
+        column("charge"),
+        column("diffusivity"),
+        column("stokes_radius"),
+        born,
+        column("molar_mass"),
     )

@@ -43,7 +43,12 @@ _ENDINGS = {ending: SPELLINGS.get(unit, unit) for unit in _UNITS for ending in (
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _MISSING = ("", "-", "--", "nan", "na", "n/a", "null", "none")
 _BRACKET = re.compile(r"(.*?)\s*[\[(]\s*(.*?)\s*[\])]")
-_HIGHEST = {n: f.metadata["high"] for t in (FluxDriven, Mixture) for n, f in t.__dataclass_fields__.items() if "high" in f.metadata}
+_HIGHEST = {
+    n: f.metadata["high"]
+    for t in (FluxDriven, Mixture)
+    for n, f in t.__dataclass_fields__.items()
+    if "high" in f.metadata
+}
 
 
 def _spelled(unit: str) -> str:
@@ -78,7 +83,10 @@ class Dataset(eqx.Module):
 
     def __str__(self) -> str:
         values, sigma = (np.asarray(x)[np.asarray(self.measured)] for x in (self.rejection, self.sigma))
-        flux, feeds = np.asarray(self.case.conditions.volume_flux) / units.um_per_s, list(dict.fromkeys(self.feed_group))
+        flux, feeds = (
+            np.asarray(self.case.conditions.volume_flux) / units.um_per_s,
+            list(dict.fromkeys(self.feed_group)),
+        )
         error = f"sigma {np.nanmin(sigma):.2g} to {np.nanmax(sigma):.2g}" if np.isfinite(sigma).any() else "no sigma"
         return "\n".join([
             f"Dataset, {len(self)} {self.kind} rejections at {len(self.feed_group)} points in {len(feeds)} feeds",
@@ -148,7 +156,9 @@ def _text(path: Path) -> str:
         return path.read_bytes().replace(b"\0", b"\xff").decode("utf-8-sig")  # a zero byte is no text either
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataFileError(f"{path}, line {line}, column unknown: this is not UTF-8 text. Save it as 'CSV UTF-8'.") from None
+        raise DataFileError(
+            f"{path}, line {line}, column unknown: this is not UTF-8 text. Save it as 'CSV UTF-8'."
+        ) from None
     except OSError as error:
         wrong = "There is no file" if isinstance(error, FileNotFoundError) else f"{error.strerror}:"
         wrong = f"{wrong} {str(path)!r}; the current folder is {Path.cwd()}"
@@ -167,9 +177,13 @@ def _read(path: Path) -> _Table:
     found: list[tuple[int, list[str]]] = []
     for start, (line, is_note) in enumerate(zip(lines, note, strict=True), 1):
         try:
-            cells = [] if is_note else next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [])
+            cells = (
+                [] if is_note else next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [])
+            )
         except csv.Error as error:
-            raise DataFileError(f"{path}, line {start}, column unknown: {error}. Close each quotation mark in its line.") from None
+            raise DataFileError(
+                f"{path}, line {start}, column unknown: {error}. Close each quotation mark in its line."
+            ) from None
         if any(cell.strip() for cell in cells):
             found.append((start, [cell.strip() for cell in cells]))
     (at, header), rows = found[0], found[1:]
@@ -181,7 +195,9 @@ def _read(path: Path) -> _Table:
     for line_number, cells in rows:
         cells += [""] * (len(header) - len(cells))
         if any(cells[len(header) :]):
-            wrong = f"the row has {len(cells)} cells, the header {len(header)}. A decimal comma is not accepted: write 0.5."
+            wrong = (
+                f"the row has {len(cells)} cells, the header {len(header)}. A decimal comma is not accepted: write 0.5."
+            )
             raise table.error(line_number, str(len(header) + 1), wrong)
     second = rows[0][1] if rows else []
     if {_spelled(cell) for cell in second} & {*_UNITS} and not any(_NUMBER.fullmatch(cell) for cell in second):
@@ -212,13 +228,17 @@ def _split(name: str, second: str) -> tuple[str, str]:
         endings = {e: u for e, u in _ENDINGS.items() if name.endswith(f"_{e}") and not (ion and u in _TEMPERATURE)}
         ending = max(endings, key=len, default="")
         base, unit = (name.removesuffix(f"_{ending}"), endings[ending]) if ending else (name, "")
-    return base.strip().replace(" ", "_"), unit if not second or unit == second else f"{unit}, {second}".removeprefix(", ")
+    return base.strip().replace(" ", "_"), unit if not second or unit == second else f"{unit}, {second}".removeprefix(
+        ", "
+    )
 
 
 def _with_unit(table: _Table, column: _Column, known: dict[str, float], what: str) -> _Column:
     """The column with its factor to SI; refuses a missing or unknown unit."""
     if column.unit in known:
-        return column._replace(factor=known[column.unit], offset=273.15 if known is _TEMPERATURE and column.unit != "K" else 0.0)
+        return column._replace(
+            factor=known[column.unit], offset=273.15 if known is _TEMPERATURE and column.unit != "K" else 0.0
+        )
     wrong = f"the {what} has no unit" if not column.unit else f"{column.unit!r} is not a unit of {what}"
     wrong += " (ppm is mg/kg to some and mg/L to others)" if column.unit == "ppm" else ""
     allowed = [u for u in known if u and "µ" not in u]
@@ -236,7 +256,9 @@ def _columns(table: _Table) -> tuple[dict[str, _Column], dict[str, _Column]]:
         if base[:2].lower() == "c_":
             ion = _species(table, table.line, name, base[2:])
             if ion in ions:
-                raise table.error(table.line, name, f"{ion} has a column already, {ions[ion].name!r}. Delete one of them.")
+                raise table.error(
+                    table.line, name, f"{ion} has a column already, {ions[ion].name!r}. Delete one of them."
+                )
             column = _with_unit(table, column, {**_MOLAR, **_MASS}, "concentration")
             ions[ion] = column._replace(factor=column.factor / (records()[ion]["molar_mass"] if unit in _MASS else 1.0))
             continue
@@ -259,15 +281,22 @@ def _complete(table: _Table, columns: dict[str, _Column], composition: bool) -> 
         "Jv": ("flux" in columns, "Jv [LMH] or Jv_um_s"),
         "R_observed": ("real" in columns or "observed" in columns, "R_observed (1 - c_p/c_b) or R_real (1 - c_p/c_m)"),
         "c_<ion>": (composition or "salt" in columns, "for each ion of the feed: c_Na [mM], c_Cl [mM]"),
-        "dominant_salt_mM": (("salt" in columns) == ("salt_amount" in columns), "dominant_salt (NaCl, ...) and dominant_salt_mM"),
+        "dominant_salt_mM": (
+            ("salt" in columns) == ("salt_amount" in columns),
+            "dominant_salt (NaCl, ...) and dominant_salt_mM",
+        ),
     }
     for wanted, (there, example) in needed.items():
         if not there:
             there_are = ", ".join(table.header)
-            raise table.error(table.line, wanted, f"this column is missing; there are {there_are}. Add a column {example}.")
+            raise table.error(
+                table.line, wanted, f"this column is missing; there are {there_are}. Add a column {example}."
+            )
     if "real" in columns and "observed" in columns:
         wrong = f"the rejection stands in {columns['real'].name!r} too"
-        raise table.error(table.line, columns["observed"].name, f"{wrong}. One of the two is allowed: delete the other.")
+        raise table.error(
+            table.line, columns["observed"].name, f"{wrong}. One of the two is allowed: delete the other."
+        )
 
 
 # --- cells to rows
@@ -307,7 +336,9 @@ def salts() -> dict[str, dict[str, int]]:
 
     charge = {name: int(record["charge"]) for name, record in records().items()}
     found = {}
-    for cation, anion in itertools.product((n for n, z in charge.items() if z > 0), (n for n, z in charge.items() if z < 0)):
+    for cation, anion in itertools.product(
+        (n for n, z in charge.items() if z > 0), (n for n, z in charge.items() if z < 0)
+    ):
         common = math.gcd(charge[cation], -charge[anion])
         counts = {cation: -charge[anion] // common, anion: charge[cation] // common}
         found["".join(part(*item) for item in counts.items())] = counts
@@ -329,13 +360,19 @@ class _Reader(NamedTuple):
     def text(self, role: str) -> str:
         return self.cells[self.columns[role].index] if role in self.columns else ""
 
-    def number(self, column: _Column, low: float = -math.inf, high: float = math.inf, hint: str = "Check the unit.") -> float:
+    def number(
+        self, column: _Column, low: float = -math.inf, high: float = math.inf, hint: str = "Check the unit."
+    ) -> float:
         """A cell in SI; refuses what is not a finite number within ``low`` and ``high`` (SI)."""
         text = self.cells[column.index].replace("\N{MINUS SIGN}", "-")
         if text.lower() in _MISSING:
-            raise self.error(column, f"{text!r} is a missing value. A finite number is needed: write it, or delete the row.")
+            raise self.error(
+                column, f"{text!r} is a missing value. A finite number is needed: write it, or delete the row."
+            )
         if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
-            comma = "decimal comma is not accepted" if re.fullmatch(r"[-+]?\d*,\d+", text) else "finite number is needed"
+            comma = (
+                "decimal comma is not accepted" if re.fullmatch(r"[-+]?\d*,\d+", text) else "finite number is needed"
+            )
             raise self.error(column, f"{text!r} is not a number. A {comma}: write for example 0.5.")
         value = float(text) * column.factor + column.offset
         if not low <= value <= high:
@@ -355,7 +392,9 @@ class _Reader(NamedTuple):
             for salt in names if amount else ():
                 if salt not in salts():
                     close = ", ".join(difflib.get_close_matches(salt, salts(), n=3, cutoff=0.4)) or "NaCl, MgSO4"
-                    raise self.error(self.columns["salt"], f"{salt!r} is not known. Closest: {close}. Write for example MgCl2.")
+                    raise self.error(
+                        self.columns["salt"], f"{salt!r} is not known. Closest: {close}. Write for example MgCl2."
+                    )
                 for ion, count in salts()[salt].items():
                     added[ion] = added.get(ion, 0.0) + count * amount
         for ion, column in self.ions.items():
@@ -374,9 +413,15 @@ class _Reader(NamedTuple):
 
     def row(self) -> _Row:
         columns, solute, amounts = self.columns, self.text("solute"), self.amounts()
-        temperature = self.number(columns["temperature"], 253.0, 400.0) if "temperature" in columns else STANDARD_TEMPERATURE
+        temperature = (
+            self.number(columns["temperature"], 253.0, 400.0) if "temperature" in columns else STANDARD_TEMPERATURE
+        )
         composition = ", ".join(f"{ion} {amount:.4g}" for ion, amount in amounts.items() if amount > 0.0) + " mM"
-        salt = f"{self.text('salt')} {self.text('salt_amount')} {columns['salt_amount'].unit}" if self.text("salt") else composition
+        salt = (
+            f"{self.text('salt')} {self.text('salt_amount')} {columns['salt_amount'].unit}"
+            if self.text("salt")
+            else composition
+        )
         feed = _Feed(self.text("label") or salt, temperature, tuple(amounts.items()))
         present = {ion for ion, amount in feed.amounts if amount > 0.0}
         if solute in salts() and (solute == self.text("salt") or set(salts()[solute]) == present):
@@ -385,7 +430,9 @@ class _Reader(NamedTuple):
         if solute not in present:
             wrong = f"{solute} is not in the feed, which has {', '.join(sorted(present))}"
             raise self.error(columns["solute"], f"{wrong}. Give it a column c_{solute} [mM].")
-        rejection = self.number(columns["rejection"], high=1.0, hint="At most 1; for percent name the column R_observed [%].")
+        rejection = self.number(
+            columns["rejection"], high=1.0, hint="At most 1; for percent name the column R_observed [%]."
+        )
         flux = self.number(
             columns["flux"], 0.0, _HIGHEST["volume_flux"], "The flux is positive towards the permeate; check its unit."
         )
@@ -418,7 +465,9 @@ def _merged(points: list[list[_Row]]) -> list[list[_Row]]:
         gaps = {}
         for i, (low, high) in enumerate(itertools.pairwise(points)):
             gap = high[0].flux - low[-1].flux
-            if gap <= high[0].flux_error + low[-1].flux_error and not {r.solute for r in low} & {r.solute for r in high}:
+            if gap <= high[0].flux_error + low[-1].flux_error and not {r.solute for r in low} & {
+                r.solute for r in high
+            }:
                 gaps[i] = gap
         if not gaps:
             return points
@@ -435,6 +484,10 @@ def _membrane(table: _Table, column: _Column | None, given: Any) -> Any:
     if given is not None:
         return given
     if name not in membrane_records():
-        wrong = f"membrane {name!r} has no record. Known are {', '.join(membrane_records())}" if name else "no membrane is named"
+        wrong = (
+            f"membrane {name!r} has no record. Known are {', '.join(membrane_records())}"
+            if name
+            else "no membrane is named"
+        )
         raise table.error(at[name], where, f"{wrong}. Write jm.dataset(path, membrane=jm.membrane('NF270')).")
     return named_membrane(name)

@@ -24,7 +24,9 @@ class FreundlichCharge(eqx.Module):
     """
 
     exponent: Array = field(unit="1", low=-3.0, high=3.0, symbol="q", doc="Freundlich exponent", default=0.5)
-    reference: Array = field(unit="mol/m3", low=1e-6, high=1e4, symbol="c_0", doc="concentration at which X = charge_density", default=1.0)
+    reference: Array = field(
+        unit="mol/m3", low=1e-6, high=1e4, symbol="c_0", doc="concentration at which X = charge_density", default=1.0
+    )
 
     def __check_init__(self) -> None:
         check(self)

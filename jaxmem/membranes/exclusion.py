@@ -10,7 +10,9 @@ from ..constants import BOLTZMANN, ELEMENTARY_CHARGE, VACUUM_PERMITTIVITY
 class StericExclusion(eqx.Module):
     """Size alone: ``Phi = (1 - lambda)^2`` (Ferry 1936, doi 10.1085/jgp.20.1.95)."""
 
-    def __call__(self, ratio: Array, charge: Array, born_radius: Array, pore: Array, bulk: Array, temperature: Array) -> Array:
+    def __call__(
+        self, ratio: Array, charge: Array, born_radius: Array, pore: Array, bulk: Array, temperature: Array
+    ) -> Array:
         """``lambda``, z, r_b (m) of shape ``(*batch, S)``; permittivities and T of shape ``(*batch, 1)``."""
         return 2.0 * jnp.log1p(-ratio)
 
@@ -23,7 +25,9 @@ class BornExclusion(eqx.Module):
     (doi 10.1016/S0009-2509(01)00413-4). A common factor on all radii is the same as a change of ``1/eps_p - 1/eps_b``.
     """
 
-    def __call__(self, ratio: Array, charge: Array, born_radius: Array, pore: Array, bulk: Array, temperature: Array) -> Array:
+    def __call__(
+        self, ratio: Array, charge: Array, born_radius: Array, pore: Array, bulk: Array, temperature: Array
+    ) -> Array:
         """``lambda``, z, r_b (m) of shape ``(*batch, S)``; permittivities and T of shape ``(*batch, 1)``."""
         length = ELEMENTARY_CHARGE**2 / (8.0 * jnp.pi * VACUUM_PERMITTIVITY * BOLTZMANN * temperature)
         return 2.0 * jnp.log1p(-ratio) - charge**2 * length / born_radius * (1.0 / pore - 1.0 / bulk)

@@ -14,7 +14,9 @@ from jax import Array
 
 def _kd_polynomial(x, log=np.log):
     """Dechadilok and Deen's K_d for ``x = lambda`` in 0 to 0.95."""
-    tail = x * (-1.56034 + x * (0.528155 + x * (1.91521 + x * (-2.81903 + x * (0.270788 + x * (1.10115 - 0.435933 * x))))))
+    tail = x * (
+        -1.56034 + x * (0.528155 + x * (1.91521 + x * (-2.81903 + x * (0.270788 + x * (1.10115 - 0.435933 * x)))))
+    )
     return (1.0 + 1.125 * x * log(x) + tail) / (1.0 - x) ** 2
 
 
@@ -37,7 +39,14 @@ def _bridge_coefficients() -> tuple[float, ...]:
     """Quintic in ``s = (lambda - 0.94)/0.015`` for ``ln K_d``: value, slope and curvature of both branches."""
     width = np.array([1.0, _TO - _FROM, (_TO - _FROM) ** 2])
     left, right = _derivatives(_kd_polynomial, _FROM) * width, _derivatives(_kd_asymptote, _TO) * width
-    rows = [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 2, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 1, 2, 3, 4, 5], [0, 0, 2, 6, 12, 20]]
+    rows = [
+        [1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 0],
+        [0, 0, 2, 0, 0, 0],
+        [1, 1, 1, 1, 1, 1],
+        [0, 1, 2, 3, 4, 5],
+        [0, 0, 2, 6, 12, 20],
+    ]
     return tuple(float(c) for c in np.linalg.solve(np.array(rows, float), np.concatenate([left, right])))
 
 

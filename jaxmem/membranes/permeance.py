@@ -16,19 +16,29 @@ class PermeanceMembrane(eqx.Module):
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
-    permeance: Array = field(unit="m/s", ndim=1, low=1e-14, high=1.0, symbol="P", hint="um_per_s", doc="permeance per species")
-    water_permeance: Array = field(unit="m/s/Pa", low=1e-15, high=1e-8, symbol="A", hint="LMH_per_bar", doc="water permeance", default=3e-11)
+    permeance: Array = field(
+        unit="m/s", ndim=1, low=1e-14, high=1.0, symbol="P", hint="um_per_s", doc="permeance per species"
+    )
+    water_permeance: Array = field(
+        unit="m/s/Pa", low=1e-15, high=1e-8, symbol="A", hint="LMH_per_bar", doc="water permeance", default=3e-11
+    )
     provenance: object = None
 
     def __check_init__(self) -> None:
         check(self)
         if hasattr(self.permeance, "shape") and self.permeance.shape[-1:] != (len(self.names),):
-            raise ShapeError(f"PermeanceMembrane.permeance has shape {self.permeance.shape} for {len(self.names)} names {self.names}.")
+            raise ShapeError(
+                f"PermeanceMembrane.permeance has shape {self.permeance.shape} for {len(self.names)} names {self.names}."
+            )
 
     @classmethod
     def of(cls, permeance: dict, **others) -> "PermeanceMembrane":
         """From ``{"Na+": 7.5e-4, ...}`` in m/s."""
-        return cls(tuple(canonical(n) for n in permeance), jnp.stack(jnp.broadcast_arrays(*map(jnp.asarray, permeance.values())), -1) * 1.0, **others)
+        return cls(
+            tuple(canonical(n) for n in permeance),
+            jnp.stack(jnp.broadcast_arrays(*map(jnp.asarray, permeance.values())), -1) * 1.0,
+            **others,
+        )
 
     def of_species(self, which: Species) -> Array:
         """Permeances in the order of a mixture's species, ``(*batch, S)``."""
@@ -46,14 +56,18 @@ class SpieglerKedemMembrane(eqx.Module):
     """
 
     reflection: Array = field(unit="1", ndim=1, low=0.0, high=1.0, symbol="sigma", doc="reflection coefficient")
-    permeability: Array = field(unit="m/s", ndim=1, low=0.0, high=1.0, symbol="P_s", hint="um_per_s", doc="solute permeability")
-    water_permeance: Array = field(unit="m/s/Pa", low=1e-15, high=1e-8, symbol="A", hint="LMH_per_bar", doc="water permeance", default=3e-11)
+    permeability: Array = field(
+        unit="m/s", ndim=1, low=0.0, high=1.0, symbol="P_s", hint="um_per_s", doc="solute permeability"
+    )
+    water_permeance: Array = field(
+        unit="m/s/Pa", low=1e-15, high=1e-8, symbol="A", hint="LMH_per_bar", doc="water permeance", default=3e-11
+    )
     provenance: object = None
 
     def __init__(self, reflection, permeability, water_permeance=3e-11, provenance=None):
         self.reflection = jnp.atleast_1d(jnp.asarray(reflection, float))
         self.permeability = jnp.atleast_1d(jnp.asarray(permeability, float))
-        self.water_permeance = water_permeance
+        self.water_permeance = jnp.asarray(water_permeance, dtype=None if hasattr(water_permeance, "dtype") else float)
         self.provenance = provenance
 
     def __check_init__(self) -> None:

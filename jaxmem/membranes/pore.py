@@ -38,9 +38,15 @@ class PoreMembrane(eqx.Module):
     """
 
     pore_radius: Array = field(unit="m", low=1e-11, high=1e-7, symbol="r_p", hint="nm", doc="pore radius")
-    thickness_over_porosity: Array = field(unit="m", low=1e-9, high=1e-2, symbol="dx_e", hint="um", doc="active layer thickness over porosity")
-    charge_density: Array = field(unit="mol/m3", low=-2e4, high=2e4, symbol="X", doc="charge per volume of pore fluid", default=0.0)
-    pore_permittivity: Array = field(unit="1", low=1.0, high=200.0, symbol="eps_p", doc="relative permittivity in the pore", default=78.36)
+    thickness_over_porosity: Array = field(
+        unit="m", low=1e-9, high=1e-2, symbol="dx_e", hint="um", doc="active layer thickness over porosity"
+    )
+    charge_density: Array = field(
+        unit="mol/m3", low=-2e4, high=2e4, symbol="X", doc="charge per volume of pore fluid", default=0.0
+    )
+    pore_permittivity: Array = field(
+        unit="1", low=1.0, high=200.0, symbol="eps_p", doc="relative permittivity in the pore", default=78.36
+    )
     hindrance: Callable = DechadilokDeen()
     exclusion: Callable = BornExclusion()
     charge: Callable = ConstantCharge()
@@ -89,6 +95,8 @@ def membrane(name: str, **overrides) -> PoreMembrane | PermeanceMembrane:
         )
     if record.get("kind") == "solution-diffusion-electromigration":
         permeance = record["permeance"]
-        return PermeanceMembrane(tuple(permeance), jnp.asarray(list(permeance.values())), provenance=provenance, **overrides)
+        return PermeanceMembrane(
+            tuple(permeance), jnp.asarray(list(permeance.values())), provenance=provenance, **overrides
+        )
     numbers = {k: record[k] for k in ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")}
     return PoreMembrane(**{**numbers, "provenance": provenance, **overrides})

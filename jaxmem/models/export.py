@@ -39,7 +39,12 @@ def _need(package: str) -> Any:
 
 
 def _masked(result: PointResult, name: str, species: bool) -> np.ndarray:
-    value = np.array(np.broadcast_to(np.asarray(getattr(result, name)), result.case.batch_shape + ((len(result.case.feed.species),) if species else ())))
+    value = np.array(
+        np.broadcast_to(
+            np.asarray(getattr(result, name)),
+            result.case.batch_shape + ((len(result.case.feed.species),) if species else ()),
+        )
+    )
     return np.where((np.asarray(result.ok)[..., None] if species else np.asarray(result.ok)), value, np.nan)
 
 
@@ -48,11 +53,18 @@ def to_xarray(result: PointResult, potentials: bool = True) -> Any:
     xr = _need("xarray")
     dims = tuple(f"batch_{i}" for i in range(len(result.case.batch_shape)))
     has_pore = potentials and hasattr(result.model, "core")
-    variables = {n: ((*dims, "species"), _masked(result, n, True), {"units": u, "long_name": d}) for n, (u, d) in PER_SPECIES.items()}
+    variables = {
+        n: ((*dims, "species"), _masked(result, n, True), {"units": u, "long_name": d})
+        for n, (u, d) in PER_SPECIES.items()
+    }
     for name, (unit, doc) in {**PER_LANE, **(INSIDE if has_pore else {})}.items():
         variables[name] = (dims, _masked(result, name, False), {"units": unit, "long_name": doc})
     if has_pore:
-        variables["peclet"] = ((*dims, "species"), _masked(result, "peclet", True), {"units": "1", "long_name": "pore Peclet number"})
+        variables["peclet"] = (
+            (*dims, "species"),
+            _masked(result, "peclet", True),
+            {"units": "1", "long_name": "pore Peclet number"},
+        )
     variables["status"] = (dims, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
     variables["steps"] = (dims, np.asarray(result.steps), {"long_name": "Newton and chord steps"})
     names = list(result.case.feed.species.names)

@@ -43,8 +43,13 @@ def inside(result: PointResult) -> Inside:
         field = field / jnp.broadcast_to(length, shape).reshape(-1)
     flat = lambda x: x.reshape(shape)
     return Inside(
-        _ions(at_flux(state.core, form, y).convection, shape), flat(place.donnan_feed), flat(place.donnan_permeate), flat(drop),
-        flat(field), _ions(place.pore_in, shape), _ions(place.pore_out, shape),
+        _ions(at_flux(state.core, form, y).convection, shape),
+        flat(place.donnan_feed),
+        flat(place.donnan_permeate),
+        flat(drop),
+        flat(field),
+        _ions(place.pore_in, shape),
+        _ions(place.pore_out, shape),
     )
 
 
@@ -63,7 +68,9 @@ def profiles(result: PointResult, count: int) -> Profiles:
 
         def backwards(share: Array) -> Array:  # from the interface, a share of the film towards the bulk
             k = exponential((at.film_flux - core.charge * core.film_field * y[-1]) * share)
-            return k.decay * points(core, form, y).interface + at.film_flux * share * k.source * jnp.exp(y[: core.charge.shape[0]])
+            return k.decay * points(core, form, y).interface + at.film_flux * share * k.source * jnp.exp(
+                y[: core.charge.shape[0]]
+            )
 
         film = jax.vmap(backwards)(1.0 - fractions)
 
@@ -73,7 +80,10 @@ def profiles(result: PointResult, count: int) -> Profiles:
     bulk = result.feed[..., None, :]
     volts = result.thermal_voltage[..., None] * (to_batch(pore.potential) + inner.donnan_feed[..., None])
     return Profiles(
-        to_batch(pore.position), bulk * to_batch(pore.ratio), volts, fractions - 1.0, bulk * to_batch(film), result.permeate
+        to_batch(pore.position),
+        bulk * to_batch(pore.ratio),
+        volts,
+        fractions - 1.0,
+        bulk * to_batch(film),
+        result.permeate,
     )
-
-

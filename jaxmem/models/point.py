@@ -10,14 +10,14 @@ from jax import Array
 from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
 from .._fields import is_concrete
 from .._status import code
-from ..case import Case, _quantities, _replaced
+from ..case import Case, _quantities
 from ..chemistry.mixture import TOLERANCE, imbalance
 from ..conditions import FluxDriven, PressureDriven
 from .dspmde.derivative import _harmless, find_root
 from .dspmde.march import residual
 from .dspmde.observe import points
 from .dspmde.problem import Core, Form
-from .dspmde.root import Effort, Root, grids, needs_more
+from .dspmde.root import Root, grids, needs_more
 from .result import PointResult
 
 
@@ -58,7 +58,9 @@ def check_conditions(case: Case) -> None:
 
 def check_membrane(case: Case, kind: type, model: str, line: str) -> None:
     if not isinstance(case.membrane, kind):
-        raise JaxmemError(f"{model} needs a {kind.__name__}; Case.membrane is a {type(case.membrane).__name__}. Write {line}.")
+        raise JaxmemError(
+            f"{model} needs a {kind.__name__}; Case.membrane is a {type(case.membrane).__name__}. Write {line}."
+        )
 
 
 def _input_status(case: Case) -> Array:
@@ -72,7 +74,9 @@ def _input_status(case: Case) -> Array:
         if meta["high"] is not None:
             fine &= value <= meta["high"]
         sound &= jnp.broadcast_to(jnp.all(fine, axis=-1) if meta["ndim"] else fine, shape)
-    neutral = jnp.broadcast_to(jnp.abs(imbalance(case.feed.species.charge, case.feed.concentration)) <= TOLERANCE, shape)
+    neutral = jnp.broadcast_to(
+        jnp.abs(imbalance(case.feed.species.charge, case.feed.concentration)) <= TOLERANCE, shape
+    )
     status = jnp.where(neutral, code("successful"), code("charge_imbalance"))
     return jnp.where(sound, status, code("outside_model"))
 
@@ -183,7 +187,9 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
 
     inputs = state.status
     accurate = ~needs_more(state.core, root, effort).reshape(shape) | ~solved.reshape(shape)
-    status = jnp.where((root.solved & jnp.isfinite(place.closure)).reshape(shape), code("successful"), code("no_solution_found"))
+    status = jnp.where(
+        (root.solved & jnp.isfinite(place.closure)).reshape(shape), code("successful"), code("no_solution_found")
+    )
     if effort.adaptive and form.scheme != "midpoint":
         status = jnp.where(accurate, status, code("accuracy_not_reached"))
     status = jnp.where(inputs == code("successful"), status, inputs)

@@ -101,7 +101,9 @@ class PointResult(eqx.Module):
     @property
     def pressure(self) -> Array:
         """Transmembrane pressure: ``J_v/A + dPi``, Pa."""
-        return self.volume_flux / self.model.water_permeance(self.case) + self.osmotic_difference * self.model.reflection(self.case)
+        return self.volume_flux / self.model.water_permeance(
+            self.case
+        ) + self.osmotic_difference * self.model.reflection(self.case)
 
     @property
     def ionic_strength(self) -> Array:
@@ -220,7 +222,9 @@ class PointResult(eqx.Module):
 
     def __len__(self) -> int:
         if not self.case.batch_shape:
-            raise JaxmemError("This Result answers a single question and has no length. Batch the case: jnp.linspace(...) for a field.")
+            raise JaxmemError(
+                "This Result answers a single question and has no length. Batch the case: jnp.linspace(...) for a field."
+            )
         return self.case.batch_shape[0]
 
 
@@ -231,7 +235,10 @@ def citations(result: PointResult) -> list[str]:
     lines = [f"{result.model.title()}: {s}" for s in result.model.sources()]
     provenance = getattr(result.case.membrane, "provenance", None)
     if provenance is not None:
-        lines.append(f"membrane {provenance.name}: {provenance.source}" + (f" ({provenance.warning})" if provenance.warning else ""))
+        lines.append(
+            f"membrane {provenance.name}: {provenance.source}"
+            + (f" ({provenance.warning})" if provenance.warning else "")
+        )
     for name in result.case.feed.species.names:
         source = records().get(name, {}).get("source", {})
         for quantity, text in source.items():

@@ -36,7 +36,9 @@ class SDEM(AbstractModel):
 
     def __check_init__(self) -> None:
         if self.film not in ("nernst_planck", "suction", "plain"):
-            raise unknown("Film", self.film, ("nernst_planck", "suction", "plain"), 'Write jm.SDEM(film="nernst_planck").')
+            raise unknown(
+                "Film", self.film, ("nernst_planck", "suction", "plain"), 'Write jm.SDEM(film="nernst_planck").'
+            )
 
     def title(self) -> str:
         """Name and options, as printed."""
@@ -49,7 +51,9 @@ class SDEM(AbstractModel):
     def effort(self) -> Effort:
         """Static choices of the root finder."""
         single = self.precision == "float32"
-        return Effort(tolerance=max(self.tolerance, 1e-4) if single else self.tolerance, residual=2e-5 if single else 1e-10)
+        return Effort(
+            tolerance=max(self.tolerance, 1e-4) if single else self.tolerance, residual=2e-5 if single else 1e-10
+        )
 
     def form(self, case: Case) -> Form:
         """Static form of the equations for this case."""
@@ -90,7 +94,12 @@ class SDEM(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse what SDEM cannot answer."""
-        point.check_membrane(case, PermeanceMembrane, "SDEM", 'jm.Case(feed, jm.PermeanceMembrane.of({"Na+": 7e-4, "Cl-": 5e-6}), conditions)')
+        point.check_membrane(
+            case,
+            PermeanceMembrane,
+            "SDEM",
+            'jm.Case(feed, jm.PermeanceMembrane.of({"Na+": 7e-4, "Cl-": 5e-6}), conditions)',
+        )
         point.check_conditions(case)
         point.check_precision(case, self.precision)
         case.membrane.of_species(case.feed.species)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._errors import ConvergenceError, JaxmemError
 from .._status import message
@@ -20,18 +20,24 @@ def solve(model: AbstractModel, case: Case, *, throw: bool = True) -> Any:
     ``result.messages()`` gives. Failed lanes keep their last finite state, have derivative zero and disturb no other lane.
     """
     if not isinstance(model, AbstractModel):
-        raise JaxmemError(f"{model!r} is not a model. Write jm.solve(jm.DSPMDE(), case): the model comes first, as an instance.")
+        raise JaxmemError(
+            f"{model!r} is not a model. Write jm.solve(jm.DSPMDE(), case): the model comes first, as an instance."
+        )
     if not isinstance(case, Case):
-        raise JaxmemError(f"{type(case).__name__} is not a Case. Write jm.solve(model, jm.Case(feed, membrane, conditions)).")
+        raise JaxmemError(
+            f"{type(case).__name__} is not a Case. Write jm.solve(model, jm.Case(feed, membrane, conditions))."
+        )
     model.check(case)
     result = model.observe(model.find(case), case)
-    if throw and not isinstance(result.status, jax.core.Tracer):
+    if throw and not isinstance(result.status, Tracer):
         _raise_if_failed(result)
     return result
 
 
 def _raise_if_failed(result: Any) -> None:
-    failed = np.argwhere(~np.asarray(result.ok)) if jnp.ndim(result.ok) else np.zeros((int(not bool(result.ok)), 0), int)
+    failed = (
+        np.argwhere(~np.asarray(result.ok)) if jnp.ndim(result.ok) else np.zeros((int(not bool(result.ok)), 0), int)
+    )
     if len(failed) == 0:
         return
     total = max(int(np.size(np.asarray(result.status))), 1)
@@ -42,5 +48,7 @@ def _raise_if_failed(result: Any) -> None:
         lines.append(f"  lane {index if index else '()'}: {text}\n    inputs: {describe_lane(result.case, index)}")
     if len(failed) > 3:
         lines.append(f"  and {len(failed) - 3} more.")
-    lines.append("To keep the good lanes write jm.solve(model, case, throw=False) and look at result.ok and result.messages().")
+    lines.append(
+        "To keep the good lanes write jm.solve(model, case, throw=False) and look at result.ok and result.messages()."
+    )
     raise ConvergenceError("\n".join(lines))

@@ -47,7 +47,12 @@ class SpieglerKedem(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse membranes that would charge the permeate."""
-        point.check_membrane(case, SpieglerKedemMembrane, "SpieglerKedem", "jm.Case(feed, jm.SpieglerKedemMembrane(0.95, 1e-6), conditions)")
+        point.check_membrane(
+            case,
+            SpieglerKedemMembrane,
+            "SpieglerKedem",
+            "jm.Case(feed, jm.SpieglerKedemMembrane(0.95, 1e-6), conditions)",
+        )
         point.check_conditions(case)
         point.check_precision(case, self.precision)
         ions = case.feed.species.charge != 0.0
@@ -75,8 +80,11 @@ class SpieglerKedem(AbstractModel):
         # (1 - sigma)/(1 - sigma F), finite for sigma -> 1 where it tends to 1/(1 + J_v/P)
         rest = 1.0 - sigma
         safe = rest > 1e-9
-        passage = jnp.where(safe, rest / (jnp.where(safe, rest, 1.0) - sigma * jnp.expm1(-peclet)),
-                            permeability / (permeability + flux[..., None]))
+        passage = jnp.where(
+            safe,
+            rest / (jnp.where(safe, rest, 1.0) - sigma * jnp.expm1(-peclet)),
+            permeability / (permeability + flux[..., None]),
+        )
         growth = jnp.exp(jnp.minimum(self._film(case, flux), 700.0))
         # c_m - c_p = (c_b - c_p) growth with c_p = passage c_m
         interface = growth / (1.0 - passage + passage * growth)
@@ -131,7 +139,18 @@ class SpieglerKedem(AbstractModel):
         residual = jnp.broadcast_to(jnp.max(jnp.abs(self.residual(state, case)), axis=-1), shape)
         solved = (sound == code("successful")) & jnp.isfinite(residual)
         return PointResult(
-            case=case, model=self, state=state, volume_flux=state, feed=feed, interface=feed * interface, permeate=feed * permeate,
-            passage=permeate, interface_ratio=interface, status=jnp.where(solved, code("successful"), jnp.where(sound == 0, code("no_solution_found"), sound)),
-            steps=jnp.zeros(shape, jnp.int32), residual=residual, error_estimate=jnp.zeros((*shape, s)), closure=jnp.where(solved, 0.0, jnp.inf),
+            case=case,
+            model=self,
+            state=state,
+            volume_flux=state,
+            feed=feed,
+            interface=feed * interface,
+            permeate=feed * permeate,
+            passage=permeate,
+            interface_ratio=interface,
+            status=jnp.where(solved, code("successful"), jnp.where(sound == 0, code("no_solution_found"), sound)),
+            steps=jnp.zeros(shape, jnp.int32),
+            residual=residual,
+            error_estimate=jnp.zeros((*shape, s)),
+            closure=jnp.where(solved, 0.0, jnp.inf),
         )

@@ -16,7 +16,9 @@ class PointPlots:
     def __init__(self, result: Any) -> None:
         self.result = result
 
-    def rejection(self, axes: Any = None, *, against: str = "flux", kind: str = "observed", style: str = "screen") -> Any:
+    def rejection(
+        self, axes: Any = None, *, against: str = "flux", kind: str = "observed", style: str = "screen"
+    ) -> Any:
         """Rejection in percent of every present species along the batch axis.
 
         ``against``: ``"flux"`` (LMH), ``"pressure"`` (bar) or the name of a quantity of the case; ``kind``: observed or real.
@@ -38,7 +40,12 @@ class PointPlots:
             axes.plot(x, curves[:, i], color=colour(name, i), lw=1.8)
         low, high = min(0.0, np.nanmin(curves)), max(100.0, np.nanmax(curves))
         margin = 0.03 * (high - low)
-        axes.set(xlabel=label, ylabel=f"{kind.capitalize()} rejection (%)", xlim=(x.min(), x.max()), ylim=(low - margin, high + margin))
+        axes.set(
+            xlabel=label,
+            ylabel=f"{kind.capitalize()} rejection (%)",
+            xlim=(x.min(), x.max()),
+            ylim=(low - margin, high + margin),
+        )
         if low < 0.0:
             axes.axhline(0.0, color="0.4", lw=0.8)
         last = int(np.flatnonzero(ok)[-1])
@@ -67,8 +74,13 @@ class PointPlots:
         result = self.result
         axes = new_axes(style) if axes is None else axes
         values = result.profiles(96)
-        pick = (lambda a, extra: np.asarray(a).reshape(-1, *a.shape[a.ndim - extra :])[lane])  # noqa: E731
-        x, pore, film, permeate = pick(values.position, 1), pick(values.pore, 2), pick(values.film, 2), pick(values.permeate, 1)
+        pick = lambda a, extra: np.asarray(a).reshape(-1, *a.shape[a.ndim - extra :])[lane]
+        x, pore, film, permeate = (
+            pick(values.position, 1),
+            pick(values.pore, 2),
+            pick(values.film, 2),
+            pick(values.permeate, 1),
+        )
         film_x = np.asarray(values.film_position) * 0.6
         for i, name in enumerate(result.case.feed.species.names):
             if film[0, i] <= 0.0:

@@ -12,7 +12,13 @@ COLOURS = {
 SPARE = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499")
 STYLES: dict[str, dict[str, Any]] = {
     "screen": {"figure.figsize": (7.0, 4.4), "font.size": 11, "figure.dpi": 110, "savefig.dpi": 150},
-    "paper": {"figure.figsize": (3.5, 2.6), "font.size": 8, "figure.dpi": 150, "savefig.dpi": 400, "lines.linewidth": 1.1},
+    "paper": {
+        "figure.figsize": (3.5, 2.6),
+        "font.size": 8,
+        "figure.dpi": 150,
+        "savefig.dpi": 400,
+        "lines.linewidth": 1.1,
+    },
 }
 COMMON: dict[str, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False,

@@ -10,7 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from rich.table import Table
 
-from .. import DSPMDE, Bowen, Case, DechadilokDeen, FluxDriven, Mixture, PoreMembrane, Species, feed, film, membrane, solve, species
+from .. import (
+    DSPMDE,
+    Bowen,
+    Case,
+    DechadilokDeen,
+    FluxDriven,
+    Mixture,
+    PoreMembrane,
+    Species,
+    feed,
+    film,
+    membrane,
+    solve,
+    species,
+)
 from ..chemistry.species import pretty
 from ..plot.style import COMMON, STYLES, pyplot
 from ..tables import plain_table, rejection_table
@@ -18,7 +32,17 @@ from ..units import LMH
 
 WATERS = {"seawater": "Seawater", "brackish8": "Brackish water, eight ions", "li_mg_brine": "Lithium-magnesium brine"}
 POINTS = 36
-NAMES = {"Na": "Na+", "K": "K+", "Li": "Li+", "Mg": "Mg+2", "Ca": "Ca+2", "Cl": "Cl-", "SO4": "SO4-2", "NO3": "NO3-", "HCO3": "HCO3-"}
+NAMES = {
+    "Na": "Na+",
+    "K": "K+",
+    "Li": "Li+",
+    "Mg": "Mg+2",
+    "Ca": "Ca+2",
+    "Cl": "Cl-",
+    "SO4": "SO4-2",
+    "NO3": "NO3-",
+    "HCO3": "HCO3-",
+}
 
 
 def reproduce(console: Any, out: Path, data: Path | None) -> None:
@@ -26,7 +50,9 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     console.rule("[bold]Nanofiltration: NF270 and three waters")
-    console.print("DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n")
+    console.print(
+        "DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n"
+    )
     with console.status("Compiling and solving 3 waters x 36 fluxes in one batch (about 15 s)"):
         curves = waters()
     for result, title in zip(curves, WATERS.values(), strict=True):
@@ -65,7 +91,9 @@ def lane(result: Any, i: int) -> Any:
     shape = result.case.batch_shape
     n = int(np.prod(shape[1:]))
     flat = slice(i * n, (i + 1) * n)
-    state = jax.tree.map(lambda x: x[..., flat], result.state._replace(status=None))._replace(status=result.state.status[i])
+    state = jax.tree.map(lambda x: x[..., flat], result.state._replace(status=None))._replace(
+        status=result.state.status[i]
+    )
     arrays = {f: getattr(result, f)[i] for f in result.__dataclass_fields__ if f not in ("case", "model", "state")}
     names = list(arrays)
     new = eqx.tree_at(lambda r: [getattr(r, f) for f in names], result, [arrays[f] for f in names])
@@ -102,7 +130,11 @@ def draw_waters(curves: list[Any], out: Path) -> list[Path]:
         figure.savefig(paths[0].with_suffix(".svg"))
         plt.close(figure)
         axis = curves[1].plot.profiles(lane=POINTS // 3)
-        axis.set_title(f"Brackish water through NF270 at {float(curves[1].volume_flux[POINTS // 3]) / LMH:.0f} LMH", loc="left", fontsize=11)
+        axis.set_title(
+            f"Brackish water through NF270 at {float(curves[1].volume_flux[POINTS // 3]) / LMH:.0f} LMH",
+            loc="left",
+            fontsize=11,
+        )
         axis.figure.savefig(paths[1])
         plt.close(axis.figure)
     return paths
@@ -149,7 +181,13 @@ def reference_groups() -> dict[tuple[str, str, str], list[dict]]:
 def reference_table() -> tuple[Table, float]:
     """Reference against jaxmem, worst ion of each case; the two largest groups (25 of 27 cases)."""
     table = plain_table("Reference cases: observed rejection of the ion that differs most")
-    for name, justify in (("case", "left"), ("ion", "left"), ("reference %", "right"), ("jaxmem %", "right"), ("diff.", "right")):
+    for name, justify in (
+        ("case", "left"),
+        ("ion", "left"),
+        ("reference %", "right"),
+        ("jaxmem %", "right"),
+        ("diff.", "right"),
+    ):
         table.add_column(name, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType]
     worst = 0.0
     groups = sorted(reference_groups().items(), key=lambda item: -len(item[1]))[:2]
@@ -193,7 +231,10 @@ def measured(console: Any, out: Path, path: Path) -> None:
                 spans = [f"{100 * x[have, i].min():.0f} to {100 * x[have, i].max():.0f}" for x in (seen, ours)]
                 table.add_row(group, pretty(name), str(int(have.sum())), *spans, f"{rmse:.1f}")
     console.print(table)
-    console.print("Large differences are expected: one constant charge does not describe four salts; fit before use.", highlight=False)
+    console.print(
+        "Large differences are expected: one constant charge does not describe four salts; fit before use.",
+        highlight=False,
+    )
     console.print(f"figure  {draw_measured(result, points, groups, out)}", highlight=False)
 
 
@@ -205,8 +246,14 @@ def draw_measured(result: Any, points: Any, groups: list[str], out: Path) -> Pat
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
-        figure, axes = plt.subplots(lines, columns, figsize=(5.6 * columns, 3.7 * lines), layout="constrained", squeeze=False)
-        flux, seen, ours = np.asarray(result.volume_flux) / LMH, 100 * np.asarray(points.rejection), 100 * np.asarray(result.real_rejection)
+        figure, axes = plt.subplots(
+            lines, columns, figsize=(5.6 * columns, 3.7 * lines), layout="constrained", squeeze=False
+        )
+        flux, seen, ours = (
+            np.asarray(result.volume_flux) / LMH,
+            100 * np.asarray(points.rejection),
+            100 * np.asarray(result.real_rejection),
+        )
         for axis, group in zip(axes.flat, groups, strict=False):
             rows = np.array([g == group for g in points.feed_group])
             order = np.flatnonzero(rows)[np.argsort(flux[rows])]
@@ -214,7 +261,9 @@ def draw_measured(result: Any, points: Any, groups: list[str], out: Path) -> Pat
                 have = np.isfinite(seen[order, i])
                 if have.any():
                     axis.plot(flux[order], ours[order, i], color=colour(name, i), lw=1.4)
-                    axis.plot(flux[order][have], seen[order, i][have], "o", ms=5, color=colour(name, i), label=pretty(name))
+                    axis.plot(
+                        flux[order][have], seen[order, i][have], "o", ms=5, color=colour(name, i), label=pretty(name)
+                    )
             axis.set(title=group, xlabel="Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)", ylabel="Real rejection (%)")
             axis.legend(fontsize=9)
         path = out / "nf_measured.png"

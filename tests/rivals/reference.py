@@ -26,7 +26,13 @@ def _facts(entries: list[dict]) -> tuple[list[str], dict]:
     return ions, facts
 
 
-def batch(entries: list[dict], flux: list[float] | None = None, feeds: list[dict] | None = None, transfer: list[dict] | None = None, pressure: bool = False):
+def batch(
+    entries: list[dict],
+    flux: list[float] | None = None,
+    feeds: list[dict] | None = None,
+    transfer: list[dict] | None = None,
+    pressure: bool = False,
+):
     """``inputs`` of several entries as one Case over the union of their ions, and the ions' names in the file."""
     ions, facts = _facts(entries)
 
@@ -34,7 +40,9 @@ def batch(entries: list[dict], flux: list[float] | None = None, feeds: list[dict
         return jnp.asarray([[e["ions"].get(n, facts[n]).get(key, default) for n in ions] for e in entries])
 
     radius = per_ion("r_s")
-    which = jm.Species(tuple(NAMES.get(n, n) for n in ions), per_ion("z"), per_ion("D"), radius, radius, per_ion("molar_mass"))
+    which = jm.Species(
+        tuple(NAMES.get(n, n) for n in ions), per_ion("z"), per_ion("D"), radius, radius, per_ion("molar_mass")
+    )
     feeds = feeds or [e["feed"] for e in entries]
 
     def column(key: str) -> jnp.ndarray:
@@ -43,13 +51,22 @@ def batch(entries: list[dict], flux: list[float] | None = None, feeds: list[dict
     c = jnp.asarray([[f.get(n, 0.0) for n in ions] for f in feeds])
     # the file rounds to eight digits: the last digit of neutrality belongs to the ion that the file adjusted
     charge = (which.charge * c).sum(-1)
-    adjusted = jnp.asarray([ions.index(e.get("neutrality_adjusted_on", ions[int(np.argmax([abs(f.get(n, 0.0)) for n in ions]))])) for e, f in zip(entries, feeds, strict=True)])
+    adjusted = jnp.asarray(
+        [
+            ions.index(e.get("neutrality_adjusted_on", ions[int(np.argmax([abs(f.get(n, 0.0)) for n in ions]))]))
+            for e, f in zip(entries, feeds, strict=True)
+        ]
+    )
     rows = jnp.arange(len(entries))
     c = c.at[rows, adjusted].add(-charge / which.charge[rows, adjusted])
     feed = jm.Mixture(which, c, column("T"), viscosity=column("mu"), permittivity=column("eps_w"))
     bowen = entries[0].get("hindrance") == "bowen"
     wall = jm.PoreMembrane(
-        column("r_p"), column("dx_eff"), column("X"), column("eps_p"), hindrance=jm.Bowen() if bowen else jm.DechadilokDeen(smooth=False)
+        column("r_p"),
+        column("dx_eff"),
+        column("X"),
+        column("eps_p"),
+        hindrance=jm.Bowen() if bowen else jm.DechadilokDeen(smooth=False),
     )
     transfer = transfer or [e.get("k") for e in entries]
     film = None

@@ -41,7 +41,11 @@ def test_exact_cases(group: tuple) -> None:
     assert worst(r.pore_entrance / table([o["c_pore_in"] for o in out], ions), 1.0) < 1e-5
     assert worst(r.pore_exit / table([o["c_pore_out"] for o in out], ions), 1.0) < 1e-5
     assert worst(r.peclet / table([o["Pe"] for o in out], ions), 1.0) < 1e-10
-    for ours, key in ((r.donnan_feed, "donnan_feed_V"), (r.donnan_permeate, "donnan_perm_V"), (r.membrane_potential, "membrane_potential_V")):
+    for ours, key in (
+        (r.donnan_feed, "donnan_feed_V"),
+        (r.donnan_permeate, "donnan_perm_V"),
+        (r.membrane_potential, "membrane_potential_V"),
+    ):
         assert worst(ours, np.array([o[key] for o in out])) < 1e-6
     assert worst(r.pressure / np.array([o["dP_Pa"] for o in out]), 1.0) < 1e-6
     if r.state.root.y.shape and group[0] in ("suction", "plain"):
@@ -52,8 +56,18 @@ def test_exact_cases(group: tuple) -> None:
 def test_exact_gradients(group: tuple) -> None:
     entries = [e for e in GROUPS[group] if "dlncp_dlnp" in e]
     case, ions = batch([e["inputs"] for e in entries])
-    names = {"J_v": "volume_flux", "r_p": "pore_radius", "dx": "thickness_over_porosity", "X": "charge_density", "eps_p": "pore_permittivity"}
-    values = {"J_v": case.conditions.volume_flux, "r_p": case.membrane.pore_radius, "dx": case.membrane.thickness_over_porosity}
+    names = {
+        "J_v": "volume_flux",
+        "r_p": "pore_radius",
+        "dx": "thickness_over_porosity",
+        "X": "charge_density",
+        "eps_p": "pore_permittivity",
+    }
+    values = {
+        "J_v": case.conditions.volume_flux,
+        "r_p": case.membrane.pore_radius,
+        "dx": case.membrane.thickness_over_porosity,
+    }
     values |= {"X": case.membrane.charge_density, "eps_p": case.membrane.pore_permittivity}
 
     def permeate(scale: jax.Array) -> jax.Array:
@@ -85,13 +99,19 @@ def test_watertap_sweeps(key: str, tolerance: float) -> None:
     """One cell at the stated flux, inlet and outlet points."""
     entries = reference()["watertap"][key]
     for has_film in (True, False):
-        chosen = [e for e in entries if (isinstance(e["inputs"]["k"], dict)) == has_film and not isinstance(e["inputs"]["k"], str)]
+        chosen = [
+            e
+            for e in entries
+            if (isinstance(e["inputs"]["k"], dict)) == has_film and not isinstance(e["inputs"]["k"], str)
+        ]
         if not chosen:
             continue
         for point in ("inlet", "outlet"):
             states = [e[point] for e in chosen]
             case, ions = batch(
-                [e["inputs"] for e in chosen], flux=[s["J_v"] for s in states], feeds=[s["c_feed"] for s in states],
+                [e["inputs"] for e in chosen],
+                flux=[s["J_v"] for s in states],
+                feeds=[s["c_feed"] for s in states],
                 transfer=[s.get("k") for s in states] if has_film else None,
             )
             model = jm.DSPMDE.watertap_1_8() if key == "sweep" else jm.DSPMDE(film="plain", activity="ideal", cells=1)
@@ -103,14 +123,22 @@ def test_watertap_test_cases() -> None:
     entries = reference()["watertap"]["test_cases"]
     for activity in {e["inputs"]["activity"] for e in entries}:
         for film in (True, False):
-            chosen = [e for e in entries if e["inputs"]["activity"] == activity and (e["inputs"]["film"] == "plain") == film]
+            chosen = [
+                e for e in entries if e["inputs"]["activity"] == activity and (e["inputs"]["film"] == "plain") == film
+            ]
             for point in ("inlet", "outlet") if chosen else ():
                 states = [e[point] for e in chosen]
                 case, ions = batch(
-                    [{**e["inputs"], "k": None} for e in chosen], flux=[s["J_v"] for s in states], feeds=[s["c_feed"] for s in states],
+                    [{**e["inputs"], "k": None} for e in chosen],
+                    flux=[s["J_v"] for s in states],
+                    feeds=[s["c_feed"] for s in states],
                     transfer=[s["k"] for s in states] if film else None,
                 )
-                model = jm.DSPMDE.watertap_1_8() if activity == "davies" else jm.DSPMDE(film="plain", activity="ideal", cells=1)
+                model = (
+                    jm.DSPMDE.watertap_1_8()
+                    if activity == "davies"
+                    else jm.DSPMDE(film="plain", activity="ideal", cells=1)
+                )
                 r = jm.solve(model, case)
                 assert worst(r.real_rejection, table([s["R_int_local"] for s in states], ions)) < 1e-6
 
@@ -136,8 +164,23 @@ def test_inputs_on_which_watertap_fails(law: str) -> None:
     compared = 0
     for activity in ("davies", "ideal"):
         for has_film in (True, False):
-            chosen = [e for e in cases if e["inputs"]["activity"] == activity and (e["inputs"]["film"] != "none") == has_film]
-            keyed = [(e, next((v for k, v in e["solution"].items() if k.endswith("exact") and SOLUTIONS.get(k, "plain") == law), None)) for e in chosen]
+            chosen = [
+                e for e in cases if e["inputs"]["activity"] == activity and (e["inputs"]["film"] != "none") == has_film
+            ]
+            keyed = [
+                (
+                    e,
+                    next(
+                        (
+                            v
+                            for k, v in e["solution"].items()
+                            if k.endswith("exact") and SOLUTIONS.get(k, "plain") == law
+                        ),
+                        None,
+                    ),
+                )
+                for e in chosen
+            ]
             keyed = [(e, s) for e, s in keyed if s is not None]
             if not keyed:
                 continue

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from ...linalg.small_dense import apply, inverse
 from .march import Levels, residual
@@ -21,7 +22,7 @@ from .root import Effort, Root, flatten, grids, mixed, solve_batch, solve_now
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def find_root(core: Core, form: Form, effort: Effort) -> Root:
     """The root of the march for every lane of ``core``; ``y`` is differentiable to every float of ``core``."""
-    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(core))
+    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(core))
     if traced or core.wall.ndim != 1:
         return solve_batch(core, form, effort)
     return solve_now(core, form, effort)
@@ -46,7 +47,10 @@ def _sensitivity(core: Core, form: Form, y: Array, grading: Array, segments: Arr
 
     def column(unit: Array) -> Array:
         parts = jnp.split(unit, np.cumsum(rows)[:-1])
-        d = [jnp.broadcast_to(p[:, None], (n, lanes)).reshape(x.shape) for p, n, x in zip(parts, rows, leaves, strict=True)]
+        d = [
+            jnp.broadcast_to(p[:, None], (n, lanes)).reshape(x.shape)
+            for p, n, x in zip(parts, rows, leaves, strict=True)
+        ]
         d_core = jax.tree.unflatten(tree, d)
         return jax.jvp(lambda c: residual(c, form, y, levels, grading, False).value, (core,), (d_core,))[1]
 
@@ -115,7 +119,7 @@ def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: t
     (core,), (d_core,) = primals, tangents
     root = find_root(core, form, effort)
 
-    def nothing(x: Array) -> Array:
+    def nothing(x: Array) -> Array | np.ndarray:
         return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else np.zeros(x.shape, jax.dtypes.float0)
 
     return root, jax.tree.map(nothing, root)._replace(y=_tangents(core, form, effort, root, d_core))

@@ -68,7 +68,9 @@ def _settled(step: Callable, start: Any, count: int, differentiable: int) -> Any
 
     ``k`` differentiable steps from the root are exact to order ``2^k - 1``; the linear step that follows adds one more.
     """
-    held = jax.lax.stop_gradient(jax.lax.fori_loop(0, count - differentiable, lambda _, x: step(x), jax.lax.stop_gradient(start)))
+    held = jax.lax.stop_gradient(
+        jax.lax.fori_loop(0, count - differentiable, lambda _, x: step(x), jax.lax.stop_gradient(start))
+    )
     for _ in range(differentiable):
         held = step(held)
     return held
@@ -103,7 +105,9 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
         return phi - jnp.clip(to_phi, -8.0, 8.0), log_i - jnp.clip(to_log, -3.0, 3.0)
 
     phi = _ideal_potential(core, plain, wall, 3, 0)
-    return _settled(step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log), form.face_steps, 2 * form.differentiable)
+    return _settled(
+        step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log), form.face_steps, 2 * form.differentiable
+    )
 
 
 def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_in: bool, gamma_out: bool) -> State:

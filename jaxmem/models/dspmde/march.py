@@ -212,16 +212,22 @@ def at_flux(core: Core, form: Form, y: Array) -> Core:
         return core
     factor = jnp.exp(y[-2])
     names = ("convection", "exchange", "film_flux")
-    return eqx.tree_at(
-        lambda c: [getattr(c, n) for n in names], core, [getattr(core, n) * factor for n in names]
-    )
+    return eqx.tree_at(lambda c: [getattr(c, n) for n in names], core, [getattr(core, n) * factor for n in names])
 
 
 def exit_face(core: Core, form: Form, passage: Array, jacobian: bool) -> State:
     """Permeate to pore exit."""
     s = passage.shape[0]
     slope = passage[:, None] * identity(s + form.pressure, passage)[:s] if jacobian else None
-    out = face(core, form, State(passage, slope, jnp.zeros_like(passage[0])), core.log_partition, core.wall, True, form.pore_activity)
+    out = face(
+        core,
+        form,
+        State(passage, slope, jnp.zeros_like(passage[0])),
+        core.log_partition,
+        core.wall,
+        True,
+        form.pore_activity,
+    )
     return out
 
 
@@ -260,7 +266,9 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
     return jnp.concatenate(value), jnp.concatenate(slope)
 
 
-def residual(core: Core, form: Form, y: Array, levels: Levels, grading: Array | None, jacobian: bool, estimate: bool = False) -> Residual:
+def residual(
+    core: Core, form: Form, y: Array, levels: Levels, grading: Array | None, jacobian: bool, estimate: bool = False
+) -> Residual:
     """The K equations at ``y`` on the given grids. Without ``grading`` the state's own permeate-side rate is used."""
     core = at_flux(core, form, y)
     passage = jnp.exp(y[: core.charge.shape[0]])

@@ -52,11 +52,15 @@ class DSPMDE(AbstractModel):
 
     def __check_init__(self) -> None:
         if self.film not in FILMS:
-            raise unknown("Film", self.film, FILMS, 'Write jm.DSPMDE(film="nernst_planck"); for no film leave mass_transfer out.')
+            raise unknown(
+                "Film", self.film, FILMS, 'Write jm.DSPMDE(film="nernst_planck"); for no film leave mass_transfer out.'
+            )
         if not isinstance(self.activity, Davies) and self.activity not in ("davies", "ideal"):
             raise unknown("Activity", self.activity, ("davies", "ideal"), 'Write jm.DSPMDE(activity="davies").')
         if self.cells is not None and self.cells < 1:
-            raise unknown("Number of cells", self.cells, ("None", "1", "10"), "Write jm.DSPMDE() for the converged pore.")
+            raise unknown(
+                "Number of cells", self.cells, ("None", "1", "10"), "Write jm.DSPMDE() for the converged pore."
+            )
 
     @classmethod
     def watertap_1_8(cls, cells: int = 1) -> Self:
@@ -121,7 +125,9 @@ class DSPMDE(AbstractModel):
         flux = point.reference_flux(case, self.water_permeance(case))
         exchange = (flux * membrane.thickness_over_porosity)[..., None] / (kd * feed.diffusivity)
         temperature, bulk = feed.temperature[..., None], feed.water_permittivity[..., None]
-        partition = membrane.exclusion(ratio, z, feed.species.born_radius, membrane.pore_permittivity[..., None], bulk, temperature)
+        partition = membrane.exclusion(
+            ratio, z, feed.species.born_radius, membrane.pore_permittivity[..., None], bulk, temperature
+        )
         total = jnp.sum(c, axis=-1)
         total = jnp.where(total > 0.0, total, 1.0)
         film_flux, film_field = point.film_terms(case, flux, form)
@@ -170,7 +176,11 @@ class DSPMDE(AbstractModel):
             return ""
         lane = jnp.reshape(large, (-1, large.shape[-1]))[0]
         name = case.feed.species.names[int(jnp.argmax(lane))]
-        radius = float(jnp.reshape(jnp.broadcast_to(case.feed.species.stokes_radius, large.shape), (-1, large.shape[-1]))[0][jnp.argmax(lane)])
+        radius = float(
+            jnp.reshape(jnp.broadcast_to(case.feed.species.stokes_radius, large.shape), (-1, large.shape[-1]))[0][
+                jnp.argmax(lane)
+            ]
+        )
         return (
             f"{name} has a Stokes radius of {radius * 1e9:.3g} nm and the pore one of {float(jnp.reshape(pore, -1)[0]) * 1e9:.3g} nm. The "
             f"solute must be smaller than the pore: write pore_radius={radius * 1.25e9:.2g} * jm.units.nm, or leave {name} out."
@@ -205,5 +215,3 @@ def _ratio(case: Case) -> Array:
     """``lambda = r_s/r_p``, kept below 1 in lanes that are reported as blocked."""
     ratio = case.feed.species.stokes_radius / case.membrane.pore_radius[..., None]
     return jnp.where(ratio < 1.0, ratio, 0.5)
-
-

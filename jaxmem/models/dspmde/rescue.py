@@ -79,7 +79,9 @@ def _advance(core: Core, form: Form, segments: Array, tolerance: float, b: Branc
     # a released lane that fails again starts the branch anew with the same outcome: closed by the count
     held = (b.held | first) & ~release
     grading = jnp.where(b.closed, b.grading, r.grading_next)
-    return Branch(y, base, reached, target, tries, held, closed, grading, b.steps + (~b.closed).astype(b.steps.dtype), b.count + 1)
+    return Branch(
+        y, base, reached, target, tries, held, closed, grading, b.steps + (~b.closed).astype(b.steps.dtype), b.count + 1
+    )
 
 
 def follow(core: Core, form: Form, segments: Array, tolerance: float, y: Array, steps: Array) -> Coarse:
@@ -87,8 +89,21 @@ def follow(core: Core, form: Form, segments: Array, tolerance: float, y: Array, 
     lanes = jnp.zeros_like(core.wall)
     false = lanes > 1.0
     tries = jnp.full_like(steps, _DIRECT)
-    first = Branch(y, y, lanes + 1.0, lanes + 1.0, tries, false, false, jnp.stack([lanes + 1.0, lanes + 1.0]), steps, jnp.asarray(0))
-    end = jax.lax.while_loop(lambda b: ~jnp.all(b.closed), lambda b: _advance(core, form, segments, tolerance, b), first)
+    first = Branch(
+        y,
+        y,
+        lanes + 1.0,
+        lanes + 1.0,
+        tries,
+        false,
+        false,
+        jnp.stack([lanes + 1.0, lanes + 1.0]),
+        steps,
+        jnp.asarray(0),
+    )
+    end = jax.lax.while_loop(
+        lambda b: ~jnp.all(b.closed), lambda b: _advance(core, form, segments, tolerance, b), first
+    )
     return Coarse(end.y, end.grading, end.steps)
 
 

@@ -107,7 +107,11 @@ def coarse(core: Core, form: Form, segments: int, most: int = 7) -> Coarse:
         r = residual(core, form, c.y, Levels(segments, 1), None, True)
         y = jnp.where(done, c.y, accept(core, c.y, newton_step(core, r)))
         grading = jnp.where(done, c.grading, r.grading_next)
-        return Coarse(y, grading, c.steps + (~done).astype(c.steps.dtype)), count + 1, done | (norm(r.value) < 3e-3)  # the step taken squares it
+        return (
+            Coarse(y, grading, c.steps + (~done).astype(c.steps.dtype)),
+            count + 1,
+            done | (norm(r.value) < 3e-3),
+        )  # the step taken squares it
 
     lanes = jnp.zeros_like(core.wall)
     first = Coarse(start(core, form), jnp.stack([lanes + 1.0, lanes + 1.0]), lanes.astype(jnp.int32))
@@ -151,7 +155,9 @@ def polish(core: Core, form: Form, at: Coarse, levels: Levels, most: int, effort
     y = accept(core, at.y, -apply(matrix, mixed(core, r.value)), 3.0)
     carry = (y, 0, at.steps + 1, *evaluate(y), matrix)
     y, _, steps, value, fewer, matrix = jax.lax.while_loop(go, chord, carry)
-    error = (jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value)))[:s]  # grids, and what is left of the rows
+    error = (jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value)))[
+        :s
+    ]  # grids, and what is left of the rows
     error = jnp.where(jnp.isfinite(error), error, jnp.inf)
     worst = norm(value)
     return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual)
@@ -244,7 +250,9 @@ def solve_batch(core: Core, form: Form, effort: Effort) -> Root:
     @native.def_vmap
     def rule(size: int, batched: Core, core: Core):
         full = jax.tree.map(
-            lambda x, b: jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size)), core, batched
+            lambda x, b: jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size)),
+            core,
+            batched,
         )
         out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(full))
         return out, jax.tree.map(lambda _: True, out)
