@@ -30,10 +30,10 @@ print(result)
 # the permeate must stay neutral, and the mobile anions pass in place of sulfate.
 
 # %%
-result.plot.rejection();
+result.plot.rejection()
 
 # %%
-result.plot.profiles(lane=10);
+result.plot.profiles(lane=10)
 
 # %% [markdown]
 # ## Where the numbers come from

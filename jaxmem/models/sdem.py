@@ -30,7 +30,7 @@ class SDEM(AbstractModel):
     """
 
     film: str = eqx.field(static=True, default="nernst_planck")
-    tolerance: float = eqx.field(static=True, default=1e-6)
+    tolerance: float = eqx.field(static=True, default=2e-7)
     precision: str = eqx.field(static=True, default="float64")
     cells: None = eqx.field(static=True, default=None)
 

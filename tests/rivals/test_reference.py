@@ -36,7 +36,7 @@ def test_exact_cases(group: tuple) -> None:
     out = [e["outputs"] for e in entries]
     assert worst(r.observed_rejection, table([o["R_obs"] for o in out], ions)) < 1e-6
     assert worst(r.real_rejection, table([o["R_int"] for o in out], ions)) < 1e-6
-    assert worst(np.log(r.permeate), np.log(table([o["c_perm"] for o in out], ions))) < 1e-5
+    assert worst(r.permeate / table([o["c_perm"] for o in out], ions), 1.0) < 1e-5
     assert worst(r.interface / table([o["c_interface"] for o in out], ions), 1.0) < 1e-6
     assert worst(r.pore_entrance / table([o["c_pore_in"] for o in out], ions), 1.0) < 1e-5
     assert worst(r.pore_exit / table([o["c_pore_out"] for o in out], ions), 1.0) < 1e-5
@@ -78,7 +78,32 @@ def test_exact_gradients(group: tuple) -> None:
     for i, key in enumerate(values):
         theirs = table([e["dlncp_dlnp"].get(key, {}) for e in entries], ions)
         error = np.abs(ours[..., i] - theirs) / np.maximum(np.abs(theirs), 1e-3)
-        assert not np.isfinite(error).any() or np.nanmax(error) < 1e-5
+        for row, entry in enumerate(entries):
+            if (entry["name"], key) == STENCIL_ERROR:
+                error[row] = np.nan
+        assert np.isnan(error).all() or np.nanmax(error) < 1e-5
+
+
+STENCIL_ERROR = ("licl_mgcl2_lambda_0.959", "r_p")
+
+
+def test_reference_gradient_near_the_pore_limit_is_a_difference() -> None:
+    """The recorded d ln c_p/d ln r_p at lambda 0.959 is a fourth-order difference with a step of 0.002: its truncation is
+    8e-5 there. The same stencil on jaxmem gives the recorded digits; the exact derivative is that of a small step."""
+    entry = next(e for e in reference()["exact_cases"] if e["name"] == STENCIL_ERROR[0])
+    case, ions = batch([entry["inputs"]])
+    model = jm.DSPMDE(film="suction", tolerance=1e-9)
+    radius = case.membrane.pore_radius[0]
+
+    def stencil(h: float) -> np.ndarray:
+        steps = 1.0 + h * jnp.array([-2.0, -1.0, 1.0, 2.0])
+        r = jm.solve(model, case.replace(pore_radius=radius * steps))
+        return np.array([1.0, -8.0, 8.0, -1.0]) @ np.log(np.asarray(r.permeate)) / (12.0 * h)
+
+    recorded = table([entry["dlncp_dlnp"]["r_p"]], ions)[0]
+    assert worst(stencil(2e-3) / recorded, 1.0) < 1e-7
+    exact = jax.jit(jax.jacfwd(lambda s: jnp.log(jm.solve(model, case.replace(pore_radius=radius * s), throw=False).permeate[0])))
+    assert worst(np.asarray(exact(1.0)) / stencil(2e-4), 1.0) < 1e-6
 
 
 @pytest.mark.parametrize("cells", [1, 10])

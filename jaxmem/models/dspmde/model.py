@@ -46,7 +46,7 @@ class DSPMDE(AbstractModel):
     film: str = eqx.field(static=True, default="nernst_planck")
     activity: str | Davies = eqx.field(static=True, default="davies")
     cells: int | None = eqx.field(static=True, default=None)
-    tolerance: float = eqx.field(static=True, default=1e-6)
+    tolerance: float = eqx.field(static=True, default=2e-7)
     precision: str = eqx.field(static=True, default="float64")
     refine: bool = eqx.field(static=True, default=True)
 

@@ -39,7 +39,7 @@ class Form(NamedTuple):
     davies_b: float = 0.3
     molal: bool = False
     pressure: bool = False  # J_v is an unknown
-    face_steps: int = 4  # of the Newton for potential and ionic strength at a face
+    face_steps: int = 6  # of the Newton for potential and ionic strength at a face
     differentiable: bool = True  # False inside the root finder: smaller programs, same numbers
 
     @property

@@ -25,7 +25,7 @@ from .problem import Core, Form
 class Effort(NamedTuple):
     """Static choices of the root finder. Change ``tolerance`` first."""
 
-    tolerance: float = 1e-6  # on the estimated discretisation error of a rejection; lanes above it get finer grids
+    tolerance: float = 2e-7  # on the estimated discretisation error of a rejection; lanes above it get finer grids
     residual: float = 1e-10  # what counts as solved, on the logarithmic residual
     segments: int = 2  # of the coarsest grid
     adaptive: bool = True  # finer grids where the estimate asks for them

@@ -1,0 +1,32 @@
+"""Ten thousand random cases: how many are solved, and how well. ``pytest -m campaign -s``."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from benchmarks.campaigns import r1, r2
+
+CAMPAIGNS = {"r1-ideal": (r1, "ideal"), "r1-davies": (r1, "davies"), "r2-ideal": (r2, "ideal")}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", CAMPAIGNS)
+def test_campaign(name: str, capsys: pytest.CaptureFixture) -> None:
+    sampler: Callable = CAMPAIGNS[name][0]
+    model = jm.DSPMDE(activity=CAMPAIGNS[name][1])
+    case = sampler(10_000, 2024)
+    result = jm.solve(model, case, throw=False)
+    ok = np.asarray(result.ok)
+    residual = np.asarray(jnp.max(jnp.abs(model.residual(result.state, case)), axis=-1))
+    with capsys.disabled():
+        print(f"\n{name}: {ok.sum()} of {ok.size} solved, worst residual {residual[ok].max():.2e}, {result.messages()}")
+    assert ok.mean() >= 0.999
+    assert (residual[ok] <= 1e-8).all()
+    for field in ("permeate", "interface", "observed_rejection", "volume_flux", "pressure", "error_estimate", "closure"):
+        assert np.isfinite(np.asarray(getattr(result, field))[ok]).all(), field
+    present = np.asarray(case.feed.concentration) > 0.0
+    assert (np.asarray(result.permeate)[ok][present[ok]] > 0.0).all()
+    assert float(np.asarray(result.closure)[ok].max()) < 1e-10

@@ -1,0 +1,192 @@
+"""Every mistake is refused with the value, what is allowed and the line to type; bad lanes of a batch get a status."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem._status import code
+from tests.helpers import IDEAL, N, batch, ion, lane, nacl
+
+GOOD = lane(*nacl(), ion("Mg+2", 5.0), ion("SO4-2", 5.0))
+
+
+def case(**changes: object) -> jm.Case:
+    water = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    parts = {"feed": water, "membrane": jm.membrane("default"), "conditions": jm.FluxDriven(1e-5)}
+    return jm.Case(**{**parts, **changes})
+
+
+CONSTRUCTION = {
+    "charge imbalance": (
+        lambda: jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 15.0}),
+        jm.ElectroneutralityError,
+        ("5", "1e-06", "balance='Cl-'"),
+    ),
+    "balance of the wrong sign": (
+        lambda: jm.Mixture.from_concentration({"Na+": 20.0, "K+": 1.0, "Cl-": 15.0}, balance="K+"),
+        jm.ElectroneutralityError,
+        ("-5", "must not be negative", "ion of the other sign"),
+    ),
+    "balance by a neutral": (
+        lambda: jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 15.0, "urea": 1.0}, balance="urea"),
+        jm.ElectroneutralityError,
+        ("urea", "no charge", "Name an ion"),
+    ),
+    "unknown ion": (lambda: jm.species("Nax+"), jm.UnknownNameError, ("'Nax+'", "Closest: ", "Na+", "jm.species(")),
+    "ion not in the mixture": (lambda: jm.feed("mix4")["K+"], jm.UnknownNameError, ("'K+'", "Na+, Mg+2, Cl-, SO4-2")),
+    "no species": (lambda: jm.species(), jm.ShapeError, ("no names", 'jm.species("Na+", "Cl-")')),
+    "unknown membrane": (lambda: jm.membrane("NF27"), jm.UnknownNameError, ("'NF27'", "NF270", 'jm.membrane("NF270")')),
+    "unknown feed": (lambda: jm.feed("seawater6"), jm.UnknownNameError, ("'seawater6'", "seawater5", "jm.feed(")),
+    "radius in nm": (
+        lambda: jm.membrane("NF270", pore_radius=0.5),
+        jm.PhysicalRangeError,
+        ("pore_radius = 0.5", "(1e-11, 1e-07) m", "0.5 * jm.units.nm"),
+    ),
+    "flux in LMH": (lambda: jm.FluxDriven(20.0), jm.PhysicalRangeError, ("20", "(0, 0.01) m/s", "20 * jm.units.LMH")),
+    "pressure in bar": (lambda: jm.PressureDriven(8.0), jm.PhysicalRangeError, ("8", "(1000, 1e+09) Pa", "8 * jm.units.bar")),
+    "temperature in C": (
+        lambda: jm.Mixture.from_concentration({"Na+": 1.0, "Cl-": 1.0}, temperature=25.0),
+        jm.PhysicalRangeError,
+        ("temperature = 25", "(253, 400) K"),
+    ),
+    "negative concentration": (
+        lambda: jm.Mixture.from_concentration({"Na+": -20.0, "Cl-": -20.0}),
+        jm.PhysicalRangeError,
+        ("concentration = -20", "(0, 20000) mol/m3", "inside the range"),
+    ),
+    "NaN concentration": (
+        lambda: jm.Mixture.from_concentration({"Na+": float("nan"), "Cl-": 20.0}),
+        jm.PhysicalRangeError,
+        ("concentration = nan", "(0, 20000) mol/m3", "Replace the missing value"),
+    ),
+    "negative flux": (lambda: jm.FluxDriven(-1e-5), jm.PhysicalRangeError, ("volume_flux = -1e-05", "(0, 0.01) m/s")),
+    "porosity in percent": (
+        lambda: jm.PoreMembrane.from_thickness(0.5e-9, 1e-7, 5.0),
+        jm.PhysicalRangeError,
+        ("5", "(0, 1]", "write 0.05"),
+    ),
+    "text for a number": (lambda: jm.FluxDriven("20 LMH"), jm.JaxmemError, ("20 LMH", "not a number", "Pass a float")),
+    "amounts of unlike shape": (
+        lambda: jm.Mixture.from_concentration({"Na+": jnp.ones(3), "Cl-": jnp.ones(4)}),
+        jm.ShapeError,
+        ("one shape", "arrays of one shape"),
+    ),
+    "species axis": (
+        lambda: jm.Mixture(jm.species("Na+", "Cl-"), jnp.ones(3)),
+        jm.ShapeError,
+        ("(3,)", "2 species", "must be 2"),
+    ),
+    "clash of batch axes": (
+        lambda: case(conditions=jm.FluxDriven(jnp.full(3, 1e-5)), membrane=jm.membrane("default", pore_radius=jnp.full(4, 5e-10))),
+        jm.ShapeError,
+        ("(3,)", "(4,)", "Equal lengths or 1", "x[:, None]"),
+    ),
+    "feed is a dict": (lambda: case(feed={"Na+": 20.0}), jm.JaxmemError, ("dict", "must be a Mixture", "jm.feed(")),
+    "unknown film option": (lambda: jm.DSPMDE(film="none"), jm.UnknownNameError, ("'none'", "nernst_planck", 'jm.DSPMDE(film=')),
+    "unknown activity": (lambda: jm.DSPMDE(activity="pitzer"), jm.UnknownNameError, ("'pitzer'", "davies", "jm.DSPMDE(activity=")),
+    "zero cells": (lambda: jm.DSPMDE(cells=0), jm.UnknownNameError, ("cells 0", "jm.DSPMDE()")),
+    "unknown scaling": (lambda: jm.film("D^2", 4e-5), jm.UnknownNameError, ("'D^2'", "D^(2/3)", "jm.film(")),
+    "unknown field": (lambda: case().replace(pore_radus=5e-10), jm.UnknownNameError, ("'pore_radus'", "pore_radius", "case.replace(")),
+    "solute larger than the pore": (
+        lambda: jm.solve(IDEAL, case(membrane=jm.membrane("default", pore_radius=0.15e-9))),
+        jm.PhysicalRangeError,
+        ("Na+", "0.184 nm", "0.15 nm", "must be smaller", "pore_radius=0.23 * jm.units.nm"),
+    ),
+    "float32 concentration": (
+        lambda: jm.solve(IDEAL, case(feed=jm.Mixture(jm.species("Na+", "Cl-"), jnp.full(2, 20.0, jnp.float32)))),
+        jm.PrecisionError,
+        ("feed.concentration is float32", "jnp.float64", "precision='float32'"),
+    ),
+    "class for a model": (lambda: jm.solve(jm.DSPMDE, case()), jm.JaxmemError, ("not a model", "jm.solve(jm.DSPMDE(), case)")),
+    "feed for a case": (lambda: jm.solve(IDEAL, jm.feed("mix4")), jm.JaxmemError, ("Mixture is not a Case", "jm.Case(feed, membrane, conditions)")),
+    "membrane of another model": (
+        lambda: jm.solve(jm.SDEM(), case()),
+        jm.JaxmemError,
+        ("needs a PermeanceMembrane", "PoreMembrane", "jm.PermeanceMembrane.of("),
+    ),
+    "conditions of another kind": (
+        lambda: jm.solve(IDEAL, case(conditions=1e-5)),
+        jm.JaxmemError,
+        ("conditions is a float", "jm.FluxDriven("),
+    ),
+    "permeance missing": (
+        lambda: jm.solve(jm.SDEM(), case(membrane=jm.PermeanceMembrane.of({"Na+": 1e-5}))),
+        jm.UnknownNameError,
+        ("'Cl-'", "Na+", "PermeanceMembrane.of("),
+    ),
+    "reflection differs between ions": (
+        lambda: jm.solve(jm.SpieglerKedem(), case(membrane=jm.SpieglerKedemMembrane([0.9, 0.8], 1e-6))),
+        jm.ElectroneutralityError,
+        ("reflection differs", "equal for all ions", "jm.SDEM()"),
+    ),
+    "unknown precision": (lambda: jm.solve(jm.DSPMDE(precision="double"), case()), jm.JaxmemError, ("'double'", "precision='float64'")),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRUCTION)
+def test_refused(name: str) -> None:
+    make, kind, words = CONSTRUCTION[name]
+    promotion = "standard" if "float32" in name else "strict"  # float32 input mixes dtypes before it is refused
+    with jax.numpy_dtype_promotion(promotion), pytest.raises(kind) as caught:
+        make()
+    for word in words:
+        assert word in str(caught.value), f"{word!r} is missing in: {caught.value}"
+
+
+def test_user_errors_are_value_errors() -> None:
+    assert issubclass(jm.JaxmemError, ValueError)
+    assert not issubclass(jm.ConvergenceError, ValueError)
+
+
+BAD = {1: "outside_model", 3: "solute_fills_pore", 4: "outside_model", 6: "charge_imbalance"}
+
+
+@pytest.fixture(scope="module")
+def mixed() -> tuple[jm.Case, jm.Case]:
+    """A good batch, and the same with NaN, a tight pore, a negative concentration and a charge in lanes 1, 3, 4 and 6."""
+    clean = batch([dict(GOOD, J=j) for j in np.linspace(1e-6, 4e-5, N)])
+    c = clean.feed.concentration
+    c = c.at[1, 0].set(jnp.nan).at[4, 0].set(-3.0).at[6, 0].set(25.0)
+    radius = clean.membrane.pore_radius.at[3].set(0.3e-9)
+    return clean, clean.replace(concentration=c, pore_radius=radius)
+
+
+def test_bad_lanes_get_a_status_and_disturb_nobody(mixed: tuple[jm.Case, jm.Case]) -> None:
+    clean, bad = mixed
+    r, good = jm.solve(IDEAL, bad, throw=False), jm.solve(IDEAL, clean)
+    for i in range(N):
+        assert int(r.status[i]) == code(BAD.get(i, "successful")), i
+        assert bool(r.ok[i]) == (i not in BAD)
+    rest = np.array([i for i in range(N) if i not in BAD])
+    for name in ("permeate", "interface", "observed_rejection", "pressure"):
+        ours, theirs = np.asarray(getattr(r, name))[rest], np.asarray(getattr(good, name))[rest]
+        assert np.allclose(ours, theirs, rtol=1e-12, atol=0.0), name
+    sentences = r.messages()
+    assert sum(sentences.values()) == N
+    assert any("balance=" in text for text in sentences)
+    assert any("larger pore_radius" in text for text in sentences)
+    assert any("negative or non-finite" in text for text in sentences)
+
+
+def test_failed_lanes_raise_and_are_named(mixed: tuple[jm.Case, jm.Case]) -> None:
+    with pytest.raises(jm.ConvergenceError) as caught:
+        jm.solve(IDEAL, mixed[1])
+    text = str(caught.value)
+    assert f"4 of {N} lanes failed" in text
+    for word in ("lane (1,)", "lane (3,)", "lane (4,)", "1 more", "throw=False", "pore_radius=3.e-10", "nan"):
+        assert word in text, word
+
+
+def test_failed_lanes_are_missing_in_exports(mixed: tuple[jm.Case, jm.Case]) -> None:
+    table = jm.solve(IDEAL, mixed[1], throw=False).to_xarray(potentials=False)
+    missing = np.isnan(np.asarray(table["observed_rejection"])).all(axis=-1)
+    assert set(np.flatnonzero(missing)) == set(BAD)
+
+
+def test_errors_leave_tracing_alone() -> None:
+    """Inside jit nothing can be refused by value: the status says it."""
+    water = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    status = jax.jit(lambda c: jm.models.point._input_status(case(feed=jm.Mixture(water.species, c))))(jnp.asarray([20.0, 15.0]))
+    assert int(status) == code("charge_imbalance")

@@ -1,0 +1,150 @@
+"""The command line: good files give tables and files, bad ones one message and exit code 2, never a traceback."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxmem as jm
+import jaxmem.cli as cli
+
+GOOD = """
+model = { name = "DSPMDE", activity = "ideal" }
+title = "salt water"
+[feed]
+"Na+" = "460 mg/L"
+"Cl-" = "709 mg/L"
+balance = "Cl-"
+temperature = "25 degC"
+[membrane]
+name = "NF270"
+pore_radius = "0.45 nm"
+[conditions]
+flux = ["5 LMH", "100 LMH", 4]
+"""
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: str) -> tuple[int, str]:
+    """Exit code and everything printed."""
+    monkeypatch.setattr("sys.argv", ["jaxmem", *words])
+    status = 0
+    try:
+        cli.main()
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    out = capsys.readouterr()
+    return status, out.out + out.err
+
+
+BAD = {
+    "malformed": (GOOD.replace('name = "NF270"', "name = NF270"), ("case.toml", "line 10", "column 8")),
+    "unknown unit": (GOOD.replace("0.45 nm", "0.45 nanoinch"), ("case.toml, line 11, column", "'nanoinch'", "0.45 m")),
+    "missing unit": (GOOD.replace('"0.45 nm"', "0.45"), ("0.45 has no unit", "0.45 m")),
+    "ppm": (GOOD.replace("460 mg/L", "460 ppm"), ("case.toml, line 5, column", "ppm is ambiguous", "460 mg/L")),
+    "unknown membrane": (GOOD.replace("NF270", "NF27"), ("case.toml, line 10, column", "'NF27'", "NF270")),
+    "unknown ion": (GOOD.replace('"Na+"', '"Nax+"'), ("case.toml, line 5, column", "'Nax+'", "Closest", "Na+")),
+    "unknown model": (GOOD.replace("DSPMDE", "DSPM"), ("line 2, column", "'DSPM'", "DSPMDE")),
+    "unknown option": (GOOD.replace("activity", "aktivity"), ("aktivity", "not known to DSPMDE", 'activity = "ideal"')),
+    "unknown table": (GOOD + "[feeds]\n", ("'feeds'", "Closest: feed")),
+    "no conditions": (GOOD.split("[conditions]")[0], ("[conditions] is missing", "Write [conditions]")),
+    "flux and pressure": (GOOD + 'pressure = "8 bar"\n', ("either a flux or a pressure", "8 bar")),
+    "bad range": (GOOD.replace(", 4]", "]"), ("is not a range", "from, to, how many")),
+    "charged": (GOOD.replace('balance = "Cl-"\n', "").replace("709", "700"), ("net charge", "balance=")),
+    "radius of the ion": (GOOD.replace("0.45 nm", "0.1 nm"), ("Na+", "0.184 nm", "must be smaller")),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    text, words = BAD[name]
+    file = tmp_path / "case.toml"
+    file.write_text(text)
+    status, out = call(monkeypatch, capsys, "solve", str(file))
+    assert status == 2, out
+    assert "Traceback" not in out
+    assert "error:" in out
+    for word in words:
+        assert word in out, f"{word!r} is missing in: {out}"
+
+
+def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    status, out = call(monkeypatch, capsys, "solve", str(tmp_path / "none.toml"))
+    assert status == 2
+    assert "no such file" in out
+
+
+def test_unknown_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    status, out = call(monkeypatch, capsys, "sovle")
+    assert status == 2
+    assert "Traceback" not in out
+    assert "jaxmem --help" in out
+
+
+def test_unknown_paper(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    status, out = call(monkeypatch, capsys, "reproduce", "xx")
+    assert status == 2
+    assert "nf" in out
+
+
+def test_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    pd = pytest.importorskip("pandas")
+    file = tmp_path / "case.toml"
+    file.write_text(GOOD)
+    csv, png = (tmp_path / f"out.{end}" for end in ("csv", "png"))
+    words = ("solve", str(file), "--csv", str(csv), "--png", str(png))
+    status, out = call(monkeypatch, capsys, *words)
+    assert status == 0, out
+    assert "salt water" in out
+    assert "Na" in out
+    table = pd.read_csv(csv)
+    assert len(table) == 4 * 2
+    r = np.asarray(table.pivot_table(index="batch_0", columns="species", values="observed_rejection"))
+    assert (np.diff(r[:, 0]) > 0.0).all()  # no film: more flux, more rejection
+    assert np.allclose(r[:, 0], r[:, 1], atol=1e-10)  # one salt, one rejection
+    assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert png.stat().st_size > 5000
+
+
+def test_netcdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    xr = pytest.importorskip("xarray")
+    file, netcdf = tmp_path / "case.toml", tmp_path / "out.nc"
+    file.write_text(GOOD)
+    status, out = call(monkeypatch, capsys, "solve", str(file), "--netcdf", str(netcdf))
+    assert status == 0, out
+    with xr.open_dataset(netcdf, engine="h5netcdf") as data:
+        assert data["observed_rejection"].shape == (4, 2)
+        assert data["volume_flux"].attrs["units"] == "m s-1"
+        assert np.allclose(data["volume_flux"], np.linspace(5, 100, 4) / 3.6e6)
+
+
+def test_units() -> None:
+    parse = jm.units.parse
+    assert parse("8 bar", "pressure") == 8e5
+    assert parse("20 LMH", "flux") == pytest.approx(20e-3 / 3600, rel=1e-15)
+    assert parse(" 20LMH ", "flux") == parse("2e1 L/m2/h", "flux")
+    assert parse("0.45 nm", "length") == pytest.approx(4.5e-10)
+    assert parse("25 degC", "temperature") == pytest.approx(298.15)
+    assert parse("-3 °C", "temperature") == pytest.approx(270.15)
+    assert parse("298.15 K", "temperature") == 298.15
+    assert parse("460 mg/L", "mass concentration") == pytest.approx(0.46)
+    assert parse("0.5 M", "concentration") == 500.0
+    assert parse("-27 mM", "concentration") == -27.0
+    assert parse(41.3, "permittivity") == 41.3
+    assert parse("3.5 %", "mass fraction") == pytest.approx(0.035)
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "word"),
+    [
+        (8, "pressure", 'Write "8 Pa"'),
+        ("8", "pressure", "Pa"),
+        ("8 ppm", "mass concentration", "ambiguous"),
+        ("eight bar", "pressure", "not a number"),
+        ("8 Bar", "pressure", "Closest: bar"),
+        (True, "pressure", "not a number"),
+    ],
+)
+def test_units_refused(text: object, dimension: str, word: str) -> None:
+    with pytest.raises(jm.JaxmemError) as caught:
+        jm.units.parse(text, dimension)
+    assert word in str(caught.value)
