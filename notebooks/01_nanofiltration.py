@@ -47,6 +47,7 @@ for line in jm.citations(result)[:4]:
 # ## Gradients of everything to everything
 # How does the rejection of sodium respond to the membrane? One reverse pass gives all of it, exactly.
 
+
 # %%
 def sodium(membrane):
     solved = jm.solve(jm.DSPMDE(), jm.Case(feed, membrane, case.conditions), throw=False)
@@ -65,7 +66,8 @@ print(f"dR per 10 mol/m3 of charge       {slope.charge_density * 10:+.4f}")
 wall = jm.membrane("NF270")
 h = 1e-4 * wall.pore_radius
 difference = (
-    sodium(jm.membrane("NF270", pore_radius=wall.pore_radius + h)) - sodium(jm.membrane("NF270", pore_radius=wall.pore_radius - h))
+    sodium(jm.membrane("NF270", pore_radius=wall.pore_radius + h))
+    - sodium(jm.membrane("NF270", pore_radius=wall.pore_radius - h))
 ) / (2 * h)
 print(f"adjoint {slope.pore_radius:.8e}, difference {difference:.8e}")
 assert abs(slope.pore_radius / difference - 1) < 1e-6

@@ -45,7 +45,9 @@ def batch(lanes: list[dict[str, Any]], film: bool = False, pressure: Any = None,
     which = jm.Species(tuple(f"ion {i}" for i in range(S)), per_ion("z"), per_ion("D"), radius, radius, per_ion("M"))
     transfer = None
     if film:
-        transfer = jm.film("each", jnp.asarray([[i.get("k", one["k"]) for i in row] for one, row in zip(lanes, ions, strict=True)]))
+        transfer = jm.film(
+            "each", jnp.asarray([[i.get("k", one["k"]) for i in row] for one, row in zip(lanes, ions, strict=True)])
+        )
     wall = jm.PoreMembrane(column("rp"), column("dx"), column("X"), column("eps"))
     conditions = jm.FluxDriven(column("J"), transfer) if pressure is None else jm.PressureDriven(pressure, transfer)
     return jm.Case(jm.Mixture(which, per_ion("c")), wall, conditions)

@@ -23,6 +23,7 @@ TOLERANCE = 1e-6  # of the charge of one sign
 
 def imbalance(charge: Array, concentration: Array) -> Array:
     """Net charge over gross charge, ``sum z c / sum |z| c``, ``(*batch)``; zero without ions."""
+    charge, concentration = jnp.asarray(charge, float), jnp.asarray(concentration, float)
     gross = jnp.sum(jnp.abs(charge) * concentration, axis=-1)
     return jnp.sum(charge * concentration, axis=-1) / jnp.where(gross > 0.0, gross, 1.0)
 

@@ -93,8 +93,7 @@ class SpieglerKedem(AbstractModel):
     def _imbalance(self, case: Case, flux: Array) -> Array:
         """``J_v - A (dP - sigma dPi)``, increasing in the flux."""
         permeate, interface = self._ratios(case, flux)
-        shape = permeate.shape
-        c = jnp.broadcast_to(case.feed.concentration, shape)
+        c = case.feed.concentration
         osmotic = jnp.sum(case.membrane.reflection * (interface - permeate) * c, axis=-1) * GAS * case.feed.temperature
         return flux - case.membrane.water_permeance * (case.conditions.pressure - osmotic)
 

@@ -13,8 +13,18 @@ def wide_lane(i: int) -> dict:
     """Four ions, a random membrane and a random flux."""
     na, mg, so4 = random.uniform(1.0, 100.0, 3)
     so4 = min(so4, 0.4 * (na + 2 * mg))
-    ions = (ion("Na+", na, k=4e-5), ion("Mg+2", mg, k=2.6e-5), ion("Cl-", na + 2 * mg - 2 * so4, k=5e-5), ion("SO4-2", so4, k=3e-5))
-    return lane(*ions, J=np.exp(random.uniform(np.log(1e-7), np.log(8e-5))), X=random.uniform(-200, 100), rp=random.uniform(0.4e-9, 0.7e-9))
+    ions = (
+        ion("Na+", na, k=4e-5),
+        ion("Mg+2", mg, k=2.6e-5),
+        ion("Cl-", na + 2 * mg - 2 * so4, k=5e-5),
+        ion("SO4-2", so4, k=3e-5),
+    )
+    return lane(
+        *ions,
+        J=np.exp(random.uniform(np.log(1e-7), np.log(8e-5))),
+        X=random.uniform(-200, 100),
+        rp=random.uniform(0.4e-9, 0.7e-9),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +83,8 @@ def test_rejections_agree_with_the_film(result: jm.models.result.PointResult) ->
 
 def test_pressure_is_flux_over_permeance_plus_osmosis(result: jm.models.result.PointResult) -> None:
     membrane, feed = result.case.membrane, result.case.feed
-    a = np.asarray(membrane.pore_radius) ** 2 / (8 * np.asarray(feed.water_viscosity) * np.asarray(membrane.thickness_over_porosity))
+    a = np.asarray(membrane.pore_radius) ** 2 / (
+        8 * np.asarray(feed.water_viscosity) * np.asarray(membrane.thickness_over_porosity)
+    )
     osmotic = 8.314462618 * 298.15 * np.asarray((result.interface - result.permeate).sum(-1))
     assert np.allclose(result.pressure, np.asarray(result.volume_flux) / a + osmotic, rtol=1e-12)

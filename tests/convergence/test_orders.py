@@ -13,12 +13,17 @@ MODERATE = batch([lane(ion("Na+", 20.0), ion("Mg+2", 10.0), ion("Cl-", 24.0), io
 
 @pytest.fixture(scope="module")
 def exact() -> np.ndarray:
-    return np.asarray(jm.solve(jm.DSPMDE(activity="ideal", tolerance=1e-12), MODERATE, throw=False).observed_rejection[0])
+    return np.asarray(
+        jm.solve(jm.DSPMDE(activity="ideal", tolerance=1e-12), MODERATE, throw=False).observed_rejection[0]
+    )
 
 
 def test_midpoint_cells_are_second_order(exact: np.ndarray) -> None:
     cells = (4, 8, 16)
-    error = [np.abs(np.asarray(jm.solve(jm.DSPMDE(activity="ideal", cells=n), MODERATE).observed_rejection[0]) - exact).max() for n in cells]
+    error = [
+        np.abs(np.asarray(jm.solve(jm.DSPMDE(activity="ideal", cells=n), MODERATE).observed_rejection[0]) - exact).max()
+        for n in cells
+    ]
     order = np.log2(np.array(error[:-1]) / np.array(error[1:]))
     print("midpoint errors", error, "orders", order)
     assert error[-1] > 1e-7  # above round-off and above the error of the reference
@@ -33,6 +38,7 @@ def test_first_grids_are_accurate(exact: np.ndarray) -> None:
     assert off < 1e-6
 
 
+@pytest.mark.campaign
 def test_error_estimate_is_a_bound() -> None:
     case = r2(64, 11)
     ours = jm.solve(IDEAL, case, throw=False)

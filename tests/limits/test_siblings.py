@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
-from tests.helpers import S, batch, ion, lane, nacl
+from tests.helpers import S, batch, ion, lane
 
 MODEL = jm.SDEM(tolerance=1e-10)
 FLUX = [0.0, 1e-9, 1e-7, 1e-6, 5e-6, 2e-5]
@@ -42,7 +42,12 @@ def points() -> tuple[list, jm.models.result.PointResult]:
                 if len(keys) < 32:
                     z, p = TRACES[trace]
                     c = 10.0
-                    ions = (ion("Na+", c / z1, z=z1), ion("Cl-", -c / z2, z=z2), ion("NO3-", 0.0, z=z), ion("glucose", 1.0))
+                    ions = (
+                        ion("Na+", c / z1, z=z1),
+                        ion("Cl-", -c / z2, z=z2),
+                        ion("NO3-", 0.0, z=z),
+                        ion("glucose", 1.0),
+                    )
                     keys.append((salt, trace, flux))
                     lanes.append(lane(*ions, J=flux))
                     permeance.append([p1, p2, p, 4e-6])
@@ -82,7 +87,7 @@ def test_zero_flux(points: tuple) -> None:
 
 def test_some_rejections_are_negative(points: tuple) -> None:
     keys, r = points
-    assert float(jnp.min(r.observed_rejection[: len(keys), 2])) < -0.02
+    assert float(jnp.min(r.observed_rejection[: len(keys), 2])) < -0.01
 
 
 SK = jm.SpieglerKedem()

@@ -25,7 +25,15 @@ def test_campaign(name: str, capsys: pytest.CaptureFixture) -> None:
         print(f"\n{name}: {ok.sum()} of {ok.size} solved, worst residual {residual[ok].max():.2e}, {result.messages()}")
     assert ok.mean() >= 0.999
     assert (residual[ok] <= 1e-8).all()
-    for field in ("permeate", "interface", "observed_rejection", "volume_flux", "pressure", "error_estimate", "closure"):
+    for field in (
+        "permeate",
+        "interface",
+        "observed_rejection",
+        "volume_flux",
+        "pressure",
+        "error_estimate",
+        "closure",
+    ):
         assert np.isfinite(np.asarray(getattr(result, field))[ok]).all(), field
     present = np.asarray(case.feed.concentration) > 0.0
     assert (np.asarray(result.permeate)[ok][present[ok]] > 0.0).all()

@@ -85,4 +85,7 @@ def table(rows: list[dict], ions: list[str]) -> np.ndarray:
 
 
 def worst(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.nanmax(np.abs(np.asarray(ours) - theirs)))
+    ours, theirs = np.broadcast_arrays(np.asarray(ours), theirs)
+    if np.isnan(ours[np.isfinite(theirs)]).any():
+        return float("nan")  # compares as not below any tolerance
+    return float(np.nanmax(np.abs(ours - theirs)))

@@ -102,7 +102,9 @@ def test_reference_gradient_near_the_pore_limit_is_a_difference() -> None:
 
     recorded = table([entry["dlncp_dlnp"]["r_p"]], ions)[0]
     assert worst(stencil(2e-3) / recorded, 1.0) < 1e-7
-    exact = jax.jit(jax.jacfwd(lambda s: jnp.log(jm.solve(model, case.replace(pore_radius=radius * s), throw=False).permeate[0])))
+    exact = jax.jit(
+        jax.jacfwd(lambda s: jnp.log(jm.solve(model, case.replace(pore_radius=radius * s), throw=False).permeate[0]))
+    )
     assert worst(np.asarray(exact(1.0)) / stencil(2e-4), 1.0) < 1e-6
 
 

@@ -73,6 +73,7 @@ def test_gradient_equals_tangent(gradient: np.ndarray) -> None:
         assert float(tangent) == pytest.approx(gradient[i], rel=1e-10)
 
 
+@pytest.mark.campaign
 def test_hessian_entry() -> None:
     """Second derivatives, radius against radius and radius against charge, as slopes of the gradient."""
     second = np.asarray(jax.jvp(GRAD, (ZERO,), (along(0, 1.0),))[1])

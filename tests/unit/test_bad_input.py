@@ -45,7 +45,11 @@ CONSTRUCTION = {
         ("pore_radius = 0.5", "(1e-11, 1e-07) m", "0.5 * jm.units.nm"),
     ),
     "flux in LMH": (lambda: jm.FluxDriven(20.0), jm.PhysicalRangeError, ("20", "(0, 0.01) m/s", "20 * jm.units.LMH")),
-    "pressure in bar": (lambda: jm.PressureDriven(8.0), jm.PhysicalRangeError, ("8", "(1000, 1e+09) Pa", "8 * jm.units.bar")),
+    "pressure in bar": (
+        lambda: jm.PressureDriven(8.0),
+        jm.PhysicalRangeError,
+        ("8", "(1000, 1e+09) Pa", "8 * jm.units.bar"),
+    ),
     "temperature in C": (
         lambda: jm.Mixture.from_concentration({"Na+": 1.0, "Cl-": 1.0}, temperature=25.0),
         jm.PhysicalRangeError,
@@ -79,16 +83,30 @@ CONSTRUCTION = {
         ("(3,)", "2 species", "must be 2"),
     ),
     "clash of batch axes": (
-        lambda: case(conditions=jm.FluxDriven(jnp.full(3, 1e-5)), membrane=jm.membrane("default", pore_radius=jnp.full(4, 5e-10))),
+        lambda: case(
+            conditions=jm.FluxDriven(jnp.full(3, 1e-5)), membrane=jm.membrane("default", pore_radius=jnp.full(4, 5e-10))
+        ),
         jm.ShapeError,
         ("(3,)", "(4,)", "Equal lengths or 1", "x[:, None]"),
     ),
     "feed is a dict": (lambda: case(feed={"Na+": 20.0}), jm.JaxmemError, ("dict", "must be a Mixture", "jm.feed(")),
-    "unknown film option": (lambda: jm.DSPMDE(film="none"), jm.UnknownNameError, ("'none'", "nernst_planck", 'jm.DSPMDE(film=')),
-    "unknown activity": (lambda: jm.DSPMDE(activity="pitzer"), jm.UnknownNameError, ("'pitzer'", "davies", "jm.DSPMDE(activity=")),
+    "unknown film option": (
+        lambda: jm.DSPMDE(film="none"),
+        jm.UnknownNameError,
+        ("'none'", "nernst_planck", "jm.DSPMDE(film="),
+    ),
+    "unknown activity": (
+        lambda: jm.DSPMDE(activity="pitzer"),
+        jm.UnknownNameError,
+        ("'pitzer'", "davies", "jm.DSPMDE(activity="),
+    ),
     "zero cells": (lambda: jm.DSPMDE(cells=0), jm.UnknownNameError, ("cells 0", "jm.DSPMDE()")),
     "unknown scaling": (lambda: jm.film("D^2", 4e-5), jm.UnknownNameError, ("'D^2'", "D^(2/3)", "jm.film(")),
-    "unknown field": (lambda: case().replace(pore_radus=5e-10), jm.UnknownNameError, ("'pore_radus'", "pore_radius", "case.replace(")),
+    "unknown field": (
+        lambda: case().replace(pore_radus=5e-10),
+        jm.UnknownNameError,
+        ("'pore_radus'", "pore_radius", "case.replace("),
+    ),
     "solute larger than the pore": (
         lambda: jm.solve(IDEAL, case(membrane=jm.membrane("default", pore_radius=0.15e-9))),
         jm.PhysicalRangeError,
@@ -99,8 +117,16 @@ CONSTRUCTION = {
         jm.PrecisionError,
         ("feed.concentration is float32", "jnp.float64", "precision='float32'"),
     ),
-    "class for a model": (lambda: jm.solve(jm.DSPMDE, case()), jm.JaxmemError, ("not a model", "jm.solve(jm.DSPMDE(), case)")),
-    "feed for a case": (lambda: jm.solve(IDEAL, jm.feed("mix4")), jm.JaxmemError, ("Mixture is not a Case", "jm.Case(feed, membrane, conditions)")),
+    "class for a model": (
+        lambda: jm.solve(jm.DSPMDE, case()),
+        jm.JaxmemError,
+        ("not a model", "jm.solve(jm.DSPMDE(), case)"),
+    ),
+    "feed for a case": (
+        lambda: jm.solve(IDEAL, jm.feed("mix4")),
+        jm.JaxmemError,
+        ("Mixture is not a Case", "jm.Case(feed, membrane, conditions)"),
+    ),
     "membrane of another model": (
         lambda: jm.solve(jm.SDEM(), case()),
         jm.JaxmemError,
@@ -121,7 +147,11 @@ CONSTRUCTION = {
         jm.ElectroneutralityError,
         ("reflection differs", "equal for all ions", "jm.SDEM()"),
     ),
-    "unknown precision": (lambda: jm.solve(jm.DSPMDE(precision="double"), case()), jm.JaxmemError, ("'double'", "precision='float64'")),
+    "unknown precision": (
+        lambda: jm.solve(jm.DSPMDE(precision="double"), case()),
+        jm.JaxmemError,
+        ("'double'", "precision='float64'"),
+    ),
 }
 
 
@@ -188,5 +218,7 @@ def test_failed_lanes_are_missing_in_exports(mixed: tuple[jm.Case, jm.Case]) -> 
 def test_errors_leave_tracing_alone() -> None:
     """Inside jit nothing can be refused by value: the status says it."""
     water = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
-    status = jax.jit(lambda c: jm.models.point._input_status(case(feed=jm.Mixture(water.species, c))))(jnp.asarray([20.0, 15.0]))
+    status = jax.jit(lambda c: jm.models.point._input_status(case(feed=jm.Mixture(water.species, c))))(
+        jnp.asarray([20.0, 15.0])
+    )
     assert int(status) == code("charge_imbalance")

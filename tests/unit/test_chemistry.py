@@ -97,7 +97,7 @@ def test_osmotic_pressure_and_strength() -> None:
 
 
 def test_constants() -> None:
-    assert AVOGADRO * BOLTZMANN == pytest.approx(GAS, rel=1e-10)
+    assert pytest.approx(GAS, rel=1e-10) == AVOGADRO * BOLTZMANN
     assert pytest.approx(96485.33212, rel=1e-9) == FARADAY
 
 
@@ -109,7 +109,9 @@ def test_water_at_room_temperature() -> None:
 
 def test_water_at_other_temperatures() -> None:
     """IAPWS viscosity (20, 50, 90 C), Malmberg and Maryott's permittivity (0, 100 C), Kell's density (4, 60 C)."""
-    assert np.allclose(water_viscosity(jnp.asarray([293.15, 323.15, 363.15])) * 1e3, [1.0016, 0.5465, 0.3142], rtol=3e-3)
+    assert np.allclose(
+        water_viscosity(jnp.asarray([293.15, 323.15, 363.15])) * 1e3, [1.0016, 0.5465, 0.3142], rtol=3e-3
+    )
     assert np.allclose(water_permittivity(jnp.asarray([273.15, 373.15])), [87.74, 55.65], rtol=2e-3)
     assert np.allclose(water_density(jnp.asarray([277.15, 333.15])), [999.97, 983.20], atol=0.02)
 
@@ -141,7 +143,9 @@ def test_davies() -> None:
     assert float(jnp.exp(value[0])) == pytest.approx(expected, rel=1e-8)
     assert float(value[1]) == pytest.approx(4.0 * float(value[0]), rel=1e-14)
     assert float(value[2]) == 0.0
-    assert np.allclose(law.log_gamma(z, jnp.asarray([0.0]), jnp.asarray([78.36]), jnp.asarray([298.15])), 0.0, atol=1e-12)
+    assert np.allclose(
+        law.log_gamma(z, jnp.asarray([0.0]), jnp.asarray([78.36]), jnp.asarray([298.15])), 0.0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", FEEDS)

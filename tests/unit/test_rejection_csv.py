@@ -101,7 +101,9 @@ def test_mass_concentration(write, unit, factor):
     ("header", "cell"), [("T [degC]", "30"), ("temperature_C", "30"), ("temperature_K", "303.15"), ("T [K]", "303.15")]
 )
 def test_temperature(write, header, cell):
-    data = dataset(write(f"solute,Jv [LMH],c_Na [mM],c_Cl [mM],R_real,{header}\nNa,36,5,5,0.5,{cell}\n"), jm.membrane("NF270"))
+    data = dataset(
+        write(f"solute,Jv [LMH],c_Na [mM],c_Cl [mM],R_real,{header}\nNa,36,5,5,0.5,{cell}\n"), jm.membrane("NF270")
+    )
     assert float(data.case.feed.temperature[0]) == pytest.approx(303.15)
 
 

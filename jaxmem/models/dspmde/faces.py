@@ -114,6 +114,8 @@ def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_i
     """Cross a face: the ratios behind it, their slope, and ``phi``, the potential behind minus before (in RT/F)."""
     z, zb = core.charge, charges(core)[0]
     z2 = z * z
+    if form.scheme == "midpoint":  # see the rows of absent ions in the march
+        state = state._replace(ratio=jnp.where(core.share > 0.0, state.ratio, jnp.maximum(state.ratio, 1e-30)))
     log_u = plain = jnp.log(state.ratio) + jump
     inside, behind = form.activity and gamma_in, form.activity and gamma_out
     if inside:

@@ -247,17 +247,23 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
         clipped = jnp.where(above, feed.ratio, low)
         logs, inverse = jnp.log(clipped) + jnp.where(above, 0.0, (feed.ratio - low) / clipped), 1.0 / clipped
     else:
-        logs, inverse = jnp.log(feed.ratio), 1.0 / feed.ratio
+        safe = feed.ratio if form.scheme == "exponential" else jnp.where(core.share > 0.0, feed.ratio, 1.0)
+        logs, inverse = jnp.log(safe), 1.0 / safe
     _, plus, minus = charges(core)
     p, n = ion_sum(plus * passage) + tiny(passage), ion_sum(minus * passage) + tiny(passage)
     value = [logs]
     if form.pressure:  # J_v/(A dP) = 1 - sigma dPi/dP
         value.append((jnp.exp(y[-2]) - 1.0 + core.osmotic * ion_sum(core.share * (interface.ratio - passage)))[None])
     value.append((jnp.log(p) - jnp.log(n))[None])
+    absent = core.share == 0.0
+    if form.scheme == "midpoint":  # equal cells may leave a trace of nothing without a positive solution: t = 0 for it
+        value[0] = jnp.where(absent, y[:s], logs)
     if feed.slope is None:
         return jnp.concatenate(value), None
     zero = jnp.zeros_like(feed.slope[:1])
     slope = [inverse[:, None] * feed.slope]
+    if form.scheme == "midpoint":
+        slope[0] = jnp.where(absent[:, None], identity(feed.slope.shape[1], passage)[:s], slope[0])
     if form.pressure:
         water = core.osmotic * ion_sum(core.share[:, None] * interface.slope)
         water = water.at[:s].add(-core.osmotic * core.share * passage).at[s].add(jnp.exp(y[-2]))

@@ -47,6 +47,10 @@ def points(core: Core, form: Form, y: Array) -> Points:
     passage = jnp.exp(y[: core.charge.shape[0]])
     out = exit_face(core, form, passage, False)
     interface = _film_inverse(core, form, passage, y[-1])
+    if (
+        form.linear_film or form.scheme == "midpoint"
+    ):  # a linear film may send a trace of nothing below zero; it weighs nothing in any sum
+        interface = jnp.where(core.share > 0.0, interface, jnp.maximum(interface, 1e-30))
     inlet = face(core, form, State(interface, None, y[-1]), core.log_partition, core.wall, True, form.pore_activity)
     places = ((passage, 0.0), (interface, 0.0), (inlet.ratio, core.wall), (out.ratio, core.wall))
     closure = jnp.max(jnp.stack([_relative_charge(core, r, w) for r, w in places]), axis=0)

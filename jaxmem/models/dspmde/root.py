@@ -248,13 +248,13 @@ def solve_batch(core: Core, form: Form, effort: Effort) -> Root:
         return _solve(core, form, effort)
 
     @native.def_vmap
-    def rule(size: int, batched: Core, core: Core):
-        full = jax.tree.map(
-            lambda x, b: jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size)),
-            core,
-            batched,
-        )
-        out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(full))
+    def rule(size: int, batched: list, core: Core):
+        leaves, tree = jax.tree.flatten(core)
+        full = [
+            jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size))
+            for x, b in zip(leaves, jax.tree.leaves(batched), strict=True)
+        ]
+        out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(jax.tree.unflatten(tree, full)))
         return out, jax.tree.map(lambda _: True, out)
 
     return native(core)
