@@ -89,3 +89,9 @@ def worst(ours: np.ndarray, theirs: np.ndarray) -> float:
     if np.isnan(ours[np.isfinite(theirs)]).any():
         return float("nan")  # compares as not below any tolerance
     return float(np.nanmax(np.abs(ours - theirs)))
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Largest relative difference where the file has a value."""
+    scale = np.where(np.isnan(theirs), 1.0, theirs)
+    return worst(np.asarray(ours) / scale, np.where(np.isnan(theirs), np.nan, 1.0))
