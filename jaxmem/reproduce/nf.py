@@ -213,7 +213,7 @@ def measured(console: Any, out: Path, path: Path) -> None:
     from ..data.rejection import dataset
 
     points = dataset(path)
-    console.print(points)
+    console.print(str(points), highlight=False)
     with console.status("Solving the measured feeds"):
         result = solve(DSPMDE(), points.case, throw=False)
     names = points.case.feed.species.names
