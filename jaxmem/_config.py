@@ -35,3 +35,8 @@ def configure() -> None:
 def checks_under_trace() -> bool:
     """``JAXMEM_CHECK=1``: range checks stay on inside jit, as runtime errors."""
     return switch("JAXMEM_CHECK", False)
+
+
+def double_precision() -> bool:
+    """Whether new arrays are float64."""
+    return jax.dtypes.canonicalize_dtype("float64") == "float64"

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from rich.table import Table
 
 from . import DSPMDE, Case, FluxDriven, Mixture, __version__, membrane, solve
+from ._config import double_precision
 from .units import LMH
 
 
@@ -33,8 +34,8 @@ def report() -> Table:
     for name in ("jax", "jaxlib", "numpy", "equinox", "lineax", "optimistix", "diffrax", "optax"):
         table.add_row(name, importlib.metadata.version(name))
     table.add_row("devices", ", ".join(f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()))
-    table.add_row("precision", "float64" if jax.config.jax_enable_x64 else "float32 only (JAXMEM_X64=0)")
-    if jax.config.jax_enable_x64:
+    table.add_row("precision", "float64" if double_precision() else "float32 only (JAXMEM_X64=0)")
+    if double_precision():
         error, seconds = neutral_check()
         verdict = "passed" if error < 1e-10 else "FAILED"
         table.add_row(

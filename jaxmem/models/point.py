@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._config import double_precision
 from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
 from .._fields import is_concrete
 from .._status import code
@@ -35,7 +36,7 @@ def check_precision(case: Case, precision: str) -> None:
         raise JaxmemError(f"precision = {precision!r} is not known. Write precision='float64' or precision='float32'.")
     if precision == "float32":
         return
-    if not jax.config.jax_enable_x64:
+    if not double_precision():
         raise PrecisionError(
             "float64 is switched off (JAXMEM_X64=0), and physics needs it. Unset JAXMEM_X64, or ask for single precision: "
             "write jm.DSPMDE(precision='float32')."
