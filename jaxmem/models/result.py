@@ -112,7 +112,7 @@ class PointResult(eqx.Module):
 
     @property
     def activity_in_range(self) -> Array:
-        """False where the activity model is used beyond its range (0.5 mol/L), or float("nan") never: ideal is always True."""
+        """False where Davies is used beyond its range (0.5 mol/L); always True for ideal solutions."""
         return (self.ionic_strength <= 0.5) | (getattr(self.model, "activity", "ideal") == "ideal")
 
     # --- inside
