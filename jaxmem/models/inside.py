@@ -33,7 +33,7 @@ def inside(result: PointResult) -> Inside:
     """Potentials (in RT/F) and concentration ratios at the faces."""
     state, shape = result.state, result.case.batch_shape
     form, y = result.model.form(result.case), state.root.y
-    place = points(state.core, form, y)
+    place = points(state.core, form, y, state.root.interface)
     segments = result.model.cells or 16
     drop = pore_drop(state.core, form, y, state.root.grading, segments)
     field = y[-1]
@@ -63,12 +63,12 @@ def profiles(result: PointResult, count: int) -> Profiles:
     at = at_flux(core, form, y)
     fractions = jnp.linspace(0.0, 1.0, 17, dtype=y.dtype)
     if form.linear_film:  # a linear law has no profile of its own: straight lines
-        film = 1.0 + fractions[:, None, None] * (points(core, form, y).interface - 1.0)
+        film = 1.0 + fractions[:, None, None] * (state.root.interface - 1.0)
     else:
 
         def backwards(share: Array) -> Array:  # from the interface, a share of the film towards the bulk
             k = exponential((at.film_flux - core.charge * core.film_field * y[-1]) * share)
-            return k.decay * points(core, form, y).interface + at.film_flux * share * k.source * jnp.exp(
+            return k.decay * state.root.interface + at.film_flux * share * k.source * jnp.exp(
                 y[: core.charge.shape[0]]
             )
 

@@ -14,7 +14,7 @@ from .._status import code
 from ..case import Case, _quantities
 from ..chemistry.mixture import TOLERANCE, imbalance
 from ..conditions import FluxDriven, PressureDriven
-from .dspmde.derivative import _harmless, find_root
+from .dspmde.derivative import harmless, find_root
 from .dspmde.march import residual
 from .dspmde.observe import points
 from .dspmde.problem import Core, Form
@@ -140,7 +140,7 @@ def _prepare(model: Any, case: Case) -> tuple[Core, Array]:
     status = jnp.where(sound, jnp.broadcast_to(model.blocked(case), status.shape), status)
     core = model.core(case, model.form(case))
     valid = (status == code("successful")).reshape(-1)
-    core = jax.tree.map(lambda x, safe: jnp.where(valid, x, safe), core, _harmless(core))
+    core = jax.tree.map(lambda x, safe: jnp.where(valid, x, safe), core, harmless(core))
     if model.precision == "float32":
         core = jax.tree.map(lambda x: x.astype(jnp.float32), core)
     return core, status
@@ -178,7 +178,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
         """Derivative zero in failed lanes."""
         return jnp.where(solved, x, jax.lax.stop_gradient(x))
 
-    place = points(state.core, form, root.y)
+    place = points(state.core, form, root.y, root.interface)
     solved &= jnp.isfinite(place.closure)
     clean = _benign(case, state.status == code("successful"))
     bulk = lanes(clean, clean.feed.concentration, True)

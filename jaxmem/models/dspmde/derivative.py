@@ -5,6 +5,7 @@ exactly zero and its neighbours' are untouched.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,70 +29,62 @@ def find_root(core: Core, form: Form, effort: Effort) -> Root:
     return solve_now(core, form, effort)
 
 
-def _tangent(core: Core, form: Form, y: Array, grading: Array, levels: Levels, d_core: Core) -> Array:
-    r = residual(core, form, y, levels, grading, True)
-    assert r.slope is not None
-    matrix = inverse(mixed(core, r.slope))
-    _, d_r = jax.jvp(lambda c: residual(c, form, y, levels, grading, False).value, (core,), (d_core,))
-    return -apply(matrix, mixed(core, d_r))
+class Lanes(NamedTuple):
+    """What a derivative is taken of and at, batch last."""
+
+    core: Core
+    d_core: Core
+    y: Array
+    grading: Array
+    grid: Array
 
 
-def _sensitivity(core: Core, form: Form, y: Array, grading: Array, segments: Array) -> tuple[Array, Core]:
-    """``J^-1`` and the whole matrix ``dr/dcore``, column by column in forward mode: the number of segments may be traced."""
-    levels = Levels(segments)
-    r = residual(core, form, y, levels, grading, True)
-    assert r.slope is not None
-    leaves, tree = jax.tree.flatten(core)
-    rows = [1 if x.ndim == 1 else x.shape[0] for x in leaves]
-    lanes = core.wall.shape[-1]
+def _tangent(form: Form, at: Lanes, levels: Levels) -> tuple[Array, Array]:
+    """``dy`` and the change of the interface: the implicit function at the root, on one set of grids."""
+    core, s = at.core, at.core.charge.shape[0]
+    r = residual(core, form, at.y, levels, at.grading, True)
+    assert r.slope is not None and r.interface.slope is not None
 
-    def column(unit: Array) -> Array:
-        parts = jnp.split(unit, np.cumsum(rows)[:-1])
-        d = [
-            jnp.broadcast_to(p[:, None], (n, lanes)).reshape(x.shape)
-            for p, n, x in zip(parts, rows, leaves, strict=True)
-        ]
-        d_core = jax.tree.unflatten(tree, d)
-        return jax.jvp(lambda c: residual(c, form, y, levels, grading, False).value, (core,), (d_core,))[1]
+    def rows(core: Core) -> tuple[Array, Array]:
+        r = residual(core, form, at.y, levels, at.grading, False)
+        return r.value, r.interface.ratio
 
-    matrix = jax.vmap(column)(jnp.eye(sum(rows), dtype=y.dtype))  # (P, K, lanes)
-    parts = jnp.split(matrix, np.cumsum(rows)[:-1])
-    return inverse(mixed(core, r.slope)), jax.tree.unflatten(tree, parts)
+    _, (d_r, d_interface) = jax.jvp(rows, (core,), (at.d_core,))
+    d_y = -apply(inverse(mixed(core, r.slope)), mixed(core, d_r))
+    return d_y, d_interface + apply(r.interface.slope, d_y[: s + form.pressure])
 
 
-def _apply_sensitivity(core: Core, matrix: Array, parts: Core, d_core: Core) -> Array:
-    total = 0.0
-    for part, d in zip(jax.tree.leaves(parts), jax.tree.leaves(d_core), strict=True):
-        total = total + jnp.sum(part * jnp.reshape(d, (part.shape[0], 1, -1)), axis=0)
-    return -apply(matrix, mixed(core, total))
+def _by_blocks(form: Form, effort: Effort, at: Lanes) -> tuple[Array, Array]:
+    """Lanes sorted by their set of grids, in blocks that fit the cache of a CPU; each block on the finest set it holds."""
+    n, sets = at.grid.shape[0], grids(form, effort)
+    least = 32 if jax.default_backend() == "cpu" else -(-n // 32)
+    size = min(n, least)
+    count = -(-n // size)
+    order = jnp.argsort(at.grid, stable=True)
+    index = jnp.concatenate([order, jnp.broadcast_to(order[-1], (count * size - n,))])
+
+    def split(x: Array) -> Array:  # (..., n) -> (count, ..., size)
+        return jnp.moveaxis(jnp.take(x, index, axis=-1).reshape(*x.shape[:-1], count, size), -2, 0)
+
+    def block(_: None, at: Lanes) -> tuple[None, tuple[Array, Array]]:
+        finest = jnp.max(at.grid)
+        if sets[1] == sets[0]:
+            return None, _tangent(form, at, sets[0])
+        finer = sets[0]._replace(factor=2**finest)
+        return None, jax.lax.cond(
+            finest == 0, lambda at: _tangent(form, at, sets[0]), lambda at: _tangent(form, at, finer), at
+        )
+
+    found = jax.lax.scan(block, None, jax.tree.map(split, at))[1]
+    back = jnp.argsort(order)  # where each lane went
+
+    def join(x: Array) -> Array:  # (count, ..., size) -> (..., n)
+        return jnp.take(jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], count * size), back, axis=-1)
+
+    return join(found[0]), join(found[1])
 
 
-def _on_finer_grids(core: Core, form: Form, root: Root, counts: Array, mask: Array, d_core: Core, d_y: Array) -> Array:
-    """Replace ``d_y`` in the lanes of ``mask``, gathered in blocks; a block without such lanes costs nothing."""
-    n = mask.shape[-1]
-    block = min(n, max(16, n // 32))
-    count = -(-n // block)
-    order = jnp.argsort(jnp.where(mask, root.grid, counts.shape[0]), stable=True)  # like grids meet in a block
-    order = jnp.where(jnp.take(mask, order), order, n + jnp.arange(n))  # the others out of range, and distinct
-    index = jnp.concatenate([order, 2 * n + jnp.arange(count * block - n)]).reshape(count, block)
-
-    def pick(tree, i: Array):
-        return jax.tree.map(lambda x: jnp.take(x, i, axis=-1, mode="clip"), tree)
-
-    def work(d_y: Array, i: Array) -> tuple[Array, None]:
-        def go(d_core: Core, d_y: Array) -> Array:
-            part = pick(core, i)
-            segments = counts[jnp.max(jnp.where(i < n, pick(root.grid, i), 0))]
-            sensitivity = _sensitivity(part, form, pick(root.y, i), pick(root.grading, i), segments)
-            new = _apply_sensitivity(part, *sensitivity, pick(d_core, i))
-            return d_y.at[..., i].set(new, mode="drop", unique_indices=True)
-
-        return jax.lax.cond(i[0] < n, go, lambda _, d_y: d_y, d_core, d_y), None
-
-    return jax.lax.scan(work, d_y, index)[0]
-
-
-def _harmless(core: Core) -> Core:
+def harmless(core: Core) -> Core:
     """A problem of the same shape with the exact solution ``y = 0``: no flux, no partition, no wall, no charge."""
     zero = ("charge", "convection", "exchange", "log_partition", "film_flux", "wall", "osmotic", "solute_mass", "debye")
     safe = eqx.tree_at(lambda c: [getattr(c, n) for n in zero], core, [jnp.zeros_like(getattr(core, n)) for n in zero])
@@ -99,19 +92,15 @@ def _harmless(core: Core) -> Core:
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _tangents(core: Core, form: Form, effort: Effort, root: Root, d_core: Core) -> Array:
-    """``dy`` of every lane; exactly zero in failed ones."""
+def _tangents(core: Core, form: Form, effort: Effort, root: Root, d_core: Core) -> tuple[Array, Array]:
+    """``dy`` and the change of the interface in every lane; exactly zero in failed ones."""
     batch, bad, form = core.wall.shape, ~root.solved, form._replace(face_steps=14)  # exact to round-off
-    core = jax.tree.map(lambda x, safe: jnp.where(bad, safe, x), core, _harmless(core))
+    core = jax.tree.map(lambda x, safe: jnp.where(bad, safe, x), core, harmless(core))
     d_core = jax.tree.map(lambda x: jnp.where(bad, 0.0, x), d_core)
-    lanes = root._replace(y=jnp.where(bad, 0.0, root.y), grading=jnp.where(bad, 1.0, root.grading))
-    core, d_core, lanes = flatten(core, batch), flatten(d_core, batch), flatten(lanes, batch)
-    sets = grids(form, effort)
-    d_y = _tangent(core, form, lanes.y, lanes.grading, sets[0], d_core)
-    if sets[1] != sets[0]:
-        counts = jnp.asarray([levels.segments for levels in sets])
-        d_y = _on_finer_grids(core, form, lanes, counts, lanes.solved & (lanes.grid > 0), d_core, d_y)
-    return jnp.where(bad, 0.0, d_y.reshape(root.y.shape))
+    y, grading, grid = (jnp.where(bad, x, v) for x, v in ((0.0, root.y), (1.0, root.grading), (0, root.grid)))
+    d_y, d_interface = _by_blocks(form, effort, flatten(Lanes(core, d_core, y, grading, grid), batch))
+    d_y, d_interface = d_y.reshape(root.y.shape), d_interface.reshape(root.interface.shape)
+    return jnp.where(bad, 0.0, d_y), jnp.where(bad, 0.0, d_interface)
 
 
 @find_root.defjvp
@@ -122,4 +111,5 @@ def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: t
     def nothing(x: Array) -> Array | np.ndarray:
         return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else np.zeros(x.shape, jax.dtypes.float0)
 
-    return root, jax.tree.map(nothing, root)._replace(y=_tangents(core, form, effort, root, d_core))
+    d_y, d_interface = _tangents(core, form, effort, root, d_core)
+    return root, jax.tree.map(nothing, root)._replace(y=d_y, interface=d_interface)

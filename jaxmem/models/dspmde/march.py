@@ -7,6 +7,8 @@ Errors decay in this direction; in the other they grow as exp(Peclet). The unkno
 ``y = (t_1 .. t_S, [q,] zeta)``. At ``y = 0`` and zero flux the equations hold exactly.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,15 +18,17 @@ import numpy as np
 from jax import Array
 
 from .faces import State, face
-from .kernels import SCHEMES, exponential
+from .kernels import SCHEMES, Kernel, exponential
 from .problem import Core, Form, charges, identity, ion_sum, tiny
 
 
 class Levels(NamedTuple):
-    """Nested grids of ``segments``, ``2 segments``, ... and Richardson extrapolation over ``order`` of them."""
+    """Nested grids of ``m``, ``2 m``, ... segments, ``m = factor * segments``, and Richardson extrapolation over ``order``
+    of them. A traced ``factor`` (a power of two) serves all sets of grids with one compiled program."""
 
-    segments: int | Array
+    segments: int
     order: int = 3
+    factor: int | Array = 1
 
 
 _WEIGHTS = {1: (1.0,), 2: (-1.0 / 3.0, 4.0 / 3.0), 3: (1.0 / 45.0, -20.0 / 45.0, 64.0 / 45.0)}  # errors h^2, h^4, ...
@@ -36,48 +40,84 @@ class Residual(NamedTuple):
     grading: Array  # (2, *b) that was used
     grading_next: Array  # (2, *b) that this state asks for
     coarse: Array  # (K, *b) the same residual with the coarsest level left out: the difference estimates the error
+    interface: State  # c_m/c_b, and its slope (S, K - 1, *b)
 
 
 # -------------------------------------------------------------------------------------------------- pore
 
 
-def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
-    """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
-    rule = SCHEMES[form.scheme]
-    z, (zb, plus, minus) = core.charge, charges(core)
-    x_plus, x_minus = jnp.maximum(core.wall, 0.0), jnp.maximum(-core.wall, 0.0)
-    source = h * core.exchange * passage
-    guard = tiny(source)
+class Slab(NamedTuple):
+    """What a segment of width ``h`` sees."""
 
-    def trial(field: Array):
-        k = jax.lax.optimization_barrier(rule((core.convection - z * field) * h))
-        along = k.decay_slope * state.ratio + source * k.source_slope  # d/da
-        return k, k.decay * state.ratio + source * k.source, along, -z * h * along
+    charge: Array  # (S, *b)
+    share: Array  # (S, *b)
+    wall: Array  # (*b)
+    drift: Array  # (S, *b) A h
+    source: Array  # (S, *b) B h e^t
+    h: Array  # (*b)
+    ratio: Array  # (S, *b) at the permeate side
 
-    field = state.field
-    for step in range(2 if form.scheme == "exponential" else 24):
-        if step:
-            field = jax.lax.stop_gradient(field)
-        _, new, _, to_field = trial(field)
+
+def _trial(scheme: str, slab: Slab, field: Array) -> tuple[Kernel, Array, Array]:
+    """Kernel, ratios at the feed side for a field, and their derivative to ``a``."""
+    k = jax.lax.optimization_barrier(SCHEMES[scheme](slab.drift - slab.charge * (slab.h * field)))
+    return k, k.decay * slab.ratio + slab.source * k.source, k.decay_slope * slab.ratio + slab.source * k.source_slope
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
+    """Ratios at the feed side and the field that makes them neutral, from a first ``field``."""
+    zb, guard = slab.charge * slab.share, tiny(slab.ratio)
+    plus, minus = jnp.maximum(zb, 0.0), jnp.maximum(-zb, 0.0)
+    x_plus, x_minus = jnp.maximum(slab.wall, 0.0), jnp.maximum(-slab.wall, 0.0)
+    for _ in range(2 if scheme == "exponential" else 24):
+        _, new, along = _trial(scheme, slab, field)
+        to_field = -slab.charge * slab.h * along
         p, n = ion_sum(plus * new) + x_plus + guard, ion_sum(minus * new) + x_minus + guard
-        if form.scheme == "midpoint":  # ratios may turn negative: no logarithm
+        if scheme == "midpoint":  # ratios may turn negative: no logarithm
             field = field - (p - n) / (ion_sum(zb * to_field) + guard)
         else:
             d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
             field = field - (jnp.log(p) - jnp.log(n)) / (d_log + guard)
-    k, new, along, to_field = trial(field)
-    stiff = ion_sum(zb * to_field) + guard
-    correction = -(ion_sum(zb * new) + core.wall) / stiff
-    ratio = new + to_field * correction
-    if state.slope is None:
-        return State(ratio, None, field + correction)
+    _, new, along = _trial(scheme, slab, field)
+    to_field = -slab.charge * slab.h * along
+    correction = -(ion_sum(zb * new) + slab.wall) / (ion_sum(zb * to_field) + guard)  # one step on the plain sum
+    return new + to_field * correction, field + correction
 
+
+@neutral.defjvp
+def _neutral_jvp(scheme: str, primals: tuple[Slab, Array], tangents: tuple[Slab, Array]):
+    """Implicit: the first field does not matter."""
+    (slab, start), (d_slab, _) = primals, tangents
+    ratio, field = neutral(scheme, slab, start)
+
+    def held(slab: Slab) -> tuple[Array, Array]:
+        new = _trial(scheme, slab, field)[1]
+        return new, ion_sum(slab.charge * slab.share * new) + slab.wall
+
+    (_, _), (d_new, d_charge) = jax.jvp(held, (slab,), (d_slab,))
+    to_field = -slab.charge * slab.h * _trial(scheme, slab, field)[2]
+    d_field = -d_charge / (ion_sum(slab.charge * slab.share * to_field) + tiny(field))
+    return (ratio, field), (d_new + to_field * d_field, d_field)
+
+
+def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
+    """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
+    source = h * core.exchange * passage
+    slab = Slab(core.charge, core.share, core.wall, core.convection * h, source, h + 0.0 * core.wall, state.ratio)
+    ratio, field = neutral(form.scheme, slab, state.field)
+    if state.slope is None:
+        return State(ratio, None, field)
+
+    z = core.charge
+    k, _, along = _trial(form.scheme, slab, field)
+    to_field, zb = -z * h * along, z * core.share
     s, columns = z.shape[0], state.slope.shape[1]
     lifted = k.decay[:, None] * state.slope + (source * k.source)[:, None] * identity(columns, source)[:s]
     if form.pressure:  # column of q: convection and exchange are proportional to the flux
         lifted = lifted.at[:, s].add(source * k.source + core.convection * h * along)
-    d_field = -ion_sum(zb[:, None] * lifted) / stiff
-    return State(ratio, lifted + to_field[:, None] * d_field[None], field + correction)
+    d_field = -ion_sum(zb[:, None] * lifted) / (ion_sum(zb * to_field) + tiny(source))
+    return State(ratio, lifted + to_field[:, None] * d_field[None], field)
 
 
 def node(grading: Array, fraction: Array) -> Array:
@@ -124,6 +164,36 @@ def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
 
 
 Carry = tuple[State, Array, State]
+MOST = 16  # largest factor by which a set of grids may be finer than the first
+
+
+def _in_units(
+    step: Callable, counts: list[int], factor: Array, reverse: bool, weights: tuple, fewer: tuple, carry: Carry
+) -> Carry:
+    """All segments, ``sum(counts)`` at a time, ``factor`` times. For reverse mode: a fixed loop that skips what is not
+    asked for, and computes each unit anew on the way back."""
+    ends = np.cumsum(counts)
+    w, less_w = (jnp.asarray(x, carry[1].dtype) for x in (weights, fewer))
+
+    def unit(u: int | Array, carry: Carry) -> Carry:
+        def go(carry: Carry, p: Array) -> tuple[Carry, None]:
+            p = u * ends[-1] + p
+            level = jnp.sum(p >= factor * ends[:-1])
+            m = factor * jnp.asarray(counts)[level]
+            k = p - (factor * jnp.asarray(ends - counts)[level])
+            last = (k == m - 1).astype(w.dtype)
+            return step(carry, k, m, w[level] * last, less_w[level] * last), None
+
+        return jax.lax.scan(go, carry, np.arange(ends[-1]))[0]
+
+    if not reverse:
+        return jax.lax.fori_loop(0, factor, unit, carry)
+    again = jax.checkpoint(unit)
+
+    def maybe(carry: Carry, u: Array) -> tuple[Carry, None]:
+        return jax.lax.cond(u < factor, again, lambda _, c: c, u, carry), None
+
+    return jax.lax.scan(maybe, carry, np.arange(MOST))[0]
 
 
 def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> tuple[State, State]:
@@ -140,8 +210,9 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
         return State(total.ratio + weight * new.ratio, slope, new.field), less + less_weight * new.ratio, new
 
     carry: Carry = (zero, jnp.zeros_like(start.ratio), start)
-    if isinstance(levels.segments, int):  # one loop over the segments of all grids
-        counts = [levels.segments * 2**i for i in range(levels.order)]
+    counts = [levels.segments * 2**i for i in range(levels.order)]
+    if isinstance(levels.factor, int):  # one loop over the segments of all grids
+        counts = [m * levels.factor for m in counts]
         last = [[float(k == m - 1) for k in range(m)] for m in counts]
         plan = (
             np.concatenate([np.arange(m) for m in counts]),
@@ -150,19 +221,8 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
             np.concatenate([w * np.array(x) for w, x in zip(fewer, last, strict=True)]).astype(passage.dtype),
         )
         carry = jax.lax.scan(lambda c, x: (step(c, *x), None), carry, plan)[0]
-    else:  # a traced number of segments compiles once for all grids, but only runs forward
-        w, less_w = jnp.asarray(weights, passage.dtype), jnp.asarray(fewer, passage.dtype)
-
-        def grid(i: Array, carry: Carry) -> Carry:
-            m = levels.segments * 2**i
-
-            def go(k: Array, carry: Carry) -> Carry:
-                last = (k == m - 1).astype(passage.dtype)
-                return step(carry, k, m, w[i] * last, less_w[i] * last)
-
-            return jax.lax.fori_loop(0, m, go, carry)
-
-        carry = jax.lax.fori_loop(0, levels.order, grid, carry)
+    else:
+        carry = _in_units(step, counts, levels.factor, form.differentiable, weights, fewer, carry)
     total, less, end = carry
     if levels.order == 1:
         return end, end
@@ -236,8 +296,8 @@ def entrance_face(core: Core, form: Form, inlet: State) -> State:
     return face(core, form, inlet, -core.log_partition, jnp.zeros_like(core.wall), form.pore_activity, True)
 
 
-def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tuple[Array, Array | None]:
-    """Everything upstream of the pore entrance, as residual rows and their slopes."""
+def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tuple[Array, Array | None, State]:
+    """Everything upstream of the pore entrance: residual rows, their slopes, and the interface."""
     s = passage.shape[0]
     interface = entrance_face(core, form, inlet)
     feed = film(core, form, passage, interface, y[-1])
@@ -259,7 +319,7 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
     if form.scheme == "midpoint":  # equal cells may leave a trace of nothing without a positive solution: t = 0 for it
         value[0] = jnp.where(absent, y[:s], logs)
     if feed.slope is None:
-        return jnp.concatenate(value), None
+        return jnp.concatenate(value), None, interface
     zero = jnp.zeros_like(feed.slope[:1])
     slope = [inverse[:, None] * feed.slope]
     if form.scheme == "midpoint":
@@ -269,7 +329,7 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
         water = water.at[:s].add(-core.osmotic * core.share * passage).at[s].add(jnp.exp(y[-2]))
         slope.append(zero.at[0, :-1].set(water))
     slope.append(zero.at[0, :s].set((plus / p - minus / n) * passage))
-    return jnp.concatenate(value), jnp.concatenate(slope)
+    return jnp.concatenate(value), jnp.concatenate(slope), interface
 
 
 def residual(
@@ -288,11 +348,12 @@ def residual(
     start = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
     inlet, fewer = across(core, form, passage, grading, levels, start)
     if estimate:  # both combinations through one compiled piece
-        both = jax.vmap(lambda ratio: _rows(core, form, y, passage, State(ratio, None, inlet.field))[0])
-        value, coarse = both(jnp.stack([inlet.ratio, fewer.ratio]))
+        both = jax.vmap(lambda ratio: _rows(core, form, y, passage, State(ratio, None, inlet.field))[::2])
+        (value, coarse), sides = both(jnp.stack([inlet.ratio, fewer.ratio]))
+        interface = jax.tree.map(lambda x: x[0], sides)
         slope = None
     else:
-        value, slope = _rows(core, form, y, passage, inlet)
+        value, slope, interface = _rows(core, form, y, passage, inlet)
         coarse = value
     asked = jax.lax.stop_gradient(jnp.stack([_rate(core, passage, start), _rate(core, passage, inlet)]))
-    return Residual(value, slope, grading, asked, coarse)
+    return Residual(value, slope, grading, asked, coarse, interface)

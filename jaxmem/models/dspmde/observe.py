@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .faces import State, face
-from .kernels import exponential
-from .march import at_flux, exit_face, first_field, node, segment, suction
+from .march import at_flux, exit_face, first_field, node, segment
 from .problem import Core, Form, charges, ion_sum, tiny
 
 
@@ -24,33 +23,17 @@ class Points(NamedTuple):
     closure: Array  # largest relative charge left anywhere
 
 
-def _film_inverse(core: Core, form: Form, passage: Array, zeta: Array) -> Array:
-    """Interface ratios from the bulk: the film law solved for ``g_m`` at ``g_b = 1``."""
-    f, z = core.film_flux, core.charge * core.film_field
-    if form.linear_film:
-        factor = suction(f)[0] if form.film == "suction" else 1.0
-        f, z = f / factor, z / factor
-        return (1.0 - f * passage) / (1.0 - f + z * zeta)
-    k = exponential(f - z * zeta)
-    return (1.0 - f * k.source * passage) / k.decay
-
-
 def _relative_charge(core: Core, ratio: Array, wall: Array | float) -> Array:
     zb, plus, minus = charges(core)
     gross = ion_sum(plus * ratio) + ion_sum(minus * ratio) + jnp.abs(wall) + tiny(ratio)
     return jnp.abs(ion_sum(zb * ratio) + wall) / gross
 
 
-def points(core: Core, form: Form, y: Array) -> Points:
+def points(core: Core, form: Form, y: Array, interface: Array) -> Points:
     """Concentration ratios and Donnan potentials at the faces."""
     core = at_flux(core, form, y)
     passage = jnp.exp(y[: core.charge.shape[0]])
     out = exit_face(core, form, passage, False)
-    interface = _film_inverse(core, form, passage, y[-1])
-    if (
-        form.linear_film or form.scheme == "midpoint"
-    ):  # a linear film may send a trace of nothing below zero; it weighs nothing in any sum
-        interface = jnp.where(core.share > 0.0, interface, jnp.maximum(interface, 1e-30))
     inlet = face(core, form, State(interface, None, y[-1]), core.log_partition, core.wall, True, form.pore_activity)
     places = ((passage, 0.0), (interface, 0.0), (inlet.ratio, core.wall), (out.ratio, core.wall))
     closure = jnp.max(jnp.stack([_relative_charge(core, r, w) for r, w in places]), axis=0)

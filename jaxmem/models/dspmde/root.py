@@ -18,7 +18,7 @@ from jax import Array
 from jax.custom_batching import custom_vmap
 
 from ...linalg.small_dense import apply, gauss_jordan, inverse
-from .march import Levels, Residual, residual
+from .march import MOST, Levels, Residual, residual
 from .problem import Core, Form
 
 
@@ -29,7 +29,7 @@ class Effort(NamedTuple):
     residual: float = 1e-10  # what counts as solved, on the logarithmic residual
     segments: int = 2  # of the coarsest grid
     adaptive: bool = True  # finer grids where the estimate asks for them
-    chunk: int = 512  # lanes per pass on a CPU: fits the cache
+    chunk: int = 64  # lanes per pass on a CPU: fits the cache
 
 
 class Root(NamedTuple):
@@ -42,14 +42,15 @@ class Root(NamedTuple):
     steps: Array  # (*b) Newton and chord steps
     grid: Array  # (*b) which set of grids produced y: the index into ``grids``
     solved: Array  # (*b)
+    interface: Array  # (S, *b) c_m/c_b as marched; where J_v/k is large the film law cannot be inverted for it
 
 
 def grids(form: Form, effort: Effort) -> tuple[Levels, ...]:
     """The sets of nested grids, by rising cost. The midpoint scheme is a named discretisation: one grid as given."""
     m = effort.segments
     if form.scheme == "midpoint":
-        return (Levels(m, 1),) * 3
-    return Levels(m), Levels(2 * m), Levels(8 * m)
+        return (Levels(m, 1),) * 2
+    return tuple(Levels(m, factor=2**i) for i in range(MOST.bit_length()))
 
 
 CAP = 6.0  # largest change of an unknown in one step; the residual is close to linear in y
@@ -72,6 +73,12 @@ def accept(core: Core, y: Array, dy: Array, cap: float | Array = CAP) -> Array:
 def norm(value: Array) -> Array:
     worst = jnp.max(jnp.abs(value), axis=0)
     return jnp.where(jnp.isfinite(worst), worst, jnp.inf)
+
+
+def empty(core: Core, interface: Array) -> Array:
+    """No ion at the interface: a root that Davies, turning over, allows at high ionic strength. It is not connected to
+    the zero-flux state and answers no question."""
+    return jnp.max(jnp.where(core.share > 0.0, interface, 0.0), axis=0) < 1e-8
 
 
 def mixed(core: Core, rows: Array) -> Array:
@@ -127,40 +134,59 @@ def _broyden(matrix: Array, dy: Array, dr: Array) -> Array:
     return matrix + ((dy - moved) * factor)[:, None] * left[None]
 
 
-def polish(core: Core, form: Form, at: Coarse, levels: Levels, most: int, effort: Effort, grid: int | Array) -> Root:
-    """One Newton step on the two coarser grids, then at most ``most`` chord steps on all of them.
+def polish(
+    core: Core,
+    form: Form,
+    at: Coarse,
+    levels: Levels,
+    most: int,
+    effort: Effort,
+    grid: int | Array,
+    newton: int = 1,
+) -> Root:
+    """Newton steps on the two coarser grids (until near, at most ``newton``), then chord steps on all of them.
 
     A lane is left alone once its residual is small: the state returned is the one that was evaluated.
     """
-    s = core.charge.shape[0]
-    r = residual(core, form, at.y, Levels(levels.segments, min(2, levels.order)), at.grading, True)
-    assert r.slope is not None
-    matrix = inverse(mixed(core, r.slope))
+    s, k = core.charge.shape[0], at.y.shape[0]
+    two = levels._replace(order=min(2, levels.order))
 
-    def evaluate(y: Array) -> tuple[Array, Array]:
+    def step(carry):
+        y, matrix, count, close = carry
+        r = residual(core, form, y, two, at.grading, True)
+        assert r.slope is not None
+        new = inverse(mixed(core, r.slope))
+        moved = accept(core, y, -apply(new, mixed(core, r.value)), 3.0)
+        y, matrix = jnp.where(close, y, moved), jnp.where(close, matrix, new)
+        return y, matrix, count + 1, close | (norm(r.value) < 0.03)
+
+    first = (at.y, jnp.zeros((k, *at.y.shape), at.y.dtype), 0, jnp.zeros(core.wall.shape, bool))
+    y, matrix, count, _ = jax.lax.while_loop(lambda c: (c[2] < newton) & ~jnp.all(c[3]), step, first)
+
+    def evaluate(y: Array) -> tuple[Array, Array, Array]:
         r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3)
-        return mixed(core, r.value), mixed(core, r.coarse)
+        return mixed(core, r.value), mixed(core, r.coarse), r.interface.ratio
 
     def go(carry) -> Array:
         _, count, _, value, *_ = carry
         return (count < most) & jnp.any(norm(value) > done)
 
     def chord(carry):
-        y, count, steps, value, _, matrix = carry
+        y, count, steps, value, _, _, matrix = carry
         new = jnp.where(norm(value) > done, accept(core, y, -apply(matrix, value), 3.0), y)
-        value_new, fewer = evaluate(new)
-        return new, count + 1, steps + 1, value_new, fewer, _broyden(matrix, new - y, value_new - value)
+        value_new, fewer, interface = evaluate(new)
+        return new, count + 1, steps + 1, value_new, fewer, interface, _broyden(matrix, new - y, value_new - value)
 
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
-    y = accept(core, at.y, -apply(matrix, mixed(core, r.value)), 3.0)
-    carry = (y, 0, at.steps + 1, *evaluate(y), matrix)
-    y, _, steps, value, fewer, matrix = jax.lax.while_loop(go, chord, carry)
+    carry = (y, 0, at.steps + count, *evaluate(y), matrix)
+    y, _, steps, value, fewer, interface, matrix = jax.lax.while_loop(go, chord, carry)
     error = (jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value)))[
         :s
     ]  # grids, and what is left of the rows
     error = jnp.where(jnp.isfinite(error), error, jnp.inf)
     worst = norm(value)
-    return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual)
+    worst = jnp.where(empty(core, interface), jnp.inf, worst)
+    return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual, interface)
 
 
 def weighted_error(core: Core, root: Root) -> Array:
