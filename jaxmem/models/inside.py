@@ -68,9 +68,7 @@ def profiles(result: PointResult, count: int) -> Profiles:
 
         def backwards(share: Array) -> Array:  # from the interface, a share of the film towards the bulk
             k = exponential((at.film_flux - core.charge * core.film_field * y[-1]) * share)
-            return k.decay * state.root.interface + at.film_flux * share * k.source * jnp.exp(
-                y[: core.charge.shape[0]]
-            )
+            return k.decay * state.root.interface + at.film_flux * share * k.source * jnp.exp(y[: core.charge.shape[0]])
 
         film = jax.vmap(backwards)(1.0 - fractions)
 

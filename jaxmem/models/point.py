@@ -14,7 +14,7 @@ from .._status import code
 from ..case import Case, _quantities
 from ..chemistry.mixture import TOLERANCE, imbalance
 from ..conditions import FluxDriven, PressureDriven
-from .dspmde.derivative import harmless, find_root
+from .dspmde.derivative import find_root, harmless
 from .dspmde.march import residual
 from .dspmde.observe import points
 from .dspmde.problem import Core, Form
@@ -156,14 +156,18 @@ def find(model: Any, case: Case) -> PointState:
     return PointState(root, core, status)
 
 
+@eqx.filter_jit
 def scaled_residual(model: Any, state: PointState, case: Case) -> Array:
     """The residual rows of a state, ``(*batch, K)``, on the grids that it was solved on."""
     form, effort = model.form(case), model.effort()
     root = state.root
-    values = [residual(state.core, form, root.y, level, root.grading, False).value for level in grids(form, effort)]
-    rows = values[0]
-    for index, value in enumerate(values[1:], start=1):
-        rows = jnp.where(root.grid == index, value, rows)
+    sets = grids(form, effort)
+    if sets[0] == sets[-1]:  # a named discretisation
+        rows = residual(state.core, form, root.y, sets[0], root.grading, False).value
+    else:
+        factors = jnp.asarray([levels.factor for levels in sets], root.grid.dtype)
+        for_all = lambda f: residual(state.core, form, root.y, sets[0]._replace(factor=f), root.grading, False).value
+        rows = jnp.take_along_axis(jax.lax.map(for_all, factors), root.grid[None, None], axis=0)[0]
     return rows.T.reshape(*case.batch_shape, -1)
 
 

@@ -43,7 +43,8 @@ def _tangent(form: Form, at: Lanes, levels: Levels) -> tuple[Array, Array]:
     """``dy`` and the change of the interface: the implicit function at the root, on one set of grids."""
     core, s = at.core, at.core.charge.shape[0]
     r = residual(core, form, at.y, levels, at.grading, True)
-    assert r.slope is not None and r.interface.slope is not None
+    assert r.slope is not None
+    assert r.interface.slope is not None
 
     def rows(core: Core) -> tuple[Array, Array]:
         r = residual(core, form, at.y, levels, at.grading, False)
@@ -67,13 +68,9 @@ def _by_blocks(form: Form, effort: Effort, at: Lanes) -> tuple[Array, Array]:
         return jnp.moveaxis(jnp.take(x, index, axis=-1).reshape(*x.shape[:-1], count, size), -2, 0)
 
     def block(_: None, at: Lanes) -> tuple[None, tuple[Array, Array]]:
-        finest = jnp.max(at.grid)
-        if sets[1] == sets[0]:
-            return None, _tangent(form, at, sets[0])
-        finer = sets[0]._replace(factor=2**finest)
-        return None, jax.lax.cond(
-            finest == 0, lambda at: _tangent(form, at, sets[0]), lambda at: _tangent(form, at, finer), at
-        )
+        one = sets[1] == sets[0]  # a named discretisation
+        levels = sets[0] if one else sets[0]._replace(factor=jnp.asarray(2, at.grid.dtype) ** jnp.max(at.grid))
+        return None, _tangent(form, at, levels)
 
     found = jax.lax.scan(block, None, jax.tree.map(split, at))[1]
     back = jnp.argsort(order)  # where each lane went

@@ -6,8 +6,8 @@ Ideal: one monotone equation in ``phi``. With activity behind the face its ionic
 The equations are posed on ``ln(positive charge) - ln(negative charge)``, whose slope stays between about -1 and -2 z_max.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,34 +63,21 @@ def _charge_row(core: Core, wall: Array, c: Array) -> tuple[Array, Array]:
     return jnp.log(p) - jnp.log(n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
 
 
-def _settled(step: Callable, start: Any, count: int, differentiable: int) -> Any:
-    """Newton steps: the first ones in a loop without derivative, the last ones with.
-
-    ``k`` differentiable steps from the root are exact to order ``2^k - 1``; the linear step that follows adds one more.
-    """
-    held = jax.lax.stop_gradient(
-        jax.lax.fori_loop(0, count - differentiable, lambda _, x: step(x), jax.lax.stop_gradient(start))
-    )
-    for _ in range(differentiable):
-        held = step(held)
-    return held
-
-
-def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int, differentiable: int) -> Array:
+def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array:
     _, plus, minus = charges(core)
 
-    def step(phi: Array) -> Array:
+    def step(_: int, phi: Array) -> Array:
         row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi))
         return phi + row / (ion_sum(weight * core.charge) + tiny(row))
 
-    return _settled(step, _symmetric_start(plus, minus, jnp.exp(log_u), wall), steps, differentiable)
+    return jax.lax.fori_loop(0, steps, step, _symmetric_start(plus, minus, jnp.exp(log_u), wall))
 
 
 def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: Array) -> tuple[Array, Array]:
     """``phi`` and ``ln I`` behind the face by a 2 x 2 Newton; ``plain`` is ``log_u`` without activity, for the start."""
     z = core.charge
 
-    def step(at: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:
         phi, log_i = at
         f, df = davies(log_i, form.davies_b)
         c = jnp.exp(log_u - z * phi + core.debye * f * z * z)
@@ -104,15 +91,76 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
         to_phi, to_log = (a22 * row - a12 * strength_row) / det, (a11 * strength_row - a21 * row) / det
         return phi - jnp.clip(to_phi, -8.0, 8.0), log_i - jnp.clip(to_log, -3.0, 3.0)
 
-    phi = _ideal_potential(core, plain, wall, 3, 0)
-    return _settled(
-        step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log), form.face_steps, 2 * form.differentiable
-    )
+    phi = _ideal_potential(core, plain, wall, 3)
+    return jax.lax.fori_loop(0, form.face_steps, step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log))
+
+
+class Behind(NamedTuple):
+    """The solution of a face: what is found behind it."""
+
+    log_ratio: Array  # (S, *b) ln c
+    phi: Array  # (*b)
+    log_strength: Array  # (*b) ln I; zero when ideal
+
+
+def _log_ratio(core: Core, form: Form, log_u: Array, phi: Array, log_i: Array, active: bool) -> Array:
+    z = core.charge
+    log_c = log_u - z * phi
+    return log_c + core.debye * davies(log_i, form.davies_b)[0] * z * z if active else log_c
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def equilibrium(form: Form, active: bool, core: Core, log_u: Array, plain: Array, wall: Array) -> Behind:
+    """Potential (and, ``active``, ionic strength) behind a face, from ``ln c`` at zero potential and unit activity."""
+    if active:
+        phi, log_i = _davies_potential(core, form, plain, log_u, wall)
+    else:
+        phi = _ideal_potential(core, log_u, wall, 4)
+        log_i = jnp.zeros_like(phi)
+    log_c = _log_ratio(core, form, log_u, phi, log_i, active)
+    zbc = charges(core)[0] * jnp.exp(log_c)
+    correction = (ion_sum(zbc) + wall) / (ion_sum(core.charge * zbc) + tiny(phi))  # one step on the plain charge sum
+    return Behind(log_c + jnp.log1p(jnp.maximum(-core.charge * correction, -0.9)), phi + correction, log_i)
+
+
+@equilibrium.defjvp
+def _equilibrium_jvp(form: Form, active: bool, primals: tuple, tangents: tuple):
+    """Implicit in the potential and the ionic strength."""
+    core, log_u, plain, wall = primals
+    out = equilibrium(form, active, core, log_u, plain, wall)
+    c = jnp.exp(out.log_ratio)
+
+    def held(core: Core, log_u: Array, wall: Array) -> tuple[Array, ...]:
+        log_c = _log_ratio(core, form, log_u, out.phi, out.log_strength, active)
+        charge = ion_sum(core.charge * core.share * jnp.exp(log_c)) + wall
+        return log_c, charge, -ionic_strength(core, form, jnp.exp(log_c)).log if active else charge
+
+    _, (d_log_c, d_charge, d_row) = jax.jvp(held, (core, log_u, wall), (tangents[0], tangents[1], tangents[3]))
+    d_phi, d_log_i = respond(core, form, c, out.log_strength, -d_charge, -d_row, active)
+    d_log_c = d_log_c - core.charge * d_phi
+    if active:
+        d_log_c = d_log_c + core.debye * davies(out.log_strength, form.davies_b)[1] * core.charge**2 * d_log_i
+    return out, Behind(d_log_c, d_phi, d_log_i)
+
+
+def respond(
+    core: Core, form: Form, c: Array, log_i: Array, charge: Array, row: Array, active: bool
+) -> tuple[Array, Array]:
+    """Change of ``phi`` and ``ln I`` that adds ``charge`` to ``sum z b c`` and ``row`` to ``ln I - ln I(c)``."""
+    zbc, z = charges(core)[0] * c, core.charge
+    stiff = ion_sum(zbc * z) + tiny(c)
+    if not active:
+        return -charge / stiff, jnp.zeros_like(charge)
+    lift, now = core.debye * davies(log_i, form.davies_b)[1] * z * z, ionic_strength(core, form, c)
+    coupling, turn = ion_sum(zbc * lift) / stiff, ion_sum(now.weight * z)
+    own = 1.0 - ion_sum(now.weight * lift) + turn * coupling
+    d_log = (row + turn * charge / stiff) / own
+    return coupling * d_log - charge / stiff, d_log
 
 
 def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_in: bool, gamma_out: bool) -> State:
     """Cross a face: the ratios behind it, their slope, and ``phi``, the potential behind minus before (in RT/F)."""
-    z, zb = core.charge, charges(core)[0]
+    z = core.charge
     z2 = z * z
     if form.scheme == "midpoint":  # see the rows of absent ions in the march
         state = state._replace(ratio=jnp.where(core.share > 0.0, state.ratio, jnp.maximum(state.ratio, 1e-30)))
@@ -122,28 +170,18 @@ def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_i
         before = ionic_strength(core, form, state.ratio)
         f_in, df_in = davies(before.log, form.davies_b)
         log_u = log_u - core.debye * f_in * z2
-    if behind:
-        phi, log_i = _davies_potential(core, form, plain, log_u, wall)
-        f, df = davies(log_i, form.davies_b)
-        c = jnp.exp(log_u - z * phi + core.debye * f * z2)
-    else:
-        phi = _ideal_potential(core, log_u, wall, 4, 1 * form.differentiable)
-        c = jnp.exp(log_u - z * phi)
-    stiff = ion_sum(zb * z * c) + tiny(phi)
-    correction = (ion_sum(zb * c) + wall) / stiff  # one linear step on the plain charge sum
-    c = c * (1.0 - z * correction)
+    found = equilibrium(form, behind, core, log_u, plain, wall)
+    c = jnp.exp(found.log_ratio)
     if state.slope is None:
-        return State(c, None, phi + correction)
+        return State(c, None, found.phi)
 
     u = state.slope / state.ratio[:, None]  # d ln c at constant phi and ln I
     if inside:
         u = u - (core.debye * df_in * z2)[:, None] * ion_sum(before.weight[:, None] * u)[None]
-    d_phi = ion_sum((zb * c)[:, None] * u) / stiff
+    charge = -ion_sum((charges(core)[0] * c)[:, None] * u)
+    row = ion_sum(ionic_strength(core, form, c).weight[:, None] * u) if behind else charge
+    d_phi, d_log = respond(core, form, c, found.log_strength, charge, row, behind)
+    u = u - z[:, None] * d_phi[None]
     if behind:
-        lift, now = core.debye * df * z2, ionic_strength(core, form, c)
-        coupling = ion_sum(zb * c * lift) / stiff
-        own = 1.0 - ion_sum(now.weight * lift) + ion_sum(now.weight * z) * coupling
-        d_log = (ion_sum(now.weight[:, None] * u) - ion_sum(now.weight * z) * d_phi) / own
-        d_phi = d_phi + coupling * d_log
-        u = u + lift[:, None] * d_log[None]
-    return State(c, c[:, None] * (u - z[:, None] * d_phi[None]), phi + correction)
+        u = u + (core.debye * davies(found.log_strength, form.davies_b)[1] * z2)[:, None] * d_log[None]
+    return State(c, c[:, None] * u, found.phi)

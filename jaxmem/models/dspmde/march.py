@@ -7,7 +7,7 @@ Errors decay in this direction; in the other they grow as exp(Peclet). The unkno
 ``y = (t_1 .. t_S, [q,] zeta)``. At ``y = 0`` and zero flux the equations hold exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -168,23 +168,24 @@ MOST = 16  # largest factor by which a set of grids may be finer than the first
 
 
 def _in_units(
-    step: Callable, counts: list[int], factor: Array, reverse: bool, weights: tuple, fewer: tuple, carry: Carry
+    step: Callable, counts: Sequence[int], factor: Array, reverse: bool, weights: tuple, fewer: tuple, carry: Carry
 ) -> Carry:
     """All segments, ``sum(counts)`` at a time, ``factor`` times. For reverse mode: a fixed loop that skips what is not
     asked for, and computes each unit anew on the way back."""
-    ends = np.cumsum(counts)
+    size = np.asarray(counts, np.int32)
+    ends = np.cumsum(size, dtype=np.int32)
     w, less_w = (jnp.asarray(x, carry[1].dtype) for x in (weights, fewer))
 
     def unit(u: int | Array, carry: Carry) -> Carry:
         def go(carry: Carry, p: Array) -> tuple[Carry, None]:
             p = u * ends[-1] + p
             level = jnp.sum(p >= factor * ends[:-1])
-            m = factor * jnp.asarray(counts)[level]
-            k = p - (factor * jnp.asarray(ends - counts)[level])
+            m = factor * jnp.asarray(size)[level]
+            k = p - factor * jnp.asarray(ends - size)[level]
             last = (k == m - 1).astype(w.dtype)
             return step(carry, k, m, w[level] * last, less_w[level] * last), None
 
-        return jax.lax.scan(go, carry, np.arange(ends[-1]))[0]
+        return jax.lax.scan(go, carry, np.arange(ends[-1], dtype=np.int32))[0]
 
     if not reverse:
         return jax.lax.fori_loop(0, factor, unit, carry)
@@ -193,7 +194,7 @@ def _in_units(
     def maybe(carry: Carry, u: Array) -> tuple[Carry, None]:
         return jax.lax.cond(u < factor, again, lambda _, c: c, u, carry), None
 
-    return jax.lax.scan(maybe, carry, np.arange(MOST))[0]
+    return jax.lax.scan(maybe, carry, np.arange(MOST, dtype=np.int32))[0]
 
 
 def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> tuple[State, State]:
@@ -222,7 +223,7 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
         )
         carry = jax.lax.scan(lambda c, x: (step(c, *x), None), carry, plan)[0]
     else:
-        carry = _in_units(step, counts, levels.factor, form.differentiable, weights, fewer, carry)
+        carry = _in_units(step, counts, levels.factor, form.reverse, weights, fewer, carry)
     total, less, end = carry
     if levels.order == 1:
         return end, end
@@ -348,10 +349,13 @@ def residual(
     start = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
     inlet, fewer = across(core, form, passage, grading, levels, start)
     if estimate:  # both combinations through one compiled piece
-        both = jax.vmap(lambda ratio: _rows(core, form, y, passage, State(ratio, None, inlet.field))[::2])
-        (value, coarse), sides = both(jnp.stack([inlet.ratio, fewer.ratio]))
-        interface = jax.tree.map(lambda x: x[0], sides)
-        slope = None
+
+        def upstream(ratio: Array) -> tuple[Array, State]:
+            value, _, interface = _rows(core, form, y, passage, State(ratio, None, inlet.field))
+            return value, interface
+
+        rows, interfaces = jax.vmap(upstream)(jnp.stack([inlet.ratio, fewer.ratio]))
+        value, slope, coarse, interface = rows[0], None, rows[1], jax.tree.map(lambda x: x[0], interfaces)
     else:
         value, slope, interface = _rows(core, form, y, passage, inlet)
         coarse = value

@@ -40,7 +40,7 @@ class Form(NamedTuple):
     molal: bool = False
     pressure: bool = False  # J_v is an unknown
     face_steps: int = 6  # of the Newton for potential and ionic strength at a face
-    differentiable: bool = True  # False inside the root finder: smaller programs, same numbers
+    reverse: bool = True  # False inside the root finder: plain loops, which only run forward
 
     @property
     def linear_film(self) -> bool:

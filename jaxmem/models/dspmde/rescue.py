@@ -15,7 +15,20 @@ from jax import Array
 
 from .march import Levels, residual
 from .problem import Core, Form
-from .root import Coarse, Effort, Root, accept, empty, grids, needs_more, newton_step, norm, polish, start, weighted_error
+from .root import (
+    Coarse,
+    Effort,
+    Root,
+    accept,
+    empty,
+    grids,
+    needs_more,
+    newton_step,
+    norm,
+    polish,
+    start,
+    weighted_error,
+)
 
 _DIRECT, _CORRECTOR = 24, 10  # Newton steps granted at the full flux, and at each step of the continuation
 _FIRST, _SMALLEST, _MOST = 1e-3, 1e-3, 400
@@ -153,15 +166,14 @@ def rescue(core: Core, form: Form, effort: Effort, root: Root) -> Root:
     n = core.wall.shape[0]
     block = min(n, max(16, min(n // 64, BLOCK)))
     sets = grids(form, effort)
-    factors = jnp.asarray([g.factor for g in sets])
+    factors = jnp.asarray([g.factor for g in sets], jnp.int32)
     phases = plan(len(sets))
 
     def take(tree, index: Array):
         return jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), tree)
 
-    def work(carry):
-        root, waiting, now = carry
-        (index,) = jnp.nonzero(waiting, size=block, fill_value=n)
+    def work(b: Array, root: Root, order: Array, now: Phase) -> Root:
+        index = jax.lax.dynamic_slice(order, (b * block,), (block,))
         old, part = take(root, index), take(core, index)
         levels = sets[0]._replace(factor=factors[now.grid])
         at = jax.lax.cond(
@@ -172,12 +184,19 @@ def rescue(core: Core, form: Form, effort: Effort, root: Root) -> Root:
         new = polish(part, form, at, levels, 12, effort, now.grid, newton=8)
         keep = _better(new, old)
         new = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
-        root = jax.tree.map(lambda x, v: x.at[..., index].set(v, mode="drop"), root, new)
-        return root, waiting.at[index].set(False, mode="drop"), now
+        return jax.tree.map(lambda x, v: x.at[..., index].set(v, mode="drop"), root, new)
 
     def sweep(i: Array, root: Root) -> Root:
         now = Phase(jnp.asarray(phases.kind)[i], jnp.asarray(phases.grid)[i])
         waiting = _pending(core, root, effort, len(sets), now)
-        return jax.lax.while_loop(lambda c: jnp.any(c[1]), work, (root, waiting, now))[0]
+
+        def go(root: Root) -> Root:
+            order = jnp.argsort(jnp.where(waiting, -weighted_error(core, root), jnp.inf))  # like meets like in a block
+            order = jnp.where(jnp.take(waiting, order), order, n)
+            order = jnp.concatenate([order, jnp.full(block, n, order.dtype)])
+            count = -(-jnp.sum(waiting) // block)
+            return jax.lax.fori_loop(0, count, lambda b, root: work(b, root, order, now), root)
+
+        return jax.lax.cond(jnp.any(waiting), go, lambda root: root, root)
 
     return jax.lax.fori_loop(0, len(phases.kind), sweep, root)

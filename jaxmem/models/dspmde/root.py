@@ -19,7 +19,7 @@ from jax.custom_batching import custom_vmap
 
 from ...linalg.small_dense import apply, gauss_jordan, inverse
 from .march import MOST, Levels, Residual, residual
-from .problem import Core, Form
+from .problem import Core, Form, ion_sum, tiny
 
 
 class Effort(NamedTuple):
@@ -100,6 +100,14 @@ def start(core: Core, form: Form) -> Array:
     return y.at[s].set(-jnp.log1p(jnp.abs(core.osmotic))) if form.pressure else y
 
 
+def neutral_permeate(core: Core, y: Array) -> Array:
+    """Take a small charge out of the permeate: its neutrality is then met to round-off, not to the tolerance of the root."""
+    s = core.charge.shape[0]
+    zbp = core.charge * core.share * jnp.exp(y[:s])
+    shift = ion_sum(zbp) / (ion_sum(core.charge * zbp) + tiny(y))
+    return y.at[:s].add(-core.charge * jnp.where(jnp.abs(shift) < 1e-3, shift, 0.0))
+
+
 class Coarse(NamedTuple):
     y: Array
     grading: Array
@@ -169,16 +177,17 @@ def polish(
 
     def go(carry) -> Array:
         _, count, _, value, *_ = carry
-        return (count < most) & jnp.any(norm(value) > done)
+        return (count == 0) | ((count <= most) & jnp.any(norm(value) > done))
 
-    def chord(carry):
+    def chord(carry):  # the first time the step is zero: the state is evaluated as it is
         y, count, steps, value, _, _, matrix = carry
-        new = jnp.where(norm(value) > done, accept(core, y, -apply(matrix, value), 3.0), y)
+        new = jnp.where(norm(value) > done, neutral_permeate(core, accept(core, y, -apply(matrix, value), 3.0)), y)
         value_new, fewer, interface = evaluate(new)
         return new, count + 1, steps + 1, value_new, fewer, interface, _broyden(matrix, new - y, value_new - value)
 
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
-    carry = (y, 0, at.steps + count, *evaluate(y), matrix)
+    zero = jnp.zeros_like(y)
+    carry = (y, 0, at.steps + count - 1, zero, zero, zero[:s], matrix)
     y, _, steps, value, fewer, interface, matrix = jax.lax.while_loop(go, chord, carry)
     error = (jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value)))[
         :s
@@ -227,7 +236,7 @@ def flatten(tree, batch: tuple[int, ...]):
 def _solve(core: Core, form: Form, effort: Effort) -> Root:
     from .rescue import rescue
 
-    batch, form = core.wall.shape, form._replace(differentiable=False)
+    batch, form = core.wall.shape, form._replace(reverse=False)
     core = flatten(core, batch)
     root = rescue(core, form, effort, _by_chunks(core, form, effort))
     return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *batch), root)
@@ -255,12 +264,12 @@ def _rescue_jit(core: Core, form: Form, effort: Effort, root: Root, index: Array
 
 def solve_now(core: Core, form: Form, effort: Effort) -> Root:
     """The same outside of tracing: the rescue is compiled only when a lane asks for it, for a few fixed sizes."""
-    form = form._replace(differentiable=False)
+    form = form._replace(reverse=False)
     root, more = _first_jit(core, form, effort)
     index = np.flatnonzero(np.asarray(more))
     if len(index) == 0:
         return root
-    size = next((b for b in (16, 128, 1024) if b >= len(index)), -(-len(index) // 8192) * 8192)
+    size = next((b for b in (16, 128, 1024, 4096) if b >= len(index)), -(-len(index) // 16384) * 16384)
     padded = np.concatenate([index, np.full(size - len(index), index[0])])
     return _rescue_jit(core, form, effort, root, padded, np.asarray(len(index)))
 
