@@ -248,30 +248,54 @@ def _first_jit(core: Core, form: Form, effort: Effort) -> tuple[Root, Array]:
     return root, needs_more(core, root, effort)
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def _rescue_jit(core: Core, form: Form, effort: Effort, root: Root, index: Array, count: Array) -> Root:
-    """Rescue the first ``count`` lanes of ``index``; the rest of it is padding."""
-    from .rescue import rescue
-
-    n = core.wall.shape[0]
+@jax.jit
+def _gathered(core: Core, root: Root, index: Array, count: Array) -> tuple[Core, Root]:
+    """The lanes of ``index``, of which those from ``count`` on are padding and need nothing."""
     part, old = jax.tree.map(lambda x: x[..., index], (core, root))
     filler = jnp.arange(index.shape[0]) >= count
-    old = old._replace(solved=old.solved | filler, error=jnp.where(filler, 0.0, old.error))
-    new = rescue(part, form, effort, old)
-    where = jnp.where(filler, n, index)
+    return part, old._replace(solved=old.solved | filler, error=jnp.where(filler, 0.0, old.error))
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _rescue_jit(core: Core, form: Form, effort: Effort, root: Root) -> Root:
+    from .rescue import rescue
+
+    return rescue(core, form, effort, root)
+
+
+@jax.jit
+def _scattered(root: Root, new: Root, index: Array, count: Array) -> Root:
+    where = jnp.where(jnp.arange(index.shape[0]) >= count, root.solved.shape[0], index)
     return jax.tree.map(lambda x, v: x.at[..., where].set(v, mode="drop"), root, new)
+
+
+def bucket(n: int) -> int:
+    """The size that a batch is padded to: few programs serve all sizes, and a lane's digits do not depend on its company."""
+    if n <= 128:
+        return next(size for size in (16, 64, 128) if n <= size)
+    step = 256 if n <= 4096 else 1024
+    return -(-n // step) * step
+
+
+@partial(jax.jit, static_argnums=1)
+def _resized(tree, size: int):
+    """Lanes repeated or dropped at the end."""
+    return jax.tree.map(lambda x: x[..., jnp.minimum(jnp.arange(size), x.shape[-1] - 1)], tree)
 
 
 def solve_now(core: Core, form: Form, effort: Effort) -> Root:
     """The same outside of tracing: the rescue is compiled only when a lane asks for it, for a few fixed sizes."""
-    form = form._replace(reverse=False)
+    form, n = form._replace(reverse=False), core.wall.shape[0]
+    full = bucket(n)
+    core = core if full == n else _resized(core, full)
     root, more = _first_jit(core, form, effort)
-    index = np.flatnonzero(np.asarray(more))
-    if len(index) == 0:
-        return root
-    size = next((b for b in (16, 128, 1024, 4096) if b >= len(index)), -(-len(index) // 16384) * 16384)
-    padded = np.concatenate([index, np.full(size - len(index), index[0])])
-    return _rescue_jit(core, form, effort, root, padded, np.asarray(len(index)))
+    index = np.flatnonzero(np.asarray(more)[:n])
+    if len(index):
+        size = next((b for b in (16, 128, 1024, 4096) if b >= len(index)), -(-len(index) // 16384) * 16384)
+        padded = np.concatenate([index, np.full(size - len(index), index[0])])
+        part, old = _gathered(core, root, padded, np.asarray(len(index)))
+        root = _scattered(root, _rescue_jit(part, form, effort, old), padded, np.asarray(len(index)))
+    return root if full == n else _resized(root, n)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
