@@ -12,7 +12,7 @@ from ._fields import quantities
 from .chemistry.mixture import Mixture
 
 
-def _quantities(tree: Any, path: str = ""):
+def all_quantities(tree: Any, path: str = ""):
     """``(path, value, metadata)`` of every quantity in nested modules."""
     if not isinstance(tree, eqx.Module):
         return
@@ -25,7 +25,7 @@ def _quantities(tree: Any, path: str = ""):
                 per_species = getattr(tree, "per_species", False)
                 yield where, value, {**meta, "ndim": 1} if per_species else meta
         else:
-            yield from _quantities(value, where)
+            yield from all_quantities(value, where)
 
 
 class Case(eqx.Module):
@@ -47,7 +47,7 @@ class Case(eqx.Module):
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Broadcast of the leading axes beyond each quantity's own."""
-        leading = {path: value.shape[: value.ndim - meta["ndim"]] for path, value, meta in _quantities(self)}
+        leading = {path: value.shape[: value.ndim - meta["ndim"]] for path, value, meta in all_quantities(self)}
         try:
             return np.broadcast_shapes(*leading.values())
         except ValueError as error:
@@ -59,10 +59,10 @@ class Case(eqx.Module):
 
     def replace(self, **changes: Any) -> "Case":
         """A copy with some quantities replaced, found by name: ``case.replace(charge_density=-30.0, temperature=308.0)``."""
-        paths = {path.rsplit(".", 1)[-1]: path for path, *_ in _quantities(self)}
+        paths = {path.rsplit(".", 1)[-1]: path for path, *_ in all_quantities(self)}
         case = self
         for name, value in changes.items():
-            path = paths.get(name, name if name in {p for p, *_ in _quantities(self)} else None)
+            path = paths.get(name, name if name in {p for p, *_ in all_quantities(self)} else None)
             if path is None:
                 raise unknown(
                     "Quantity of this case",
@@ -81,7 +81,7 @@ class Case(eqx.Module):
     def broadcast(self) -> "Case":
         """Every quantity with the full ``batch_shape``."""
         shape, case = self.batch_shape, self
-        for path, value, meta in _quantities(self):
+        for path, value, meta in all_quantities(self):
             case = _replaced(
                 case, path.split("."), jnp.broadcast_to(value, shape + value.shape[value.ndim - meta["ndim"] :])
             )
@@ -100,7 +100,7 @@ def _replaced(module: Any, path: list[str], value: Any) -> Any:
 def describe_lane(case: Case, lane: tuple[int, ...]) -> str:
     """The numbers of one lane, for error messages."""
     parts = []
-    for path, value, meta in _quantities(case):
+    for path, value, meta in all_quantities(case):
         if path.startswith("feed.species"):
             continue
         full = np.broadcast_to(np.asarray(value), case.batch_shape + value.shape[value.ndim - meta["ndim"] :])

@@ -21,7 +21,7 @@ LMH_per_bar = LMH / bar
 um_per_s = um / s
 mV, V = 1e-3, 1.0
 
-_DIMENSIONS: dict[str, dict[str, float]] = {
+DIMENSIONS: dict[str, dict[str, float]] = {
     "length": {"m": m, "cm": cm, "mm": mm, "um": um, "µm": um, "nm": nm, "A": angstrom, "angstrom": angstrom},
     "flux": {"m/s": 1.0, "um/s": um, "µm/s": um, "LMH": LMH, "L/m2/h": LMH, "cm/s": cm, "cm/h": cm / hour},
     "pressure": {"Pa": Pa, "kPa": kPa, "MPa": MPa, "bar": bar, "atm": atm, "psi": psi},
@@ -36,7 +36,7 @@ _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)
 
 def parse(text: str | float | int, dimension: str) -> float:
     """A quantity as people write it, ``"8 bar"`` or ``"20 LMH"``, in SI. A bare number is refused where a unit is needed."""
-    known = _DIMENSIONS[dimension]
+    known = DIMENSIONS[dimension]
     if isinstance(text, int | float) and not isinstance(text, bool):
         if "" in known:
             return float(text)

@@ -11,7 +11,7 @@ from .._config import double_precision
 from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
 from .._fields import is_concrete
 from .._status import code
-from ..case import Case, _quantities
+from ..case import Case, all_quantities
 from ..chemistry.mixture import TOLERANCE, imbalance
 from ..conditions import FluxDriven, PressureDriven
 from .dspmde.derivative import find_root, harmless
@@ -41,7 +41,7 @@ def check_precision(case: Case, precision: str) -> None:
             "float64 is switched off (JAXMEM_X64=0), and physics needs it. Unset JAXMEM_X64, or ask for single precision: "
             "write jm.DSPMDE(precision='float32')."
         )
-    for path, value, _ in _quantities(case):
+    for path, value, _ in all_quantities(case):
         if value.dtype == jnp.float32:
             raise PrecisionError(
                 f"{path} is float32; rejections would lose up to half their digits. Write {path.rsplit('.', 1)[-1]}="
@@ -68,7 +68,7 @@ def _input_status(case: Case) -> Array:
     """Code of each lane's inputs, ``(*batch)``."""
     shape = case.batch_shape
     sound = jnp.ones(shape, bool)
-    for _, value, meta in _quantities(case):
+    for _, value, meta in all_quantities(case):
         fine = jnp.isfinite(value)
         if meta["low"] is not None:
             fine &= value >= meta["low"]
@@ -84,7 +84,7 @@ def _input_status(case: Case) -> Array:
 
 def _benign(case: Case, sound: Array) -> Case:
     """Unsound lanes get harmless numbers before anything is computed or differentiated (0 times NaN is NaN)."""
-    for path, value, meta in _quantities(case):
+    for path, value, meta in all_quantities(case):
         low, high = meta["low"], meta["high"]
         middle = (low * high) ** 0.5 if low and high and low > 0.0 else 1.0
         full = jnp.broadcast_to(value, sound.shape + value.shape[value.ndim - meta["ndim"] :])
@@ -226,7 +226,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
 
 def refuse_blocked(model: Any, case: Case) -> None:
     """For a single question, or when no lane can be answered: an error instead of a status."""
-    leaves = [value for _, value, _ in _quantities(case)]
+    leaves = [value for _, value, _ in all_quantities(case)]
     if not all(is_concrete(x) for x in leaves):
         return
     message = model.blocked_message(case)

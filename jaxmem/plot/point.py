@@ -62,9 +62,9 @@ class PointPlots:
             return np.asarray(result.volume_flux) / LMH, "Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)"
         if against == "pressure":
             return np.asarray(result.pressure) / bar, "Transmembrane pressure (bar)"
-        from ..case import _quantities
+        from ..case import all_quantities
 
-        for path, value, meta in _quantities(result.case):
+        for path, value, meta in all_quantities(result.case):
             if against in (path, path.rsplit(".", 1)[-1]) and np.ndim(value) == 1 and meta["ndim"] == 0:
                 return np.asarray(value), f"{meta['doc'].capitalize()} {meta['symbol']} ({meta['unit']})"
         raise JaxmemError(f"{against!r} does not vary along this batch. Write against='flux' or against='pressure'.")

@@ -1,0 +1,205 @@
+"""A CSV file of measurements as a table whose columns are known by role and unit."""
+
+import csv
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from .._errors import DataFileError, UnknownNameError
+from ..chemistry.species import canonical, records
+from ..units import DIMENSIONS
+
+SPELLINGS = {"lmh": "LMH", "l/m2/h": "LMH", "L/m2h": "LMH", "L/(m2h)": "LMH", "Lm-2h-1": "LMH", "L/m2/h": "LMH",
+             "ums-1": "um/s", "-": "", "fraction": "", "mg/l": "mg/L", "g/l": "g/L", "mmol/l": "mM", "mol/l": "M",
+             "molm-3": "mol/m3", "percent": "%", "pct": "%"}  # fmt: skip
+_FLUX, _TEMPERATURE, _FRACTION = DIMENSIONS["flux"], DIMENSIONS["temperature"], {"": 1.0, "%": 0.01}
+_MOLAR, _MASS = DIMENSIONS["concentration"], DIMENSIONS["mass concentration"]
+# What a column holds: its names, and its units if it is a quantity.
+ROLES: dict[str, tuple[str, dict[str, float] | None]] = {
+    "solute": ("solute|ion|species", None), "membrane": ("membrane", None), "label": ("feed|feed_label", None),
+    "salt": ("dominant_salt", None), "salt_amount": ("dominant_salt", _MOLAR), "trace_amount": ("trace_salt", _MOLAR),
+    "flux": ("j_?[vw]|flux|(volume|permeate)_flux", _FLUX), "flux error": ("sigma_(jv|flux)|jv_read_err", _FLUX),
+    "real": ("r_(real|intrinsic)", _FRACTION), "observed": ("r_obs(erved)?", _FRACTION), "sigma": ("sigma_r|r_read_err", _FRACTION),
+    "temperature": ("t|temperature", _TEMPERATURE),
+}  # fmt: skip
+_UNITS = (*_FLUX, *_MOLAR, *_MASS, *_TEMPERATURE, "%", "percent", "pct", "ppm")
+_ENDINGS = {ending: SPELLINGS.get(unit, unit) for unit in _UNITS for ending in (unit, unit.replace("/", "_"))}
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+MISSING = ("", "-", "--", "nan", "na", "n/a", "null", "none")
+_BRACKET = re.compile(r"(.*?)\s*[\[(]\s*(.*?)\s*[\])]")
+
+
+def _spelled(unit: str) -> str:
+    """A unit as the tables write it: "L m^-2 h^-1" is LMH."""
+    unit = unit.translate(str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": "", "^": "", " ": ""}))
+    return SPELLINGS.get(unit, unit)
+
+
+# --- text to table
+
+
+class Table(NamedTuple):
+    path: Path
+    line: int  # of the header
+    header: list[str]
+    second: list[str]  # units of the second header row, "" where none
+    rows: list[tuple[int, list[str]]]
+    comment: str
+
+    def error(self, line: int, column: str, text: str) -> DataFileError:
+        return DataFileError(f"{self.path}, line {line}, column {column!r}: {text}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b"\xff").decode("utf-8-sig")  # a zero byte is no text either
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataFileError(
+            f"{path}, line {line}, column unknown: this is not UTF-8 text. Save it as 'CSV UTF-8'."
+        ) from None
+    except OSError as error:
+        wrong = "There is no file" if isinstance(error, FileNotFoundError) else f"{error.strerror}:"
+        wrong = f"{wrong} {str(path)!r}; the current folder is {Path.cwd()}"
+        raise DataFileError(f"{wrong}. Give the path of a CSV file from there, or a full one.") from None
+
+
+def read(path: Path) -> Table:
+    """Header, units and rows, with their line numbers. The separator is the one that the header holds most."""
+    lines = re.split(r"\r\n|\r|\n", _text(path))
+    note = [line.lstrip(' "').startswith("#") for line in lines]
+    first = next((i for i, line in enumerate(lines) if line.strip() and not note[i]), None)
+    if first is None:
+        header = "solute,Jv [LMH],c_Na [mM],c_Cl [mM],R_observed"
+        raise DataFileError(f"{path}, line 1, column 'solute': the file is empty. Start with a header: {header}")
+    separator = max(",;\t", key=lines[first].count)
+    found: list[tuple[int, list[str]]] = []
+    for start, (line, is_note) in enumerate(zip(lines, note, strict=True), 1):
+        try:
+            cells = (
+                [] if is_note else next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [])
+            )
+        except csv.Error as error:
+            raise DataFileError(
+                f"{path}, line {start}, column unknown: {error}. Close each quotation mark in its line."
+            ) from None
+        if any(cell.strip() for cell in cells):
+            found.append((start, [cell.strip() for cell in cells]))
+    (at, header), rows = found[0], found[1:]
+    comment = " ".join(text.strip(f' "#{separator}') for text in lines[:first] if text.strip())
+    table = Table(path, at, header, [""] * len(header), rows, comment)
+    for name in header:
+        if name and header.count(name) > 1:
+            raise table.error(at, name, "this column occurs twice. Column names must differ: rename or delete one.")
+    for line_number, cells in rows:
+        cells += [""] * (len(header) - len(cells))
+        if any(cells[len(header) :]):
+            wrong = (
+                f"the row has {len(cells)} cells, the header {len(header)}. A decimal comma is not accepted: write 0.5."
+            )
+            raise table.error(line_number, str(len(header) + 1), wrong)
+    second = rows[0][1] if rows else []
+    if {_spelled(cell) for cell in second} & {*_UNITS} and not any(NUMBER.fullmatch(cell) for cell in second):
+        table = table._replace(second=second, rows=rows[1:])
+    if not table.rows:
+        raise table.error(at + 1, header[0], "there are no rows of numbers. Write one for each measured rejection.")
+    return table
+
+
+# --- header to columns
+
+
+class Column(NamedTuple):
+    index: int
+    name: str  # as in the file
+    unit: str = ""
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+def _split(name: str, second: str) -> tuple[str, str]:
+    """Name and unit of a header cell: ``Jv [LMH]``, ``Jv (LMH)``, ``Jv_LMH``, or the unit in the second row."""
+    name, second = name.removesuffix("_each"), _spelled(second)
+    if match := _BRACKET.fullmatch(name):
+        base, unit = match[1], _spelled(match[2])
+    else:  # c_K is potassium, T_K is kelvin
+        ion = name[:2].lower() == "c_"
+        endings = {e: u for e, u in _ENDINGS.items() if name.endswith(f"_{e}") and not (ion and u in _TEMPERATURE)}
+        ending = max(endings, key=len, default="")
+        base, unit = (name.removesuffix(f"_{ending}"), endings[ending]) if ending else (name, "")
+    return base.strip().replace(" ", "_"), unit if not second or unit == second else f"{unit}, {second}".removeprefix(
+        ", "
+    )
+
+
+def _with_unit(table: Table, column: Column, known: dict[str, float], what: str) -> Column:
+    """The column with its factor to SI; refuses a missing or unknown unit."""
+    if column.unit in known:
+        return column._replace(
+            factor=known[column.unit], offset=273.15 if known is _TEMPERATURE and column.unit != "K" else 0.0
+        )
+    wrong = f"the {what} has no unit" if not column.unit else f"{column.unit!r} is not a unit of {what}"
+    wrong += " (ppm is mg/kg to some and mg/L to others)" if column.unit == "ppm" else ""
+    allowed = [u for u in known if u and "µ" not in u]
+    line = f"Write the header as {_split(column.name, '')[0]} [{allowed[0]}]."
+    raise table.error(table.line, column.name, f"{wrong}. Allowed are {', '.join(allowed)}. {line}")
+
+
+def assigned(table: Table) -> tuple[dict[str, Column], dict[str, Column]]:
+    """Which column holds what, by role; and the columns of the ions."""
+    columns: dict[str, Column] = {}
+    ions: dict[str, Column] = {}
+    for index, name in enumerate(table.header):
+        base, unit = _split(name, table.second[index])
+        column = Column(index, name, unit)
+        if base[:2].lower() == "c_":
+            ion = species_of(table, table.line, name, base[2:])
+            if ion in ions:
+                raise table.error(
+                    table.line, name, f"{ion} has a column already, {ions[ion].name!r}. Delete one of them."
+                )
+            column = _with_unit(table, column, {**_MOLAR, **_MASS}, "concentration")
+            ions[ion] = column._replace(factor=column.factor / (records()[ion]["molar_mass"] if unit in _MASS else 1.0))
+            continue
+        for role, (pattern, known) in ROLES.items():
+            named = re.fullmatch(pattern, base, re.IGNORECASE) and (known is not None or not unit or name == base)
+            if named and role not in columns:  # Jv_um_s and Jv_LMH: the first one counts
+                columns[role] = column if known is None else _with_unit(table, column, known, role)
+                break
+    _complete(table, columns, bool(ions))
+    rejection = columns.get("real") or columns["observed"]
+    if "sigma" in columns and not columns["sigma"].unit:
+        columns["sigma"] = columns["sigma"]._replace(unit=rejection.unit, factor=rejection.factor)
+    return {**columns, "rejection": rejection}, ions
+
+
+def _complete(table: Table, columns: dict[str, Column], composition: bool) -> None:
+    """Refuse a table without the columns that it takes, or with two kinds of rejection."""
+    needed = {
+        "solute": ("solute" in columns, "solute, with Na+, Cl-, ..."),
+        "Jv": ("flux" in columns, "Jv [LMH] or Jv_um_s"),
+        "R_observed": ("real" in columns or "observed" in columns, "R_observed (1 - c_p/c_b) or R_real (1 - c_p/c_m)"),
+        "c_<ion>": (composition or "salt" in columns, "for each ion of the feed: c_Na [mM], c_Cl [mM]"),
+        "dominant_salt_mM": (
+            ("salt" in columns) == ("salt_amount" in columns),
+            "dominant_salt (NaCl, ...) and dominant_salt_mM",
+        ),
+    }
+    for wanted, (there, example) in needed.items():
+        if not there:
+            there_are = ", ".join(table.header)
+            raise table.error(
+                table.line, wanted, f"this column is missing; there are {there_are}. Add a column {example}."
+            )
+    if "real" in columns and "observed" in columns:
+        wrong = f"the rejection stands in {columns['real'].name!r} too"
+        raise table.error(
+            table.line, columns["observed"].name, f"{wrong}. One of the two is allowed: delete the other."
+        )
+
+
+def species_of(table: Table, line: int, column: str, name: str) -> str:
+    try:
+        return canonical(name)
+    except UnknownNameError as error:
+        raise table.error(line, column, str(error)) from None
