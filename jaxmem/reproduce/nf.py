@@ -26,7 +26,9 @@ from .. import (
     species,
 )
 from ..chemistry.species import pretty
+from ..data.rejection import Dataset, dataset
 from ..plot.style import COMMON, STYLES, pyplot
+from ..progress import Bar, bar
 from ..tables import plain_table, rejection_table
 from ..units import LMH
 
@@ -53,24 +55,28 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
     console.print(
         "DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n"
     )
-    with console.status("Compiling and solving 3 waters x 36 fluxes in one batch (about 15 s)"):
-        curves = waters()
-    for result, title in zip(curves, WATERS.values(), strict=True):
-        console.print(rejection_table(result, title=title, rows=7))
-        console.print(negative_rejection(result) + "\n", highlight=False)
-    for path in draw_waters(curves, out):
-        console.print(f"figure  {path}", highlight=False)
-    console.print()
-    with console.status("Reference cases, solved independently to 12 digits (about 25 s)"):
-        table, worst = reference_table()
-    console.print(table)
-    console.print(f"Largest difference in an observed rejection: {worst:.1e}\n", highlight=False)
-    if data is not None:
-        measured(console, out, data)
+    points = None if data is None else dataset(data)
+    count = POINTS * len(WATERS) + sum(len(entries) for entries in shown_groups())
+    with bar(console, count + (0 if points is None else points.case.batch_shape[0])) as progress:
+        progress.say("Three waters (compiling)")
+        curves = waters(progress)
+        for result, title in zip(curves, WATERS.values(), strict=True):
+            console.print(rejection_table(result, title=title, rows=7))
+            console.print(negative_rejection(result) + "\n", highlight=False)
+        for path in draw_waters(curves, out):
+            console.print(f"figure  {path}", highlight=False)
+        console.print()
+        progress.say("Reference cases")
+        table, worst = reference_table(progress)
+        console.print(table)
+        console.print(f"Largest difference in an observed rejection: {worst:.1e}\n", highlight=False)
+        if points is not None:
+            progress.say("Measured feeds")
+            measured(console, progress, out, points)
     console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)
 
 
-def waters() -> list[Any]:
+def waters(progress: Bar) -> list[Any]:
     """The three waters as one batch over all species (absent ones at zero): one compilation."""
     mixtures = [feed(name) for name in WATERS]
     names = list(dict.fromkeys(n for m in mixtures for n in m.species.names))
@@ -80,6 +86,7 @@ def waters() -> list[Any]:
     model = DSPMDE()
     case = Case(mixture, membrane("NF270"), FluxDriven(flux, film("D^(2/3)", 4e-5)))
     result = solve(model, case, throw=False)
+    progress.add(result)
     return [lane(result, i) for i in range(len(mixtures))]
 
 
@@ -178,8 +185,13 @@ def reference_groups() -> dict[tuple[str, str, str], list[dict]]:
     return groups
 
 
-def reference_table() -> tuple[Table, float]:
-    """Reference against jaxmem, worst ion of each case; the two largest groups (25 of 27 cases)."""
+def shown_groups() -> list[list[dict]]:
+    """The two largest groups (25 of the 27 cases): two programs to compile instead of four."""
+    return sorted(reference_groups().values(), key=lambda entries: -len(entries))[:2]
+
+
+def reference_table(progress: Bar) -> tuple[Table, float]:
+    """Reference against jaxmem, worst ion of each case."""
     table = plain_table("Reference cases: observed rejection of the ion that differs most")
     for name, justify in (
         ("case", "left"),
@@ -190,11 +202,12 @@ def reference_table() -> tuple[Table, float]:
     ):
         table.add_column(name, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType]
     worst = 0.0
-    groups = sorted(reference_groups().items(), key=lambda item: -len(item[1]))[:2]
-    for (film_law, activity, _), entries in groups:
+    for entries in shown_groups():
+        film_law, activity = (entries[0]["inputs"][key] for key in ("film", "activity"))
         case, expected = reference_case(entries)
         model = DSPMDE(film="nernst_planck" if film_law == "none" else film_law, activity=activity)
         result = solve(model, case, throw=False)
+        progress.add(result)
         ours = np.asarray(result.observed_rejection)
         difference = np.where(np.isnan(expected), -1.0, np.abs(ours - expected))
         for row, entry in enumerate(entries):
@@ -208,14 +221,11 @@ def reference_table() -> tuple[Table, float]:
 # ------------------------------------------------------------------------------------------------ measured
 
 
-def measured(console: Any, out: Path, path: Path) -> None:
-    """Measured points of a CSV beside DSPM-DE with the suggested parameters: a table and a figure."""
-    from ..data.rejection import dataset
-
-    points = dataset(path)
+def measured(console: Any, progress: Bar, out: Path, points: Dataset) -> None:
+    """Measured points beside DSPM-DE with the suggested parameters: a table and a figure."""
     console.print(str(points), highlight=False)
-    with console.status("Solving the measured feeds"):
-        result = solve(DSPMDE(), points.case, throw=False)
+    result = solve(DSPMDE(), points.case, throw=False)
+    progress.add(result)
     names = points.case.feed.species.names
     ours, seen = np.asarray(result.real_rejection), np.asarray(points.rejection)
     table = plain_table("Measured against DSPM-DE with suggested parameters (no fit), real rejection")
