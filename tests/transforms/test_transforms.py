@@ -108,6 +108,22 @@ def test_failed_lane_has_no_gradient() -> None:
         assert (np.asarray(without)[rest] != 0.0).all()
 
 
+def test_a_gradient_does_not_depend_on_the_company() -> None:
+    """Lanes on different sets of grids, in the given and in the opposite order, and mapped one by one."""
+    case = r2(64, 2)
+    assert len(np.unique(jm.solve(IDEAL, case).state.root.grid)) > 2
+
+    def total(radius: jax.Array, case: jm.Case) -> jax.Array:
+        return jnp.sum(jm.solve(IDEAL, case.replace(pore_radius=radius), throw=False).observed_rejection)
+
+    slopes = jax.jit(jax.grad(total))
+    radius = case.membrane.pore_radius
+    forward, backward = slopes(radius, case), slopes(radius[::-1], case[::-1])[::-1]
+    alone = jax.jit(jax.vmap(jax.grad(total)))(radius, case.broadcast())
+    assert np.allclose(forward, backward, rtol=1e-11, atol=0.0)
+    assert np.allclose(forward, alone, rtol=1e-11, atol=0.0)
+
+
 def test_second_solve_compiles_nothing() -> None:
     seen: list[str] = []
     listening = [True]

@@ -55,30 +55,42 @@ def _tangent(form: Form, at: Lanes, levels: Levels) -> tuple[Array, Array]:
     return d_y, d_interface + apply(r.interface.slope, d_y[: s + form.pressure])
 
 
+def _slots(grid: Array, size: int, sets: int) -> tuple[Array, Array]:
+    """Lanes into blocks of one set of grids each: the slot of every lane, and the lane of every slot (``n`` if empty)."""
+    n = grid.shape[0]
+    order = jnp.argsort(grid, stable=True)
+    count = jnp.sum(grid == jnp.arange(sets, dtype=grid.dtype)[:, None], axis=1)
+    blocks = -(-count // size)
+    shift = (jnp.cumsum(blocks) - blocks) * size - (jnp.cumsum(count) - count)
+    slot = jnp.zeros(n, order.dtype).at[order].set(jnp.arange(n) + shift[jnp.take(grid, order)])
+    lane = jnp.full((-(-n // size) + min(sets, n) - 1) * size, n).at[slot].set(jnp.arange(n))
+    return slot, lane.reshape(-1, size)
+
+
 def _by_blocks(form: Form, effort: Effort, at: Lanes) -> tuple[Array, Array]:
-    """Lanes sorted by their set of grids, in blocks that fit the cache of a CPU; each block on the finest set it holds."""
+    """The derivative of each lane on its own set of grids, in blocks that fit the cache of a CPU."""
     n, sets = at.grid.shape[0], grids(form, effort)
-    least = 32 if jax.default_backend() == "cpu" else -(-n // 32)
-    size = min(n, least)
-    count = -(-n // size)
-    order = jnp.argsort(at.grid, stable=True)
-    index = jnp.concatenate([order, jnp.broadcast_to(order[-1], (count * size - n,))])
+    one = sets[0] == sets[-1]  # a named discretisation
+    size = min(n, 32 if jax.default_backend() == "cpu" else -(-n // 32))
+    slot, lane = _slots(at.grid, size, 1 if one else len(sets))
+    lane = jnp.where(lane < n, lane, jnp.minimum(lane[:, :1], n))  # an empty slot repeats the first lane of its block
 
-    def split(x: Array) -> Array:  # (..., n) -> (count, ..., size)
-        return jnp.moveaxis(jnp.take(x, index, axis=-1).reshape(*x.shape[:-1], count, size), -2, 0)
+    def split(x: Array) -> Array:  # (..., n) -> (blocks, ..., size)
+        return jnp.moveaxis(jnp.take(x, lane, axis=-1, mode="clip"), -2, 0)
 
-    def block(_: None, at: Lanes) -> tuple[None, tuple[Array, Array]]:
-        one = sets[1] == sets[0]  # a named discretisation
-        levels = sets[0] if one else sets[0]._replace(factor=jnp.asarray(2, at.grid.dtype) ** jnp.max(at.grid))
-        return None, _tangent(form, at, levels)
+    def block(_: None, given: tuple[Array, Lanes]) -> tuple[None, tuple[Array, Array]]:
+        empty, at = given
+        levels = sets[0] if one else sets[0]._replace(factor=jnp.asarray(2, at.grid.dtype) ** at.grid[0])
+        nothing = lambda at: (jnp.zeros_like(at.y), jnp.zeros_like(at.core.share))
+        found = lambda at: _tangent(form, at, levels)
+        return None, jax.lax.cond(empty, nothing, found, at)
 
-    found = jax.lax.scan(block, None, jax.tree.map(split, at))[1]
-    back = jnp.argsort(order)  # where each lane went
+    y, interface = jax.lax.scan(block, None, (lane[:, 0] == n, jax.tree.map(split, at)))[1]
 
-    def join(x: Array) -> Array:  # (count, ..., size) -> (..., n)
-        return jnp.take(jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], count * size), back, axis=-1)
+    def join(x: Array) -> Array:  # (blocks, ..., size) -> (..., n)
+        return jnp.take(jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], -1), slot, axis=-1)
 
-    return join(found[0]), join(found[1])
+    return join(y), join(interface)
 
 
 def harmless(core: Core) -> Core:
