@@ -17,7 +17,8 @@ from jax.core import Tracer
 from ...linalg.small_dense import apply, inverse
 from .march import Levels, residual
 from .problem import Core, Form
-from .root import Effort, Root, flatten, grids, mixed, solve_batch, solve_now
+from .root import Effort, Root, grids, mixed
+from .sweeps import flatten, solve_batch, solve_now
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))

@@ -7,7 +7,7 @@ Errors decay in this direction; in the other they grow as exp(Peclet). The unkno
 ``y = (t_1 .. t_S, [q,] zeta)``. At ``y = 0`` and zero flux the equations hold exactly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -23,15 +23,17 @@ from .problem import Core, Form, charges, identity, ion_sum, tiny
 
 
 class Levels(NamedTuple):
-    """Nested grids of ``m``, ``2 m``, ... segments, ``m = factor * segments``, and Richardson extrapolation over ``order``
-    of them. A traced ``factor`` (a power of two) serves all sets of grids with one compiled program."""
+    """Nested grids of ``m``, ``2 m``, ... segments, ``m = factor * segments``, and Richardson extrapolation over the first
+    ``order`` of them. A traced ``factor`` (a power of two) and, running forward, a traced ``order`` (1 or 2) serve all sets of
+    grids with one compiled program."""
 
     segments: int
-    order: int = 3
+    order: int | Array = 3
     factor: int | Array = 1
 
 
-_WEIGHTS = {1: (1.0,), 2: (-1.0 / 3.0, 4.0 / 3.0), 3: (1.0 / 45.0, -20.0 / 45.0, 64.0 / 45.0)}  # errors h^2, h^4, ...
+# Errors are h^2, h^4, ...: weights of the grids, coarsest first, by order
+_WEIGHTS = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [-1 / 3, 4 / 3, 0.0], [1 / 45, -20 / 45, 64 / 45]])
 
 
 class Residual(NamedTuple):
@@ -39,7 +41,8 @@ class Residual(NamedTuple):
     slope: Array | None  # (K, K, *b)
     grading: Array  # (2, *b) that was used
     grading_next: Array  # (2, *b) that this state asks for
-    coarse: Array  # (K, *b) the same residual with the coarsest level left out: the difference estimates the error
+    coarse: Array  # (K, *b) the same residual with the coarsest level left out: what the last extrapolation changed
+    contrast: Array  # (*b) how much less the last extrapolation changed than the one before: the gain of a further one
     interface: State  # c_m/c_b, and its slope (S, K - 1, *b)
 
 
@@ -163,71 +166,68 @@ def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
     return State(jnp.where(good, ratio, finest.ratio), slope, finest.field)
 
 
-Carry = tuple[State, Array, State]
+def _contrast(best: Array, fewer: Array, finest: Array) -> Array:
+    """Change by the last extrapolation over the change by the one before, largest relative changes of a ratio."""
+    last, first = (jnp.max(jnp.abs(a - b) / finest, axis=0) for a, b in ((best, fewer), (fewer, finest)))
+    return jnp.minimum(last / jnp.maximum(first, 1e-300 if first.dtype == jnp.float64 else 1e-37), 1.0)
+
+
+class Entrance(NamedTuple):
+    """The pore entrance by extrapolation, the same with the coarsest grid left out, and the finest grid alone."""
+
+    best: State
+    fewer: State
+    finest: State
+
+
 MOST = 16  # largest factor by which a set of grids may be finer than the first
 
 
-def _in_units(
-    step: Callable, counts: Sequence[int], factor: Array, reverse: bool, weights: tuple, fewer: tuple, carry: Carry
-) -> Carry:
-    """All segments, ``sum(counts)`` at a time, ``factor`` times. For reverse mode: a fixed loop that skips what is not
-    asked for, and computes each unit anew on the way back."""
-    size = np.asarray(counts, np.int32)
-    ends = np.cumsum(size, dtype=np.int32)
-    w, less_w = (jnp.asarray(x, carry[1].dtype) for x in (weights, fewer))
-
-    def unit(u: int | Array, carry: Carry) -> Carry:
-        def go(carry: Carry, p: Array) -> tuple[Carry, None]:
-            p = u * ends[-1] + p
-            level = jnp.sum(p >= factor * ends[:-1])
-            m = factor * jnp.asarray(size)[level]
-            k = p - factor * jnp.asarray(ends - size)[level]
-            last = (k == m - 1).astype(w.dtype)
-            return step(carry, k, m, w[level] * last, less_w[level] * last), None
-
-        return jax.lax.scan(go, carry, np.arange(ends[-1], dtype=np.int32))[0]
-
+def _repeat(step: Callable, unit: int, factor: int | Array, total: int | Array, reverse: bool, carry: tuple) -> tuple:
+    """``step(p, carry)`` for ``p`` below ``total``. For reverse mode: ``factor`` units of ``unit`` steps, in a fixed loop that
+    skips what is not asked for and computes each unit anew on the way back."""
     if not reverse:
-        return jax.lax.fori_loop(0, factor, unit, carry)
-    again = jax.checkpoint(unit)
+        return jax.lax.fori_loop(0, total, step, carry)
 
-    def maybe(carry: Carry, u: Array) -> tuple[Carry, None]:
+    @jax.checkpoint
+    def again(u: Array, carry: tuple) -> tuple:
+        return jax.lax.scan(lambda c, i: (step(u * unit + i, c), None), carry, np.arange(unit, dtype=np.int32))[0]
+
+    def maybe(carry: tuple, u: Array) -> tuple[tuple, None]:
         return jax.lax.cond(u < factor, again, lambda _, c: c, u, carry), None
 
-    return jax.lax.scan(maybe, carry, np.arange(MOST, dtype=np.int32))[0]
+    units = np.arange(MOST if isinstance(factor, Array) else factor, dtype=np.int32)
+    return jax.lax.scan(maybe, carry, units)[0]
 
 
-def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> tuple[State, State]:
-    """Pore entrance by extrapolation over the nested grids of ``levels``, and the same with the coarsest left out."""
-    weights, fewer = _WEIGHTS[levels.order], (0.0, *_WEIGHTS.get(levels.order - 1, ()))
+def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> Entrance:
+    """Pore entrance by extrapolation over the nested grids of ``levels``: one loop over the segments of all of them."""
+    most = levels.order if isinstance(levels.order, int) else 2
+    counts = levels.segments * 2 ** np.arange(most, dtype=np.int32)
+    ends = np.cumsum(counts, dtype=np.int32)
+    weights = jnp.asarray(_WEIGHTS.astype(passage.dtype))[levels.order]
+    fewer_weights = np.concatenate([[0.0], _WEIGHTS[most - 1][:2]]).astype(passage.dtype)
+    total = levels.factor * (ends[-1] if isinstance(levels.order, int) else jnp.asarray(ends)[levels.order - 1])
     zero = State(*(None if x is None else jnp.zeros_like(x) for x in start))
 
-    def step(carry: Carry, k: Array, segments: int | Array, weight: Array, less_weight: Array) -> Carry:
-        """One segment. Weights are zero but at the last segment of a grid; the first one of each starts afresh."""
-        total, less, state = carry
+    def step(p: Array, carry: tuple[State, Array, State]) -> tuple[State, Array, State]:
+        """One segment. Grids add to the sums at their last segment; the first one of each starts afresh."""
+        sum_, less, state = carry
+        grid = jnp.sum(p >= levels.factor * ends[:-1])
+        segments = levels.factor * jnp.asarray(counts)[grid]
+        k = p - levels.factor * jnp.asarray(ends - counts)[grid]
+        weight, less_weight = (jnp.where(k == segments - 1, jnp.asarray(w)[grid], 0.0) for w in (weights, fewer_weights))
         state = State(*(None if x is None else jnp.where(k == 0, s0, x) for x, s0 in zip(state, start, strict=True)))
         new = segment(core, form, passage, _width(grading, k, segments), state)
-        slope = None if new.slope is None else total.slope + weight * new.slope
-        return State(total.ratio + weight * new.ratio, slope, new.field), less + less_weight * new.ratio, new
+        slope = None if new.slope is None else sum_.slope + weight * new.slope
+        return State(sum_.ratio + weight * new.ratio, slope, new.field), less + less_weight * new.ratio, new
 
-    carry: Carry = (zero, jnp.zeros_like(start.ratio), start)
-    counts = [levels.segments * 2**i for i in range(levels.order)]
-    if isinstance(levels.factor, int):  # one loop over the segments of all grids
-        counts = [m * levels.factor for m in counts]
-        last = [[float(k == m - 1) for k in range(m)] for m in counts]
-        plan = (
-            np.concatenate([np.arange(m) for m in counts]),
-            np.concatenate([np.full(m, m) for m in counts]),
-            np.concatenate([w * np.array(x) for w, x in zip(weights, last, strict=True)]).astype(passage.dtype),
-            np.concatenate([w * np.array(x) for w, x in zip(fewer, last, strict=True)]).astype(passage.dtype),
-        )
-        carry = jax.lax.scan(lambda c, x: (step(c, *x), None), carry, plan)[0]
-    else:
-        carry = _in_units(step, counts, levels.factor, form.reverse, weights, fewer, carry)
-    total, less, end = carry
-    if levels.order == 1:
-        return end, end
-    return _combine(total.ratio, total.slope, end), _combine(less, None, State(end.ratio, None, end.field))
+    carry = (zero, jnp.zeros_like(start.ratio), start)
+    sum_, less, finest = _repeat(step, int(ends[-1]), levels.factor, total, form.reverse, carry)
+    if most == 1:
+        return Entrance(finest, finest, finest)
+    fewer = _combine(less, None, State(finest.ratio, None, finest.field))
+    return Entrance(_combine(sum_.ratio, sum_.slope, finest), fewer, finest)
 
 
 # -------------------------------------------------------------------------------------------------- film
@@ -334,20 +334,29 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
 
 
 def residual(
-    core: Core, form: Form, y: Array, levels: Levels, grading: Array | None, jacobian: bool, estimate: bool = False
+    core: Core,
+    form: Form,
+    y: Array,
+    levels: Levels,
+    grading: Array | None,
+    jacobian: bool,
+    estimate: bool = False,
+    own: bool | Array = False,
 ) -> Residual:
-    """The K equations at ``y`` on the given grids. Without ``grading`` the state's own permeate-side rate is used."""
+    """The K equations at ``y`` on the given grids. Without ``grading``, and where ``own``, the state's own rate is used."""
     core = at_flux(core, form, y)
     passage = jnp.exp(y[: core.charge.shape[0]])
     out = exit_face(core, form, passage, jacobian)
     out = State(out.ratio, out.slope, jnp.zeros_like(out.field))
     start_rate = _rate(core, passage, out)
+    rate = jax.lax.stop_gradient(jnp.stack([start_rate, jnp.full_like(start_rate, 0.01)]))
     if form.scheme == "midpoint":  # a named discretisation on equal cells
         grading = jnp.full((2, *start_rate.shape), 1e-12, start_rate.dtype)
-    elif grading is None:
-        grading = jax.lax.stop_gradient(jnp.stack([start_rate, jnp.full_like(start_rate, 0.01)]))
+    else:
+        grading = rate if grading is None else jnp.where(own, rate, grading)
     start = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
-    inlet, fewer = across(core, form, passage, grading, levels, start)
+    inlet, fewer, finest = across(core, form, passage, grading, levels, start)
+    contrast = jnp.ones_like(start_rate)
     if estimate:  # both combinations through one compiled piece
 
         def upstream(ratio: Array) -> tuple[Array, State]:
@@ -356,8 +365,9 @@ def residual(
 
         rows, interfaces = jax.vmap(upstream)(jnp.stack([inlet.ratio, fewer.ratio]))
         value, slope, coarse, interface = rows[0], None, rows[1], jax.tree.map(lambda x: x[0], interfaces)
+        contrast = _contrast(inlet.ratio, fewer.ratio, finest.ratio)
     else:
         value, slope, interface = _rows(core, form, y, passage, inlet)
         coarse = value
     asked = jax.lax.stop_gradient(jnp.stack([_rate(core, passage, start), _rate(core, passage, inlet)]))
-    return Residual(value, slope, grading, asked, coarse, interface)
+    return Residual(value, slope, grading, asked, coarse, contrast, interface)

@@ -1,0 +1,177 @@
+"""The root for a whole batch: fixed work for most lanes, more for the few that need it, none lost.
+
+A sweep takes the lanes that it is meant for, gathered in blocks, through ``search`` and ``polish`` and keeps the better of old
+and new. The first sweep takes every lane, on the coarsest grids; the later ones lanes that are not solved, or whose estimated
+error is above the tolerance: on finer grids from the state at hand, then from no flux in one go, then along the branch.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_batching import custom_vmap
+
+from .problem import Core, Form
+from .root import Effort, Guess, Root, grids, needs_more, polish, start, weighted_error
+from .search import Plan, search
+
+_NEAR = 0.3  # residual of an unsolved lane that is worth starting from
+PIECES = (64, 1024, 8192)  # lanes of one program on a CPU: few programs serve all batches
+_ALL, _REFINE, _NEWTON, _BRANCH = 0, 1, 2, 3  # every lane; from the old state; from no flux in one go; along the branch
+
+
+class Sweep(NamedTuple):
+    """What a sweep does, and on which set of grids."""
+
+    kind: int | Array
+    grid: int | Array
+
+
+def schedule(count: int) -> Sweep:
+    """The sweeps, in order, for ``count`` sets of grids: cheap ones first, so that few lanes reach the dear ones."""
+    finer, fine = [(_REFINE, g) for g in range(1, count)], min(3, count - 1)
+    sweeps = [(_ALL, 0), *finer, (_NEWTON, 1), (_NEWTON, fine), (_BRANCH, 1), (_BRANCH, fine), *finer]
+    kind, grid = np.asarray(sweeps).T
+    return Sweep(kind.astype(np.int32), grid.astype(np.int32))
+
+
+def _wanted(core: Core, root: Root, effort: Effort, count: int) -> Array:
+    """The set of grids that should do: a doubling divides the error by 64 (order h^6)."""
+    ratio = jnp.clip(weighted_error(core, root) / effort.tolerance, 1.0, 1e30)
+    return jnp.clip(root.grid + jnp.ceil(jnp.log2(ratio) / 6.0).astype(root.grid.dtype), root.grid + 1, count - 1)
+
+
+def _pending(core: Core, root: Root, effort: Effort, count: int, now: Sweep) -> Array:
+    """Lanes that this sweep takes on."""
+    open_ = needs_more(core, root, effort)
+    near = root.solved | (root.residual < _NEAR)
+    refine = open_ & near & (root.grid < now.grid) & (_wanted(core, root, effort, count) <= now.grid)
+    return jnp.where(now.kind == _REFINE, refine, ~root.solved)
+
+
+def _blank(core: Core, form: Form) -> Root:
+    """Before the first sweep."""
+    lanes, y = jnp.zeros_like(core.wall), start(core, form)
+    none, worst = lanes.astype(jnp.int32), jnp.full_like(lanes, jnp.inf)
+    grading, error = jnp.stack([lanes + 1.0] * 2), jnp.full_like(core.share, jnp.inf)
+    return Root(y, grading, error, worst, none, none, lanes > 1.0, jnp.ones_like(core.share))
+
+
+def _attempt(core: Core, form: Form, effort: Effort, old: Root, now: Sweep) -> Root:
+    """One block through one sweep."""
+    sets = grids(form, effort)
+    levels = sets[0]._replace(factor=jnp.asarray([g.factor for g in sets], jnp.int32)[now.grid])
+    first = now.kind == _ALL
+    plan = Plan(
+        factor=levels.factor,
+        tries=jnp.where(first, 7, 24),
+        near=jnp.where(first, 1, 8),
+        branch=now.kind == _BRANCH,
+        known=now.kind == _REFINE,
+    )
+    k = old.y.shape[0]
+    given = Guess(old.y, old.grading, jnp.zeros((k, *old.y.shape), old.y.dtype), old.steps)
+    at = search(core, form, levels.segments, plan, given)
+    new = polish(core, form, at, levels, jnp.where(first, 2, 12), effort, now.grid)
+    keep = new.solved | (~old.solved & (new.residual <= old.residual))
+    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
+
+
+def _solve(core: Core, form: Form, effort: Effort, active: Array) -> Root:
+    """All sweeps over the ``active`` lanes of a flat batch; the others are padding."""
+    n = core.wall.shape[0]
+    size = min(n, effort.block if jax.default_backend() == "cpu" else max(256, n // 64))
+    sweeps, root = schedule(len(grids(form, effort))), _blank(core, form)
+    root = root._replace(solved=~active, error=jnp.where(active, root.error, 0.0))
+    if jax.default_backend() != "cpu":  # an accelerator takes the first sweep in one piece
+        root = _attempt(core, form, effort, root, Sweep(*(jnp.asarray(x[0]) for x in sweeps)))
+        sweeps = Sweep(*(x[1:] for x in sweeps))
+
+    def take(tree, index: Array):
+        return jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), tree)
+
+    def sweep(i: Array, root: Root) -> Root:
+        now = Sweep(*(jnp.asarray(x)[i] for x in sweeps))
+        waiting = active & _pending(core, root, effort, len(grids(form, effort)), now)
+        order = jnp.argsort(jnp.where(waiting, -weighted_error(core, root), jnp.inf))  # like meets like in a block
+        order = jnp.where(jnp.take(waiting, order), order, n)
+        order = jnp.concatenate([order, jnp.full(size, n, order.dtype)])
+
+        def block(b: Array, root: Root) -> Root:
+            index = jax.lax.dynamic_slice(order, (b * size,), (size,))
+            new = _attempt(take(core, index), form, effort, take(root, index), now)
+            return jax.tree.map(lambda x, v: x.at[..., index].set(v, mode="drop"), root, new)
+
+        return jax.lax.fori_loop(0, -(-jnp.sum(waiting) // size), block, root)
+
+    return jax.lax.fori_loop(0, len(sweeps.kind), sweep, root)
+
+
+# ---------------------------------------------------------------------------------------------- entry points
+
+
+def flatten(tree, batch: tuple[int, ...]):
+    """All trailing batch axes as one."""
+    return jax.tree.map(lambda x: x.reshape(*x.shape[: x.ndim - len(batch)], -1), tree)
+
+
+@partial(jax.jit, static_argnums=1)
+def _cut(core: Core, size: int, begin: Array) -> Core:
+    """``size`` lanes from ``begin`` on; beyond the end of the batch its last lane is repeated."""
+    index = jnp.minimum(begin + jnp.arange(size), core.wall.shape[0] - 1)
+    return jax.tree.map(lambda x: jnp.take(x, index, axis=-1), core)
+
+
+@partial(jax.jit, static_argnums=1)
+def _joined(pieces: list[Root], n: int) -> Root:
+    return jax.tree.map(lambda *x: jnp.concatenate(x, axis=-1)[..., :n], *pieces)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _solve_piece(core: Core, form: Form, effort: Effort, count: Array) -> Root:
+    return _solve(core, form, effort, jnp.arange(core.wall.shape[0]) < count)
+
+
+def _sizes(n: int) -> list[int]:
+    """Pieces that cover ``n`` lanes. Padding is free of work, so the last piece may be large."""
+    if jax.default_backend() != "cpu":
+        return [max(64, 1 << (n - 1).bit_length())]
+    whole, rest = divmod(n, PIECES[-1])
+    return [PIECES[-1]] * whole + [next(size for size in PIECES if size >= rest)] * (rest > 0)
+
+
+def solve_now(core: Core, form: Form, effort: Effort) -> Root:
+    """Outside of tracing: in pieces of a few fixed sizes, so that most batches find their program compiled."""
+    form, n, pieces, begin = form._replace(reverse=False), core.wall.shape[0], [], 0
+    for size in _sizes(n):
+        part = core if size == n else _cut(core, size, np.asarray(begin))
+        pieces.append(_solve_piece(part, form, effort, np.asarray(min(n - begin, size))))
+        begin += size
+    return pieces[0] if begin == n and len(pieces) == 1 else _joined(pieces, n)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def solve_batch(core: Core, form: Form, effort: Effort) -> Root:
+    """The root for every lane. ``vmap`` over lanes becomes one native batch, the fast path."""
+
+    @custom_vmap
+    def native(core: Core) -> Root:
+        batch = core.wall.shape
+        flat = flatten(core, batch)
+        root = _solve(flat, form._replace(reverse=False), effort, jnp.ones(flat.wall.shape, bool))
+        return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *batch), root)
+
+    @native.def_vmap
+    def rule(size: int, batched: list, core: Core):
+        leaves, tree = jax.tree.flatten(core)
+        full = [
+            jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size))
+            for x, b in zip(leaves, jax.tree.leaves(batched), strict=True)
+        ]
+        out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(jax.tree.unflatten(tree, full)))
+        return out, jax.tree.map(lambda _: True, out)
+
+    return native(core)
