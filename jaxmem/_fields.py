@@ -15,11 +15,14 @@ from . import units
 from ._errors import PhysicalRangeError, ShapeError
 
 
-def _float_array(x: Any):
+def float_array(x: Any):
     """Numbers as floating arrays; float32 stays float32 (the solver refuses it by name)."""
     if x is None or isinstance(x, Tracer):
         return x
-    array = np.asarray(x) if not isinstance(x, jax.Array) else x
+    try:
+        array = np.asarray(x) if not isinstance(x, jax.Array) else x
+    except ValueError as error:
+        raise ShapeError(f"{x!r} is ragged. Give rows of one length, or one array per case.") from error
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
@@ -41,9 +44,10 @@ def field(
 ) -> Any:
     """A float array with a unit. ``ndim``: axes it has in one question (more are batch); ``low``, ``high``: allowed, in SI."""
     metadata = {"unit": unit, "doc": doc, "symbol": symbol, "ndim": ndim, "low": low, "high": high, "hint": hint}
+    metadata["optional"] = optional
     if optional:
         kwargs.setdefault("default", None)
-    return eqx.field(converter=_float_array, metadata=metadata, **kwargs)
+    return eqx.field(converter=float_array, metadata=metadata, **kwargs)
 
 
 def quantities(module: eqx.Module) -> dict[str, Any]:
@@ -59,6 +63,8 @@ def check(module: eqx.Module) -> None:
     """Ranges and finiteness of concrete values. In a batch, single bad lanes pass: the solver reports them by status."""
     for name, meta in quantities(module).items():
         value = getattr(module, name)
+        if value is None and not meta["optional"]:
+            raise PhysicalRangeError(f"{type(module).__name__}.{name} is None. Give {meta['doc']} in {meta['unit']}.")
         if not is_concrete(value):
             continue
         if value.ndim < meta["ndim"]:
@@ -87,11 +93,13 @@ def range_message(name: str, value: float, meta: dict) -> str:
     low, high = (f"{b:g}" if b is not None else "any" for b in (meta["low"], meta["high"]))
     text = f"{name} = {value:g} is outside ({low}, {high}) {meta['unit']}."
     text = text.replace(" 1.", ".") if meta["unit"] == "1" else text
-    hint = meta["hint"]
-    if hint and np.isfinite(value) and hasattr(units, hint):
-        text += f" jaxmem is SI: for {value:g} {hint} write {value:g} * jm.units.{hint}."
-    elif not np.isfinite(value):
+    hint, low, high = meta["hint"], *(b if b is not None else s * np.inf for b, s in ((meta["low"], -1), (meta["high"], 1)))
+    if not np.isfinite(value):
         text += " Replace the missing value."
+    elif hint and low <= value * getattr(units, hint) <= high and value > 0.0:
+        text += f" jaxmem is SI: for {value:g} {hint} write {value:g} * jm.units.{hint}."
+    elif meta["unit"] == "K" and low <= value + 273.15 <= high:
+        text += f" For {value:g} degrees Celsius write {value:g} + 273.15."
     else:
         text += f" Pass a value inside the range{' in ' + meta['unit'] if meta['unit'] != '1' else ''}."
     return text

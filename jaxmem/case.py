@@ -41,8 +41,10 @@ class Case(eqx.Module):
                 f"Case.feed is a {type(self.feed).__name__}. It must be a Mixture: write jm.feed('seawater') or "
                 "jm.Mixture.from_concentration({'Na+': 20.0, 'Cl-': 20.0})."
             )
-        if all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(self)):
-            _ = self.batch_shape
+        if all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(self)) and 0 in self.batch_shape:
+            raise ShapeError(
+                f"This case has batch shape {self.batch_shape}: no question at all. Give every field at least one value."
+            )
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -75,7 +77,9 @@ class Case(eqx.Module):
 
     def __getitem__(self, index: Any) -> "Case":
         """Some lanes of a batched case."""
-        full = self.broadcast()
+        full, shape = self.broadcast(), self.batch_shape
+        if isinstance(index, int) and shape and not -shape[0] <= index < shape[0]:
+            raise IndexError(f"Lane {index} of {shape[0]}: write 0 to {shape[0] - 1}.")
         return jax.tree.map(lambda x: x[index], full)
 
     def broadcast(self) -> "Case":

@@ -7,8 +7,8 @@ model = "DSPMDE"                      # or "SDEM"
 balance = "Cl-"
 temperature = "25 degC"
 [membrane]
-name = "NF270"                        # a record, or the four numbers:
-pore_radius = "0.45 nm"               # they override the record
+name = "NF270"                        # a record; or all four numbers without a name; beside a name they override it
+pore_radius = "0.45 nm"               # also thickness_over_porosity, charge_density = "-27 mol/m3", pore_permittivity = 41.3
 [conditions]
 flux = ["5 LMH", "100 LMH", 40]       # from, to, how many; or one value; or pressure = "8 bar"
 mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from . import units
-from ._errors import DataFileError, JaxmemError, unknown
+from ._errors import DataFileError, ElectroneutralityError, JaxmemError, unknown
 from .case import Case
 from .chemistry.mixture import Mixture, feed
 from .chemistry.species import canonical, species
@@ -46,25 +46,30 @@ class Question(NamedTuple):
     model: Any
     case: Case
     title: str
+    path: Path
 
     def solve(self) -> Any:
         """Answer it; failures are statuses."""
-        return solve(self.model, self.case, throw=False)
+        try:
+            return solve(self.model, self.case, throw=False)
+        except JaxmemError as error:
+            raise type(error)(f"{self.path}: {error}") from error
 
 
 def read(path: Path) -> Question:
     """Read a case file; every mistake names the file, and the line and column where there is one."""
-    if not path.exists():
-        raise DataFileError(f"{path}: no such file. Write the path of a case file, for example: jaxmem solve case.toml")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise DataFileError(f"{path}: {what}. Write the path of a case file, for example: jaxmem solve case.toml")
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     try:
         record = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataFileError(f'{path}: {error}. A line reads like: pore_radius = "0.45 nm"') from error
     try:
-        return _question(record, path.stem)
-    except DataFileError:
-        raise
+        return _question(record, path)
+    except ElectroneutralityError as error:
+        raise type(error)(f'{path}: {error} In a case file that is balance = "Cl-" under [feed].') from error
     except JaxmemError as error:
         raise type(error)(f"{path}{_where(text, str(error))}: {error}") from error
 
@@ -77,6 +82,16 @@ def _where(text: str, message: str) -> str:
                 if word and word in line:
                     return f", line {number}, column {line.index(word) + 1}"
     return ""
+
+
+def _amount(key: str, text: Any, *dimensions: str) -> tuple[float, str]:
+    """A quantity of one of the ``dimensions``, in SI, and which; a mistake is named with its key."""
+    for dimension in dimensions:
+        try:
+            return units.parse(text, dimension), dimension
+        except JaxmemError as error:
+            first = locals().get("first") or error
+    raise JaxmemError(f"{key!r}: {first}") from first
 
 
 def _table(record: dict, name: str, allowed: tuple[str, ...] | None) -> dict:
@@ -92,7 +107,7 @@ def _table(record: dict, name: str, allowed: tuple[str, ...] | None) -> dict:
     return part
 
 
-def _question(record: dict, title: str) -> Question:
+def _question(record: dict, path: Path) -> Question:
     for key in record:
         if key not in ("model", "title", "feed", "membrane", "conditions"):
             raise unknown("Entry of the case file", key, ("model", "title", "feed", "membrane", "conditions"), "")
@@ -103,8 +118,12 @@ def _question(record: dict, title: str) -> Question:
     wall = _membrane(_table(record, "membrane", None))
     style = record["conditions"].get("film", "nernst_planck")
     options = record.get("model", "DSPMDE")
+    if not isinstance(options, str | dict):
+        raise JaxmemError(f"'model' is {options!r}. Write model = \"DSPMDE\", or model = {{ name = \"DSPMDE\", activity = \"ideal\" }}.")
     options = {"name": options} if isinstance(options, str) else dict(options)
-    name = options.pop("name", "DSPMDE")
+    name, title = options.pop("name", "DSPMDE"), record.get("title", path.stem)
+    if not isinstance(title, str):
+        raise JaxmemError(f"'title' is {title!r}. Write it in quotes: title = \"{title}\".")
     known = {"DSPMDE": DSPMDE, "SDEM": SDEM}
     if name not in known:
         raise unknown("Model", name, known, 'Write model = "DSPMDE".')
@@ -114,56 +133,54 @@ def _question(record: dict, title: str) -> Question:
         raise JaxmemError(
             f'model options {options} are not known to {name}. Write model = {{ name = "DSPMDE", activity = "ideal" }}.'
         ) from error
-    return Question(model, Case(mixture, wall, conditions), record.get("title", title))
+    return Question(model, Case(mixture, wall, conditions), title, path)
 
 
 def _feed(part: dict) -> Mixture:
     part = dict(part)
+    temperature, _ = _amount("temperature", part.pop("temperature", "25 degC"), "temperature")
     if "name" in part:
-        return feed(part["name"])
-    temperature = units.parse(part.pop("temperature", "25 degC"), "temperature")
+        mixture = feed(part.pop("name"))
+        for key in part:
+            raise JaxmemError(
+                f"'{key}' cannot stand beside the name of a feed, which fixes the composition. Leave one of them out; only "
+                "temperature may be added."
+            )
+        return Mixture(mixture.species, mixture.concentration, temperature)
     balance = part.pop("balance", None)
-    density = units.parse(part.pop("density"), "mass concentration") if "density" in part else None
+    density = _amount("density", part.pop("density"), "mass concentration")[0] if "density" in part else 1000.0
     if not part:
         raise JaxmemError('the feed holds no species. Write "Na+" = "460 mg/L".')
     molar: dict[str, Any] = {}
-    for name, amount in part.items():
-        name = canonical(name)
-        kind = next((k for k in ("concentration", "mass concentration", "mass fraction") if _has_unit(amount, k)), None)
-        if kind is None:
-            units.parse(amount, "mass concentration")
-        value = units.parse(amount, kind or "concentration")
-        mass = species(name).molar_mass[0]
-        molar[name] = (
-            value
-            if kind == "concentration"
-            else (value / mass if kind == "mass concentration" else value * (density or 1000.0) / mass)
-        )
+    for key, amount in part.items():
+        name = canonical(key)
+        if name in molar:
+            raise JaxmemError(f"{key!r} is {name}, which this feed already has. Write it once, with the sum.")
+        value, kind = _amount(key, amount, "mass concentration", "concentration", "mass fraction")
+        per_mole = {"concentration": 1.0, "mass concentration": 1.0, "mass fraction": density}[kind]
+        molar[name] = value * per_mole / (1.0 if kind == "concentration" else species(name).molar_mass[0])
     return Mixture.from_concentration(molar, temperature=temperature, balance=balance)
-
-
-def _has_unit(text: Any, dimension: str) -> bool:
-    try:
-        units.parse(text, dimension)
-    except JaxmemError:
-        return False
-    return True
 
 
 def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane:
     part = dict(part)
     if "permeance" in part:
-        return PermeanceMembrane.of({k: units.parse(v, "flux") for k, v in part["permeance"].items()})
+        permeance = _table(part, "permeance", None)
+        for key in part:
+            if key not in ("permeance", "water_permeance"):
+                raise unknown("Entry of [membrane] beside permeance", key, ("water_permeance",), "")
+        water = {key: _amount(key, v, "permeance")[0] for key, v in part.items() if key == "water_permeance"}
+        return PermeanceMembrane.of({k: _amount(k, v, "flux")[0] for k, v in permeance.items()}, **water)
     name = part.pop("name", None)
     for key in part:
         if key not in _PORE:
             raise unknown("Entry of [membrane]", key, ("name", "permeance", *_PORE), "")
-    numbers = {key: units.parse(value, _PORE[key]) for key, value in part.items()}
+    numbers = {key: _amount(key, value, _PORE[key])[0] for key, value in part.items()}
     if name is not None:
         return membrane(name, **numbers)
-    for key in ("pore_radius", "thickness_over_porosity"):
+    for key in _PORE:
         if key not in numbers:
-            raise JaxmemError(f'[membrane] has neither a name nor a {key}. Write name = "NF270".')
+            raise JaxmemError(f'[membrane] has neither a name nor a {key}. Write name = "NF270", or all of {", ".join(_PORE)}.')
     return PoreMembrane(**numbers)
 
 
@@ -179,18 +196,33 @@ def _conditions(part: dict) -> FluxDriven | PressureDriven:
             raise JaxmemError(
                 f'{name} = {value} is not a range. Write {name} = ["5 LMH", "100 LMH", 40]: from, to, how many.'
             )
-        amount = jnp.linspace(units.parse(value[0], name), units.parse(value[1], name), value[2])
+        amount = jnp.linspace(*(_amount(name, v, name)[0] for v in value[:2]), value[2])
     else:
-        amount = units.parse(value, name)
-    transfer = film("D^(2/3)", units.parse(part["mass_transfer"], "flux")) if "mass_transfer" in part else None
+        amount, _ = _amount(name, value, name)
+    transfer = None
+    if "mass_transfer" in part:
+        transfer = film("D^(2/3)", _amount("mass_transfer", part["mass_transfer"], "flux")[0])
     return FluxDriven(amount, transfer) if name == "flux" else PressureDriven(amount, transfer)
+
+
+def check_outputs(*, csv: Path | None, netcdf: Path | None, png: Path | None) -> None:
+    """Before the solve: can the files be written?"""
+    for path in (csv, netcdf, png):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise DataFileError(f"{path} cannot be written: it is a folder, or its folder does not exist. Name a file.")
+    if png is not None and png.suffix not in (".png", ".svg", ".pdf"):
+        name = png.with_suffix(".png").name
+        raise DataFileError(f"{png}: figures of kind {png.suffix!r} are not known. Write {name}; .svg and .pdf also do.")
 
 
 def write(result: Any, *, csv: Path | None, netcdf: Path | None, png: Path | None) -> list[str]:
     """Write the files asked for; returns one line each."""
     lines = []
     if csv is not None:
-        result.to_dataframe().to_csv(csv, index=False)
+        frame = result.to_dataframe()
+        unit = {n: v.attrs.get("units", "1") for n, v in result.to_xarray(potentials=False).items()}
+        frame.columns = [n if unit.get(n, "1") == "1" else f"{n} [{unit[n]}]" for n in frame.columns]
+        frame.to_csv(csv, index=False)
         lines.append(f"table   {csv}")
     if netcdf is not None:
         result.to_xarray().to_netcdf(netcdf, engine="h5netcdf")

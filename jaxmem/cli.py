@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 try:
     import rich.console
@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Water, ions and current through membranes.",
 )
 console = rich.console.Console()
+errors = rich.console.Console(stderr=True)
 
 OUT = Annotated[Path, typer.Option(help="Folder for the figures.")]
 DATA = Annotated[Path | None, typer.Option(help="A CSV of measured rejections, to draw on the same axes.")]
@@ -51,10 +52,11 @@ def solve(
     ] = None,
 ) -> None:
     """Solve a case file and print its table."""
-    from .casefile import read, write
+    from .casefile import check_outputs, read, write
     from .tables import rejection_table
 
     question = read(case)
+    check_outputs(csv=csv, netcdf=netcdf, png=png)
     with console.status(f"Solving {case.name} (the first solve of a shape compiles for about ten seconds)"):
         result = question.solve()
     console.print(rejection_table(result, title=question.title))
@@ -74,25 +76,23 @@ def info() -> None:
     console.print(report())
 
 
+def refuse(text: str) -> NoReturn:
+    """One readable message, exit code 2."""
+    errors.print(f"[red]error:[/red] {rich.markup.escape(text)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
+
+
 def main() -> None:
-    """Entry point: user errors are one readable message and exit code 2."""
+    """Entry point: user errors are one readable message and exit code 2; lanes without a solution give exit code 1."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except (JaxmemError, ConvergenceError) as error:
-        console.print(f"[red]error:[/red] {rich.markup.escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        refuse(str(error))
     except OSError as error:
-        console.print(
-            f"[red]error:[/red] {rich.markup.escape(str(error))}. Check the path.", highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
+        refuse(f"{error}. Check the path.")
     except Exception as error:
-        if type(error).__module__.split(".")[0] in ("click", "typer"):  # usage errors
-            console.print(
-                f"[red]error:[/red] {rich.markup.escape(getattr(error, 'message', '') or str(error))} Type: jaxmem --help",
-                highlight=False,
-            )
+        if type(error).__module__.split(".")[0] not in ("click", "typer"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
             sys.exit(2)
-        raise
+        refuse(f"{getattr(error, 'message', '') or error} Type: jaxmem --help")

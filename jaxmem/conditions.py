@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
-from ._errors import unknown
+from ._errors import JaxmemError, ShapeError, unknown
 from ._fields import check, field
 from .chemistry.mixture import Mixture
 from .chemistry.species import canonical, species
@@ -15,7 +15,7 @@ SCALINGS = {"D^(2/3)": 2.0 / 3.0, "D": 1.0, "same": 0.0}
 class MassTransfer(eqx.Module):
     """Mass-transfer coefficients of the feed side: one value at a reference ion, scaled with diffusivity; or one per ion."""
 
-    coefficient: Array = field(unit="m/s", low=1e-9, high=1.0, symbol="k", hint="LMH", doc="mass-transfer coefficient")
+    coefficient: Array = field(unit="m/s", low=1e-9, high=1.0, symbol="k", hint="um_per_s", doc="mass-transfer coefficient")
     exponent: float = eqx.field(static=True, default=2.0 / 3.0)
     reference: str | None = eqx.field(static=True, default="Na+")
     per_species: bool = eqx.field(static=True, default=False)
@@ -26,6 +26,11 @@ class MassTransfer(eqx.Module):
     def of(self, feed: Mixture) -> Array:
         """k for each species of the feed, m/s, ``(*batch, S)``: ``k_i = k (D_i/D_ref)^exponent``."""
         if self.per_species:
+            if self.coefficient.ndim == 0 or self.coefficient.shape[-1] != len(feed.species):
+                raise ShapeError(
+                    f"The film has coefficients of shape {self.coefficient.shape} for {len(feed.species)} species {feed.species.names}. "
+                    f'The last axis must be {len(feed.species)}: write jm.film("each", array), or jm.film("D^(2/3)", 4e-5).'
+                )
             return self.coefficient
         k = self.coefficient[..., None]
         if self.exponent == 0.0:
@@ -44,6 +49,15 @@ def film(scaling: str, coefficient, reference: str = "Na+") -> MassTransfer:
     return MassTransfer(coefficient, SCALINGS[scaling], canonical(reference))
 
 
+def _check(conditions: "FluxDriven | PressureDriven") -> None:
+    check(conditions)
+    if not isinstance(conditions.mass_transfer, MassTransfer | None):
+        raise JaxmemError(
+            f"mass_transfer = {conditions.mass_transfer!r} is not a film. It says which ion it is for and how it scales: write "
+            'mass_transfer=jm.film("D^(2/3)", 4e-5).'
+        )
+
+
 class FluxDriven(eqx.Module):
     """The volume flux is imposed; the pressure follows. ``mass_transfer=None``: no film, the membrane meets the bulk."""
 
@@ -53,7 +67,7 @@ class FluxDriven(eqx.Module):
     mass_transfer: MassTransfer | None = None
 
     def __check_init__(self) -> None:
-        check(self)
+        _check(self)
 
 
 class PressureDriven(eqx.Module):
@@ -65,4 +79,4 @@ class PressureDriven(eqx.Module):
     mass_transfer: MassTransfer | None = None
 
     def __check_init__(self) -> None:
-        check(self)
+        _check(self)

@@ -27,7 +27,12 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     rejection = 100.0 * np.asarray(getattr(result, f"{kind}_rejection")).reshape(total, s)
     ok = np.asarray(result.ok).reshape(-1)
     present = np.asarray(result.feed).reshape(total, s).max(0) > 0.0
-    table = plain_table(title, caption=f"{kind} rejection; {result.model.title()}")
+    shown = np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int))
+    caption = f"{kind} rejection; {result.model.title()}"
+    caption += f"; {len(shown)} of {total} points" if len(shown) < total else ""
+    if not bool(np.all(result.activity_in_range)):
+        caption += "\nionic strength above 0.5 mol/L: beyond the range of Davies"
+    table = plain_table(title, caption=caption)
     table.add_column("Jv\nLMH", justify="right", no_wrap=True)
     table.add_column("ΔP\nbar", justify="right", no_wrap=True)
     for name, here in zip(result.case.feed.species.names, present, strict=True):
@@ -35,7 +40,7 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
             table.add_column(f"{pretty(name)}\n%", justify="right", no_wrap=True)
     table.add_column("error\nof R", justify="right", no_wrap=True)
     error = np.asarray(result.error_estimate).reshape(total, s).max(1)
-    for i in np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int)):
+    for i in shown:
         cells = [f"{r:.2f}" if ok[i] else "-" for r, here in zip(rejection[i], present, strict=True) if here]
         table.add_row(f"{flux[i]:.1f}", f"{pressure[i]:.2f}", *cells, f"{error[i]:.0e}" if ok[i] else "failed")
     return table

@@ -21,15 +21,16 @@ LMH_per_bar = LMH / bar
 um_per_s = um / s
 mV, V = 1e-3, 1.0
 
-DIMENSIONS: dict[str, dict[str, float]] = {
-    "length": {"m": m, "cm": cm, "mm": mm, "um": um, "µm": um, "nm": nm, "A": angstrom, "angstrom": angstrom},
-    "flux": {"m/s": 1.0, "um/s": um, "µm/s": um, "LMH": LMH, "L/m2/h": LMH, "cm/s": cm, "cm/h": cm / hour},
-    "pressure": {"Pa": Pa, "kPa": kPa, "MPa": MPa, "bar": bar, "atm": atm, "psi": psi},
+DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one that messages suggest
+    "length": {"nm": nm, "um": um, "µm": um, "A": angstrom, "angstrom": angstrom, "mm": mm, "cm": cm, "m": m},
+    "flux": {"LMH": LMH, "L/m2/h": LMH, "um/s": um, "µm/s": um, "m/s": 1.0, "cm/s": cm, "cm/h": cm / hour},
+    "pressure": {"bar": bar, "Pa": Pa, "kPa": kPa, "MPa": MPa, "atm": atm, "psi": psi},
     "concentration": {"mol/m3": 1.0, "mM": 1.0, "mmol/L": 1.0, "M": 1e3, "mol/L": 1e3, "uM": 1e-3},
-    "mass concentration": {"kg/m3": 1.0, "g/L": 1.0, "mg/L": 1e-3, "ug/L": 1e-6},
-    "mass fraction": {"kg/kg": 1.0, "g/kg": 1e-3, "mg/kg": 1e-6, "%": 1e-2},
-    "temperature": {"K": 1.0, "degC": 1.0, "°C": 1.0, "C": 1.0},
+    "mass concentration": {"mg/L": 1e-3, "g/L": 1.0, "kg/m3": 1.0, "ug/L": 1e-6},
+    "mass fraction": {"mg/kg": 1e-6, "g/kg": 1e-3, "kg/kg": 1.0, "%": 1e-2},
+    "temperature": {"degC": 1.0, "°C": 1.0, "C": 1.0, "K": 1.0},
     "permittivity": {"": 1.0},
+    "permeance": {"LMH/bar": LMH_per_bar, "L/m2/h/bar": LMH_per_bar, "m/s/Pa": 1.0},
 }
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
 
@@ -37,13 +38,13 @@ _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)
 def parse(text: str | float | int, dimension: str) -> float:
     """A quantity as people write it, ``"8 bar"`` or ``"20 LMH"``, in SI. A bare number is refused where a unit is needed."""
     known = DIMENSIONS[dimension]
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        if "" in known:
-            return float(text)
+    match, bare = _QUANTITY.match(str(text)), isinstance(text, int | float) and not isinstance(text, bool)
+    if bare and "" in known:
+        return float(text)
+    if bare or (match is not None and match[2] == "" and "" not in known):
         raise JaxmemError(
             f'{text!r} has no unit. A {dimension} needs one of {", ".join(known)}. Write "{text} {next(iter(known))}".'
         )
-    match = _QUANTITY.match(str(text))
     if match is None:
         raise JaxmemError(f'{text!r} is not a number with a unit. A {dimension} reads like "1.5 {next(iter(known))}".')
     number, unit = float(match[1]), match[2]

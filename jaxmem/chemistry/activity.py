@@ -1,9 +1,12 @@
 """Activity coefficients of ions."""
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
+from .._errors import JaxmemError, unknown
 from ..constants import AVOGADRO, BOLTZMANN, ELEMENTARY_CHARGE, VACUUM_PERMITTIVITY
 
 
@@ -27,6 +30,14 @@ class Davies(eqx.Module):
     strength: str = eqx.field(static=True, default="molar")  # or "molal"
     in_pore: bool = eqx.field(static=True, default=True)
     debye: float | None = eqx.field(static=True, default=None)  # A; from temperature and permittivity when None
+
+    def __check_init__(self) -> None:
+        if self.strength not in ("molar", "molal"):
+            raise unknown("Davies strength", self.strength, ("molar", "molal"), 'Write jm.Davies(strength="molar").')
+        for name in ("b", "debye"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and math.isfinite(value)) and (name == "b" or value is not None):
+                raise JaxmemError(f"Davies.{name} = {value!r} is not a number. Write jm.Davies(b=0.3).")
 
     def log_gamma(self, charge: Array, strength: Array, permittivity: Array, temperature: Array) -> Array:
         """``ln gamma`` for charges ``(*batch, S)`` at ionic strengths ``(*batch, 1)`` in mol/L."""

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import ElectroneutralityError, ShapeError, unknown
-from .._fields import check, field, is_concrete
+from .._errors import ElectroneutralityError, PhysicalRangeError, ShapeError, unknown
+from .._fields import check, field, float_array, is_concrete
 from ..constants import STANDARD_TEMPERATURE
 from .osmotic import van_t_hoff
 from .properties import diffusivity_at, water_density, water_permittivity, water_viscosity
@@ -56,9 +56,9 @@ class Mixture(eqx.Module):
         balance: str | None = None,
     ):
         self.species = species
-        concentration = jnp.asarray(concentration, dtype=None if hasattr(concentration, "dtype") else float)
+        concentration = float_array(concentration)
         self.concentration = concentration if balance is None else _balanced(species, concentration, balance)
-        self.temperature = jnp.asarray(temperature, dtype=None if hasattr(temperature, "dtype") else float)
+        self.temperature = temperature
         self.viscosity = viscosity
         self.permittivity = permittivity
 
@@ -75,14 +75,15 @@ class Mixture(eqx.Module):
             if off.size and (off > TOLERANCE).all():
                 worst = float(np.asarray(imbalance(self.species.charge, c)).flat[0])
                 net = float(np.asarray(jnp.sum(self.species.charge * c, -1)).flat[0])
-                ion = self.species.names[
-                    int(
-                        jnp.argmax(jnp.where(self.species.charge * -net > 0, c.reshape(-1, len(self.species))[0], -1.0))
-                    )
-                ]
+                opposite = np.asarray(self.species.charge) * -net > 0
+                fix = 'Add an ion of the other sign, for example "Cl-" or "Na+".'
+                if opposite.any():
+                    amount = np.asarray(c).reshape(-1, len(self.species))[0]
+                    ion = self.species.names[int(np.argmax(np.where(opposite.reshape(-1, len(self.species))[0], amount, -1.0)))]
+                    fix = f"To let one ion make up for it write Mixture(..., balance={ion!r})."
                 raise ElectroneutralityError(
                     f"The mixture carries a net charge of {net:.6g} mol/m3 of charge ({worst:.2e} of the gross charge). Allowed is "
-                    f"{TOLERANCE:g}. To let one ion make up for it write Mixture(..., balance={ion!r})."
+                    f"{TOLERANCE:g}. {fix}"
                 )
 
     @classmethod
@@ -108,6 +109,7 @@ class Mixture(eqx.Module):
     ) -> Self:
         """From ``{"Na+": 10.5, "Cl-": 19.0}`` in kg/m3 (g/L); for mg/L multiply by ``jm.units.mg_per_L``."""
         which = species(*amounts)
+        _refuse_above(amounts, 2000.0, "kg/m3", "jaxmem is SI: for mg/L write {value:g} * jm.units.mg_per_L.")
         return cls(which, _columns(amounts) / which.molar_mass, temperature=temperature, balance=balance, **properties)
 
     @classmethod
@@ -123,8 +125,9 @@ class Mixture(eqx.Module):
         """From ``{"Na+": 0.0107, ...}`` in kg per kg of solution. ``density`` of the solution in kg/m3; that of water plus
         70 % of the solutes' mass when None (within 0.2 % for seawater)."""
         which, w = species(*amounts), _columns(amounts)
+        _refuse_above(amounts, 1.0, "kg per kg of solution", "For {value:g} mg/kg write {value:g}e-6.")
         if density is None:
-            density = water_density(jnp.asarray(temperature, float)) / (1.0 - 0.7 * jnp.sum(w, axis=-1))
+            density = water_density(float_array(temperature)) / (1.0 - 0.7 * jnp.sum(w, axis=-1))
         return cls(
             which,
             w * jnp.asarray(density)[..., None] / which.molar_mass,
@@ -172,6 +175,15 @@ def _columns(amounts: Mapping[str, object]) -> Array:
         raise ShapeError(
             f"The amounts {dict(amounts)!r} do not broadcast to one shape. Give numbers, or arrays of one shape."
         ) from error
+
+
+def _refuse_above(amounts: Mapping[str, object], high: float, unit: str, hint: str) -> None:
+    for name, amount in amounts.items():
+        if not is_concrete(value := jnp.asarray(amount, float)):
+            continue
+        if value.size and bool(jnp.all(value > high)):
+            value = float(np.asarray(value).flat[0])
+            raise PhysicalRangeError(f"{name} = {value:g} is outside (0, {high:g}) {unit}. {hint.format(value=value)}")
 
 
 def _balanced(which: Species, concentration: Array, name: str) -> Array:

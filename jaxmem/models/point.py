@@ -30,6 +30,12 @@ class PointState(NamedTuple):
     status: Array  # (*batch) code of the inputs: 0 when they are sound
 
 
+def check_tolerance(tolerance: Any) -> None:
+    """A positive number, or the grids would never be refined (or always)."""
+    if not (isinstance(tolerance, int | float) and 0.0 < tolerance < 1.0):
+        raise JaxmemError(f"tolerance = {tolerance!r} is not a number between 0 and 1. Write tolerance=2e-7.")
+
+
 def check_precision(case: Case, precision: str) -> None:
     """Float32 numbers in a float64 solve are refused by name."""
     if precision not in ("float64", "float32"):
@@ -42,19 +48,22 @@ def check_precision(case: Case, precision: str) -> None:
             "write jm.DSPMDE(precision='float32')."
         )
     for path, value, _ in all_quantities(case):
-        if value.dtype == jnp.float32:
+        if value.dtype != jnp.float64:
             raise PrecisionError(
-                f"{path} is float32; rejections would lose up to half their digits. Write {path.rsplit('.', 1)[-1]}="
+                f"{path} is {value.dtype}; rejections would lose up to half their digits. Write {path.rsplit('.', 1)[-1]}="
                 "jnp.asarray(x, jnp.float64), or ask for single precision: jm.DSPMDE(precision='float32')."
             )
 
 
 def check_conditions(case: Case) -> None:
+    """Conditions of a known type, with a film that fits the species."""
     if not isinstance(case.conditions, FluxDriven | PressureDriven):
         raise JaxmemError(
             f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FluxDriven(20 * jm.units.LMH) or "
             "jm.PressureDriven(8 * jm.units.bar)."
         )
+    if case.conditions.mass_transfer is not None:
+        case.conditions.mass_transfer.of(case.feed)
 
 
 def check_membrane(case: Case, kind: type, model: str, line: str) -> None:

@@ -214,6 +214,9 @@ class PointResult(eqx.Module):
             lines.append("  R min  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.min(0)))
             lines.append("  R max  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.max(0)))
             lines.append(f"  residual <= {residual.max():.1e}, estimated error of a rejection <= {error.max():.1e}")
+        beyond = int(np.sum(~np.broadcast_to(np.asarray(self.activity_in_range), status.shape)))
+        if beyond:
+            lines.append(f"  {beyond} beyond 0.5 mol/L ionic strength, where Davies is not trusted")
         for number, name in names().items():
             count = int((status == number).sum())
             if count and name != "successful" and len(lines) < 8:

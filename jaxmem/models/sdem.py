@@ -39,6 +39,7 @@ class SDEM(AbstractModel):
             raise unknown(
                 "Film", self.film, ("nernst_planck", "suction", "plain"), 'Write jm.SDEM(film="nernst_planck").'
             )
+        point.check_tolerance(self.tolerance)
 
     def title(self) -> str:
         """Name and options, as printed."""

@@ -21,7 +21,7 @@ def solve(model: AbstractModel, case: Case, *, throw: bool = True) -> Any:
     """
     if not isinstance(model, AbstractModel):
         raise JaxmemError(
-            f"{model!r} is not a model. Write jm.solve(jm.DSPMDE(), case): the model comes first, as an instance."
+            f"{type(model).__name__} is not a model. Write jm.solve(jm.DSPMDE(), case): the model comes first, as an instance."
         )
     if not isinstance(case, Case):
         raise JaxmemError(

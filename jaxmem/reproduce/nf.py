@@ -135,6 +135,7 @@ def draw_waters(curves: list[Any], out: Path) -> list[Path]:
         paths = [out / "nf_rejection.png", out / "nf_profiles.png"]
         figure.savefig(paths[0])
         figure.savefig(paths[0].with_suffix(".svg"))
+        paths.append(paths[0].with_suffix(".svg"))
         plt.close(figure)
         axis = curves[1].plot.profiles(lane=POINTS // 3)
         axis.set_title(
@@ -192,7 +193,11 @@ def shown_groups() -> list[list[dict]]:
 
 def reference_table(progress: Bar) -> tuple[Table, float]:
     """Reference against jaxmem, worst ion of each case."""
-    table = plain_table("Reference cases: observed rejection of the ion that differs most")
+    count = sum(len(entries) for entries in shown_groups())
+    table = plain_table(
+        "Reference cases: observed rejection of the ion that differs most",
+        caption=f"{count} of {len(reference_cases())} cases; the others, of two more models, are in the tests",
+    )
     for name, justify in (
         ("case", "left"),
         ("ion", "left"),

@@ -38,8 +38,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words:
 
 BAD = {
     "malformed": (GOOD.replace('name = "NF270"', "name = NF270"), ("case.toml", "line 10", "column 8")),
-    "unknown unit": (GOOD.replace("0.45 nm", "0.45 nanoinch"), ("case.toml, line 11, column", "'nanoinch'", "0.45 m")),
-    "missing unit": (GOOD.replace('"0.45 nm"', "0.45"), ("0.45 has no unit", "0.45 m")),
+    "unknown unit": (GOOD.replace("0.45 nm", "0.45 nanoinch"), ("case.toml, line 11, column", "'nanoinch'", "0.45 nm")),
+    "missing unit": (GOOD.replace('"0.45 nm"', "0.45"), ("0.45 has no unit", "0.45 nm")),
     "ppm": (GOOD.replace("460 mg/L", "460 ppm"), ("case.toml, line 5, column", "ppm is ambiguous", "460 mg/L")),
     "unknown membrane": (GOOD.replace("NF270", "NF27"), ("case.toml, line 10, column", "'NF27'", "NF270")),
     "unknown ion": (GOOD.replace('"Na+"', '"Nax+"'), ("case.toml, line 5, column", "'Nax+'", "Closest", "Na+")),
@@ -136,8 +136,8 @@ def test_units() -> None:
 @pytest.mark.parametrize(
     ("text", "dimension", "word"),
     [
-        (8, "pressure", 'Write "8 Pa"'),
-        ("8", "pressure", "Pa"),
+        (8, "pressure", 'Write "8 bar"'),
+        ("8", "pressure", "8 bar"),
         ("8 ppm", "mass concentration", "ambiguous"),
         ("eight bar", "pressure", "not a number"),
         ("8 Bar", "pressure", "Closest: bar"),

@@ -47,6 +47,7 @@ def _tangent(form: Form, at: Lanes, levels: Levels) -> tuple[Array, Array]:
     assert r.slope is not None
     assert r.interface.slope is not None
 
+    @jax.checkpoint  # reverse mode: nothing of it is needed before the way back
     def rows(core: Core) -> tuple[Array, Array]:
         r = residual(core, form, at.y, levels, at.grading, False)
         return r.value, r.interface.ratio
@@ -80,11 +81,9 @@ def _by_blocks(form: Form, effort: Effort, at: Lanes) -> tuple[Array, Array]:
         return jnp.moveaxis(jnp.take(x, lane, axis=-1, mode="clip"), -2, 0)
 
     def block(_: None, given: tuple[Array, Lanes]) -> tuple[None, tuple[Array, Array]]:
-        empty, at = given
-        levels = sets[0] if one else sets[0]._replace(factor=jnp.asarray(2, at.grid.dtype) ** at.grid[0])
-        nothing = lambda at: (jnp.zeros_like(at.y), jnp.zeros_like(at.core.share))
-        found = lambda at: _tangent(form, at, levels)
-        return None, jax.lax.cond(empty, nothing, found, at)
+        empty, at = given  # an empty block is worked on the coarsest grids, and not looked at
+        factor = jnp.where(empty, 1, jnp.asarray(2, at.grid.dtype) ** at.grid[0])
+        return None, _tangent(form, at, sets[0] if one else sets[0]._replace(factor=factor))
 
     y, interface = jax.lax.scan(block, None, (lane[:, 0] == n, jax.tree.map(split, at)))[1]
 

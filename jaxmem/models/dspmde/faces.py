@@ -52,6 +52,7 @@ def _symmetric_start(plus: Array, minus: Array, u: Array, wall: Array) -> Array:
     """Potential of the 1:1 salt with the same charges on both sides: exact for it, near for others."""
     positive, negative = ion_sum(plus * u) + tiny(u), ion_sum(minus * u) + tiny(u)
     s = jnp.abs(wall) + jnp.sqrt(wall * wall + 4.0 * positive * negative)
+    s = jnp.maximum(s, 2.0 * tiny(u))  # no ions at all: no potential
     return jnp.where(wall >= 0.0, jnp.log(s / (2.0 * negative)), -jnp.log(s / (2.0 * positive)))
 
 
@@ -115,7 +116,7 @@ def equilibrium(form: Form, active: bool, core: Core, log_u: Array, plain: Array
     if active:
         phi, log_i = _davies_potential(core, form, plain, log_u, wall)
     else:
-        phi = _ideal_potential(core, log_u, wall, 4)
+        phi = _ideal_potential(core, log_u, wall, 3)
         log_i = jnp.zeros_like(phi)
     log_c = _log_ratio(core, form, log_u, phi, log_i, active)
     zbc = charges(core)[0] * jnp.exp(log_c)

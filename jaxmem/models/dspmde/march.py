@@ -312,10 +312,11 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
         logs, inverse = jnp.log(safe), 1.0 / safe
     _, plus, minus = charges(core)
     p, n = ion_sum(plus * passage) + tiny(passage), ion_sum(minus * passage) + tiny(passage)
+    bare = ion_sum(plus + minus) == 0.0  # neutral solutes only: nothing drives a field
     value = [logs]
     if form.pressure:  # J_v/(A dP) = 1 - sigma dPi/dP
         value.append((jnp.exp(y[-2]) - 1.0 + core.osmotic * ion_sum(core.share * (interface.ratio - passage)))[None])
-    value.append((jnp.log(p) - jnp.log(n))[None])
+    value.append(jnp.where(bare, y[-1], jnp.log(p) - jnp.log(n))[None])
     absent = core.share == 0.0
     if form.scheme == "midpoint":  # equal cells may leave a trace of nothing without a positive solution: t = 0 for it
         value[0] = jnp.where(absent, y[:s], logs)
@@ -329,7 +330,7 @@ def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tup
         water = core.osmotic * ion_sum(core.share[:, None] * interface.slope)
         water = water.at[:s].add(-core.osmotic * core.share * passage).at[s].add(jnp.exp(y[-2]))
         slope.append(zero.at[0, :-1].set(water))
-    slope.append(zero.at[0, :s].set((plus / p - minus / n) * passage))
+    slope.append(zero.at[0, :s].set((plus / p - minus / n) * passage).at[0, -1].set(jnp.where(bare, 1.0, 0.0)))
     return jnp.concatenate(value), jnp.concatenate(slope), interface
 
 

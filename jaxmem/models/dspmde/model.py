@@ -58,10 +58,11 @@ class DSPMDE(AbstractModel):
             )
         if not isinstance(self.activity, Davies) and self.activity not in ("davies", "ideal"):
             raise unknown("Activity", self.activity, ("davies", "ideal"), 'Write jm.DSPMDE(activity="davies").')
-        if self.cells is not None and self.cells < 1:
+        if self.cells is not None and not (type(self.cells) is int and self.cells >= 1):
             raise unknown(
                 "Number of cells", self.cells, ("None", "1", "10"), "Write jm.DSPMDE() for the converged pore."
             )
+        point.check_tolerance(self.tolerance)
 
     @classmethod
     def watertap_1_8(cls, cells: int = 1) -> Self:
