@@ -27,8 +27,12 @@ from .conditions import PressureDriven as PressureDriven
 from .conditions import film as film
 from .data.rejection import Dataset as Dataset
 from .data.rejection import dataset as dataset
+from .design.sensitivity import Sensitivity as Sensitivity
+from .design.sensitivity import sensitivity as sensitivity
 from .membranes.charge import ConstantCharge as ConstantCharge
 from .membranes.charge import FreundlichCharge as FreundlichCharge
+from .membranes.confinement import ConfinedViscosity as ConfinedViscosity
+from .membranes.confinement import OrientedLayer as OrientedLayer
 from .membranes.exclusion import BornExclusion as BornExclusion
 from .membranes.exclusion import StericExclusion as StericExclusion
 from .membranes.hindrance import Bowen as Bowen

@@ -15,6 +15,7 @@ from .._errors import PhysicalRangeError, unknown
 from .._fields import check, field
 from ..chemistry.mixture import Mixture
 from .charge import ConstantCharge
+from .confinement import BulkViscosity, ConstantPermittivity
 from .exclusion import BornExclusion
 from .hindrance import DechadilokDeen
 from .permeance import PermeanceMembrane
@@ -50,6 +51,8 @@ class PoreMembrane(eqx.Module):
     hindrance: Callable = DechadilokDeen()
     exclusion: Callable = BornExclusion()
     charge: Callable = ConstantCharge()
+    permittivity: Callable = ConstantPermittivity()
+    viscosity: Callable = BulkViscosity()
     provenance: Provenance = Provenance()
 
     def __check_init__(self) -> None:
@@ -64,8 +67,8 @@ class PoreMembrane(eqx.Module):
         return cls(pore_radius, jnp.asarray(thickness, float) / porosity, **others)
 
     def water_permeance(self, viscosity: Array) -> Array:
-        """Hagen-Poiseuille ``A = r_p^2/(8 mu dx_e)``, m/s/Pa."""
-        return self.pore_radius**2 / (8.0 * viscosity * self.thickness_over_porosity)
+        """Hagen-Poiseuille ``A = r_p^2/(8 mu_p dx_e)``, m/s/Pa, from the viscosity of the bulk."""
+        return self.pore_radius**2 / (8.0 * viscosity * self.viscosity(self.pore_radius)[1] * self.thickness_over_porosity)
 
     def wall_charge(self, feed: Mixture) -> Array:
         """X in contact with the given feed, mol/m3."""

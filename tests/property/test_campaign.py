@@ -9,7 +9,12 @@ import pytest
 import jaxmem as jm
 from benchmarks.campaigns import r1, r2
 
-CAMPAIGNS = {"r1-ideal": (r1, "ideal"), "r1-davies": (r1, "davies"), "r2-ideal": (r2, "ideal")}
+CAMPAIGNS = {
+    "r1-ideal": (r1, "ideal"),
+    "r1-davies": (r1, "davies"),
+    "r2-ideal": (r2, "ideal"),
+    "r2-davies": (r2, "davies"),
+}
 
 
 @pytest.mark.campaign
@@ -38,3 +43,13 @@ def test_campaign(name: str, capsys: pytest.CaptureFixture) -> None:
     present = np.asarray(case.feed.concentration) > 0.0
     assert (np.asarray(result.permeate)[ok][present[ok]] > 0.0).all()
     assert float(np.asarray(result.closure)[ok].max()) < 1e-10
+    finest = jm.solve(jm.DSPMDE(activity=CAMPAIGNS[name][1], tolerance=1e-16), case, throw=False)
+    both = ok & np.asarray(finest.ok)
+    error = np.abs(np.asarray(result.observed_rejection - finest.observed_rejection))
+    error, estimate = (np.where(present, x, 0.0).max(-1)[both] for x in (error, np.asarray(result.error_estimate)))
+    with capsys.disabled():
+        quantiles = np.quantile(error, (0.5, 0.95, 0.995, 1.0))
+        print(f"  error {quantiles}, below its estimate in {np.mean(error <= estimate + 1e-12):.2%}")
+    assert np.quantile(error, 0.95) <= 1e-6
+    assert np.quantile(error, 0.995) <= 1e-4
+    assert np.mean(error <= estimate + 1e-12) >= 0.95

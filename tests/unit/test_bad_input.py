@@ -53,7 +53,7 @@ CONSTRUCTION = {
     "temperature in C": (
         lambda: jm.Mixture.from_concentration({"Na+": 1.0, "Cl-": 1.0}, temperature=25.0),
         jm.PhysicalRangeError,
-        ("temperature = 25", "(253, 400) K"),
+        ("temperature = 25", "(253, 400) K", "25 + 273.15"),
     ),
     "negative concentration": (
         lambda: jm.Mixture.from_concentration({"Na+": -20.0, "Cl-": -20.0}),
@@ -65,7 +65,11 @@ CONSTRUCTION = {
         jm.PhysicalRangeError,
         ("concentration = nan", "(0, 20000) mol/m3", "Replace the missing value"),
     ),
-    "negative flux": (lambda: jm.FluxDriven(-1e-5), jm.PhysicalRangeError, ("volume_flux = -1e-05", "(0, 0.01) m/s")),
+    "negative flux": (
+        lambda: jm.FluxDriven(-1e-5),
+        jm.PhysicalRangeError,
+        ("volume_flux = -1e-05", "(0, 0.01) m/s", "inside the range"),
+    ),
     "porosity in percent": (
         lambda: jm.PoreMembrane.from_thickness(0.5e-9, 1e-7, 5.0),
         jm.PhysicalRangeError,
@@ -147,6 +151,41 @@ CONSTRUCTION = {
         jm.ElectroneutralityError,
         ("reflection differs", "equal for all ions", "jm.SDEM()"),
     ),
+    "Davies strength": (lambda: jm.Davies(strength="Molal"), jm.UnknownNameError, ("'Molal'", "molar", "jm.Davies(")),
+    "Davies b": (lambda: jm.Davies(b="x"), jm.JaxmemError, ("b = 'x'", "jm.Davies(b=0.3)")),
+    "tolerance": (lambda: jm.DSPMDE(tolerance=float("nan")), jm.JaxmemError, ("tolerance = nan", "tolerance=2e-7")),
+    "cells as text": (lambda: jm.DSPMDE(cells="1"), jm.UnknownNameError, ("cells '1'", "jm.DSPMDE()")),
+    "no lanes": (lambda: case(conditions=jm.FluxDriven(jnp.zeros(0))), jm.ShapeError, ("(0,)", "at least one value")),
+    "film is a number": (lambda: jm.FluxDriven(1e-6, 4e-5), jm.JaxmemError, ("4e-05", "jm.film(")),
+    "film of other species": (
+        lambda: jm.solve(IDEAL, case(conditions=jm.FluxDriven(1e-6, jm.film("each", jnp.full(3, 4e-5))))),
+        jm.ShapeError,
+        ("(3,)", "2 species", "must be 2"),
+    ),
+    "no flux given": (lambda: jm.FluxDriven(None), jm.PhysicalRangeError, ("volume_flux is None", "m/s")),
+    "temperature as text": (
+        lambda: jm.Mixture.from_concentration({"Na+": 1.0, "Cl-": 1.0}, temperature="25 C"),
+        jm.ShapeError,
+        ("25 C", "not a number"),
+    ),
+    "ragged": (lambda: jm.FluxDriven([[1e-6, 2e-6], [3e-6]]), jm.ShapeError, ("ragged", "one length")),
+    "mg/L for kg/m3": (
+        lambda: jm.Mixture.from_mass_concentration({"Na+": 10500.0, "Cl-": 19000.0}, balance="Cl-"),
+        jm.PhysicalRangeError,
+        ("Na+ = 10500", "10500 * jm.units.mg_per_L"),
+    ),
+    "mg/kg for kg/kg": (
+        lambda: jm.Mixture.from_mass_fraction({"Na+": 11122.0}),
+        jm.PhysicalRangeError,
+        ("Na+ = 11122", "11122e-6"),
+    ),
+    "one ion": (lambda: jm.Mixture.from_concentration({"Na+": 20.0}), jm.ElectroneutralityError, ("ion of the other sign",)),
+    "lane out of range": (lambda: case(conditions=jm.FluxDriven([1e-6] * 3))[7], IndexError, ("Lane 7 of 3", "0 to 2")),
+    "float16": (
+        lambda: jm.solve(IDEAL, case(conditions=jm.FluxDriven(jnp.asarray(1e-5, jnp.float16)))),
+        jm.PrecisionError,
+        ("float16", "jnp.float64"),
+    ),
     "unknown precision": (
         lambda: jm.solve(jm.DSPMDE(precision="double"), case()),
         jm.JaxmemError,
@@ -158,7 +197,7 @@ CONSTRUCTION = {
 @pytest.mark.parametrize("name", CONSTRUCTION)
 def test_refused(name: str) -> None:
     make, kind, words = CONSTRUCTION[name]
-    promotion = "standard" if "float32" in name else "strict"  # float32 input mixes dtypes before it is refused
+    promotion = "standard" if "float" in name else "strict"  # float32 input mixes dtypes before it is refused
     with jax.numpy_dtype_promotion(promotion), pytest.raises(kind) as caught:
         make()
     for word in words:

@@ -50,7 +50,14 @@ BAD = {
     "flux and pressure": (GOOD + 'pressure = "8 bar"\n', ("either a flux or a pressure", "8 bar")),
     "bad range": (GOOD.replace(", 4]", "]"), ("is not a range", "from, to, how many")),
     "charged": (GOOD.replace('balance = "Cl-"\n', "").replace("709", "700"), ("net charge", "balance=")),
-    "radius of the ion": (GOOD.replace("0.45 nm", "0.1 nm"), ("Na+", "0.184 nm", "must be smaller")),
+    "radius of the ion": (GOOD.replace("0.45 nm", "0.1 nm"), ("case.toml", "Na+", "0.184 nm", "must be smaller")),
+    "one ion twice": (GOOD.replace('"Cl-" =', '"sodium" = "1 mg/L"\n"Cl-" ='), ("'sodium' is Na+", "once", "line 6")),
+    "beside a named feed": (GOOD.replace('"Na+" = "460 mg/L"', 'name = "seawater"'), ("'Cl-' cannot stand beside",)),
+    "half a membrane": (GOOD.replace('name = "NF270"', ""), ("thickness_over_porosity", 'name = "NF270"')),
+    "permeance is a number": (GOOD.replace('name = "NF270"', "permeance = 3"), ("[permeance]",)),
+    "model is a number": ("model = 3\n" + GOOD.split("\n", 2)[2], ("'model' is 3", 'model = "DSPMDE"')),
+    "title is a number": (GOOD.replace('"salt water"', "3"), ("'title' is 3", "in quotes")),
+    "tolerance is text": (GOOD.replace('activity = "ideal"', 'tolerance = "x"'), ("tolerance = 'x'", "line 2")),
 }
 
 
@@ -65,6 +72,31 @@ def test_bad_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "error:" in out
     for word in words:
         assert word in out, f"{word!r} is missing in: {out}"
+
+
+def test_lanes_without_a_solution_give_exit_code_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Pure water in a charged pore: no ion balances the wall."""
+    file = tmp_path / "case.toml"
+    text = GOOD.replace('"0.45 nm"', '"0.45 nm"\ncharge_density = "-50 mol/m3"').replace('"460 mg/L"', '"0 mg/L"')
+    file.write_text(text.replace('"709 mg/L"', '"0 mg/L"'))
+    status, out = call(monkeypatch, capsys, "solve", str(file))
+    assert status == 1, out
+    assert "failed" in out
+    assert "no ions to balance it" in out
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "."])
+def test_outputs_are_checked_before_the_solve(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    file = tmp_path / "case.toml"
+    file.write_text(GOOD)
+    status, out = call(monkeypatch, capsys, "solve", str(file), "--png", str(tmp_path / name))
+    assert status == 2
+    assert "Traceback" not in out
+    assert "LMH" not in out
 
 
 def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -1,5 +1,7 @@
 """Hindrance, partitioning, charge laws, the segment rules and the small linear solver, against numbers worked out apart."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -25,6 +27,41 @@ def test_bowen_numbers() -> None:
     assert np.allclose(kd, [0.4199, 0.1665, 0.0323, 0.0132, 0.0280, 0.0485], atol=5.1e-5)
     assert np.allclose(kc, [1.418, 1.461, 1.346, 1.248, 1.134, 1.074], atol=5.1e-4)
     assert float(kd[-1]) > float(kd[3])  # it turns upward: the trap of this law
+
+
+def test_confined_water() -> None:
+    """One layer of 0.28 nm: the two laws at r_p = 2 d, and their limits of wide pores."""
+    wide, double = jnp.asarray(1e-6), jnp.asarray(0.56e-9)
+    layer, viscous = jm.OrientedLayer(), jm.ConfinedViscosity(in_flow=False)
+    assert float(layer(41.3, double, 78.36)) == pytest.approx(78.36 - 0.75 * 72.36)
+    assert float(layer(41.3, wide, 78.36)) == pytest.approx(78.36, rel=1e-3)
+    assert float(layer(41.3, jnp.asarray(0.1e-9), 78.36)) == pytest.approx(6.0)
+    assert [float(x) for x in viscous(double)] == pytest.approx([1.0 + 9.0 - 2.25, 1.0])
+    assert float(jm.ConfinedViscosity()(wide)[1]) == pytest.approx(1.0, rel=0.01)
+
+
+def test_confinement_reaches_the_rejection() -> None:
+    """A viscous pore: the rejection of a thicker membrane, at the pressure of a thicker one. A layer: that permittivity."""
+    conditions = jm.FluxDriven(jnp.full(32, 1e-5))
+    wall = jm.membrane("default")
+
+    def ask(wall: jm.PoreMembrane, **options: bool) -> jm.models.result.PointResult:
+        return jm.solve(jm.DSPMDE(activity="ideal", **options), jm.Case(jm.feed("mix4"), wall, conditions))
+
+    ratio = float(jm.ConfinedViscosity()(wall.pore_radius)[0])
+    viscous = ask(dataclasses.replace(wall, viscosity=jm.ConfinedViscosity()))
+    thick = ask(dataclasses.replace(wall, thickness_over_porosity=wall.thickness_over_porosity * ratio))
+    assert np.allclose(viscous.observed_rejection, thick.observed_rejection, rtol=0.0, atol=1e-12)
+    assert np.allclose(viscous.pressure, thick.pressure, rtol=1e-12)
+    layered = ask(dataclasses.replace(wall, permittivity=jm.OrientedLayer(layer_permittivity=31.0)))
+    same = ask(dataclasses.replace(wall, pore_permittivity=float(jm.OrientedLayer(31.0)(0.0, wall.pore_radius, 78.36))))
+    assert np.allclose(layered.observed_rejection, same.observed_rejection, rtol=0.0, atol=1e-12)
+    plain, pushed = ask(wall), ask(wall, pressure_diffusion=True)
+    less = np.asarray(plain.peclet - pushed.peclet)  # Y J_v dx_e/D_p: the same for every flux law, V 8 mu J dx/(R T r^2)
+    volume = 4 / 3 * np.pi * 6.02214076e23 * np.asarray(jm.feed("mix4").species.stokes_radius) ** 3
+    expected = volume * 8 * 0.89e-3 * 1e-5 * 1.33e-6 / (8.314462618 * 298.15 * 0.25e-18)
+    assert np.allclose(less, expected, rtol=1e-3)
+    assert "pressure diffusion" in str(pushed)
 
 
 @pytest.mark.parametrize("law", [jm.DechadilokDeen(), jm.Bowen()])

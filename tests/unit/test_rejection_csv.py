@@ -168,7 +168,7 @@ def test_bad_cells_are_named(write, case):
 
 
 BAD_HEADERS = {
-    "flux without unit": ("Jv [LMH]", "Jv", "Jv", "no unit", "Jv [m/s]"),
+    "flux without unit": ("Jv [LMH]", "Jv", "Jv", "no unit", "Jv [LMH]"),
     "unknown flux unit": ("Jv [LMH]", "Jv [gfd]", "Jv [gfd]", "'gfd' is not a unit of flux"),
     "concentration without unit": ("c_Na [mM]", "c_Na", "c_Na", "no unit", "c_Na [mol/m3]"),
     "ppm": ("c_Na [mM]", "c_Na_ppm", "c_Na_ppm", "mg/kg to some"),

@@ -93,7 +93,11 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
         return phi - jnp.clip(to_phi, -8.0, 8.0), log_i - jnp.clip(to_log, -3.0, 3.0)
 
     phi = _ideal_potential(core, plain, wall, 3)
-    return jax.lax.fori_loop(0, form.face_steps, step, (phi, ionic_strength(core, form, jnp.exp(plain - z * phi)).log))
+    log_i = ionic_strength(core, form, jnp.exp(plain - z * phi)).log
+    return jax.lax.fori_loop(0, form.face_steps, step, (phi, jnp.minimum(log_i, _LOG_STRONG)))
+
+
+_LOG_STRONG = 1.0  # ln of mol/L: where ideal solutions would be stronger, activity keeps ions out; start from below
 
 
 class Behind(NamedTuple):
