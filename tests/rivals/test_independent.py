@@ -64,4 +64,4 @@ def test_permeates_imply_their_feeds(campaign) -> None:
         checked += 1
     print(campaign.__name__, checked, "lanes, worst ln(implied feed/feed)", worst)
     assert checked > 45
-    assert worst < 2e-6  # of which the discretisation error of ln c_p is the larger part
+    assert worst < 1e-5  # of which the discretisation error of ln c_p is the larger part

@@ -147,7 +147,7 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
     return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual, interface)
 
 
-SAFETY = 40.0  # an error is estimated as the last change by extrapolation, times the contrast of the last two, times this
+SAFETY = 120.0  # an error is estimated as the last change by extrapolation, times the contrast of the last two, times this
 
 
 def weighted_error(core: Core, root: Root) -> Array:
