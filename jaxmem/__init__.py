@@ -37,6 +37,7 @@ from .membranes.exclusion import BornExclusion as BornExclusion
 from .membranes.exclusion import StericExclusion as StericExclusion
 from .membranes.hindrance import Bowen as Bowen
 from .membranes.hindrance import DechadilokDeen as DechadilokDeen
+from .membranes.layered import LayeredMembrane as LayeredMembrane
 from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
 from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
 from .membranes.pore import PoreMembrane as PoreMembrane

@@ -14,6 +14,9 @@ from .chemistry.mixture import Mixture
 
 def all_quantities(tree: Any, path: str = ""):
     """``(path, value, metadata)`` of every quantity in nested modules."""
+    if isinstance(tree, tuple):
+        for i, part in enumerate(tree):
+            yield from all_quantities(part, f"{path}.{i}")
     if not isinstance(tree, eqx.Module):
         return
     declared = quantities(tree)
@@ -61,10 +64,16 @@ class Case(eqx.Module):
 
     def replace(self, **changes: Any) -> "Case":
         """A copy with some quantities replaced, found by name: ``case.replace(charge_density=-30.0, temperature=308.0)``."""
-        paths = {path.rsplit(".", 1)[-1]: path for path, *_ in all_quantities(self)}
+        full = [path for path, *_ in all_quantities(self)]
+        paths = {path.rsplit(".", 1)[-1]: path for path in full}
         case = self
         for name, value in changes.items():
-            path = paths.get(name, name if name in {p for p, *_ in all_quantities(self)} else None)
+            path = name if name in full else paths.get(name)
+            same = [p for p in full if p.rsplit(".", 1)[-1] == name]
+            if len(same) > 1:
+                raise JaxmemError(
+                    f"{name!r} stands in {len(same)} places: {', '.join(same)}. Write case.replace(**{{{same[0]!r}: value}})."
+                )
             if path is None:
                 raise unknown(
                     "Quantity of this case",
@@ -92,8 +101,18 @@ class Case(eqx.Module):
         return case
 
 
+def at_path(tree: Any, path: list[str]) -> Any:
+    """What stands at a path of ``all_quantities``."""
+    for part in path:
+        tree = tree[int(part)] if isinstance(tree, tuple) else getattr(tree, part)
+    return tree
+
+
 def _replaced(module: Any, path: list[str], value: Any) -> Any:
     """Rebuild a module with one nested field changed, running its checks again."""
+    if path and isinstance(module, tuple):
+        i = int(path[0])
+        return (*module[:i], _replaced(module[i], path[1:], value), *module[i + 1 :])
     if path:
         new = _replaced(getattr(module, path[0]), path[1:], value)
         fields = {n: getattr(module, n) for n in module.__dataclass_fields__}

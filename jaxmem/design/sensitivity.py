@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from .._errors import ShapeError
-from ..case import Case, all_quantities
+from ..case import Case, all_quantities, at_path
 from ..models.base import AbstractModel
 from ..models.solve import solve
 
@@ -81,10 +81,9 @@ def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]
     for path, value, meta in all_quantities(full):
         if path in _FIXED:
             continue
-        gradient = slope
-        for part in path.split("."):
-            gradient = getattr(gradient, part)
-        name = path.split(".")[-1]
+        gradient, name = at_path(slope, path.split(".")), path.removeprefix("membrane.layers.").split(".")[-1]
+        if path.startswith("membrane.layers."):
+            name = f"layer {path.split('.')[2]} {name}"
         if path in _WHOLE:
             total = jnp.sum(value, axis=-1)
             value, gradient = total, jnp.sum(value * gradient, axis=-1) / jnp.where(total > 0.0, total, 1.0)

@@ -10,6 +10,7 @@ from jax import Array
 from .dspmde.kernels import exponential
 from .dspmde.march import at_flux
 from .dspmde.observe import points, pore_drop, pore_profile
+from .dspmde.problem import layers
 from .result import PointResult, Profiles
 
 
@@ -43,7 +44,7 @@ def inside(result: PointResult) -> Inside:
         field = field / jnp.broadcast_to(length, shape).reshape(-1)
     flat = lambda x: x.reshape(shape)
     return Inside(
-        _ions(at_flux(state.core, form, y).convection, shape),
+        _ions(jnp.sum(layers(at_flux(state.core, form, y)).convection, axis=0), shape),
         flat(place.donnan_feed),
         flat(place.donnan_permeate),
         flat(drop),

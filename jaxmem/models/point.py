@@ -11,7 +11,7 @@ from .._config import double_precision
 from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
 from .._fields import is_concrete
 from .._status import code
-from ..case import Case, all_quantities
+from ..case import Case, all_quantities, at_path
 from ..chemistry.mixture import TOLERANCE, imbalance
 from ..conditions import FluxDriven, PressureDriven
 from .dspmde.derivative import find_root, harmless
@@ -66,10 +66,12 @@ def check_conditions(case: Case) -> None:
         case.conditions.mass_transfer.of(case.feed)
 
 
-def check_membrane(case: Case, kind: type, model: str, line: str) -> None:
+def check_membrane(case: Case, kind: Any, model: str, line: str) -> None:
+    """A membrane of the right kind (a type or a union of types)."""
     if not isinstance(case.membrane, kind):
+        name = getattr(kind, "__name__", "") or " or ".join(k.__name__ for k in kind.__args__)
         raise JaxmemError(
-            f"{model} needs a {kind.__name__}; Case.membrane is a {type(case.membrane).__name__}. Write {line}."
+            f"{model} needs a {name}; Case.membrane is a {type(case.membrane).__name__}. Write {line}."
         )
 
 
@@ -103,12 +105,7 @@ def _benign(case: Case, sound: Array) -> Case:
 
 
 def _set(case: Case, path: list[str], value: Array) -> Case:
-    def leaf(tree: Any) -> Any:
-        for name in path:
-            tree = getattr(tree, name)
-        return tree
-
-    return eqx.tree_at(leaf, case, value)
+    return eqx.tree_at(lambda tree: at_path(tree, path), case, value)
 
 
 def lanes(case: Case, x: Array, ions: bool) -> Array:

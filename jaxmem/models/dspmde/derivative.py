@@ -15,7 +15,8 @@ from jax import Array
 from jax.core import Tracer
 
 from ...linalg.small_dense import apply, inverse
-from .march import Levels, residual
+from .march import residual
+from .pore import Levels
 from .problem import Core, Form
 from .root import Effort, Root, grids, mixed
 from .sweeps import flatten, solve_batch, solve_now
@@ -97,6 +98,8 @@ def harmless(core: Core) -> Core:
     """A problem of the same shape with the exact solution ``y = 0``: no flux, no partition, no wall, no charge."""
     zero = ("charge", "convection", "exchange", "log_partition", "film_flux", "wall", "osmotic", "solute_mass", "debye")
     safe = eqx.tree_at(lambda c: [getattr(c, n) for n in zero], core, [jnp.zeros_like(getattr(core, n)) for n in zero])
+    if core.deeper is not None:
+        safe = eqx.tree_at(lambda c: c.deeper, safe, jax.tree.map(jnp.zeros_like, core.deeper))
     return eqx.tree_at(lambda c: (c.share, c.film_field), safe, (jnp.ones_like(core.share),) * 2)
 
 

@@ -3,6 +3,7 @@
 from typing import Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -11,13 +12,15 @@ from ..._errors import unknown
 from ..._status import code
 from ...case import Case
 from ...chemistry.activity import Davies, debye_factor
+from ...chemistry.mixture import Mixture
 from ...conditions import PressureDriven
 from ...constants import AVOGADRO, GAS
+from ...membranes.layered import LayeredMembrane
 from ...membranes.pore import PoreMembrane
 from .. import point
 from ..base import AbstractModel
 from ..result import PointResult
-from .problem import Core, Form
+from .problem import Core, Form, Layer
 from .root import Effort, start
 
 FILMS = ("nernst_planck", "suction", "plain")
@@ -123,24 +126,13 @@ class DSPMDE(AbstractModel):
 
     def core(self, case: Case, form: Form) -> Core:
         """The dimensionless problem of every lane."""
-        feed, membrane, conditions = case.feed, case.membrane, case.conditions
+        feed, conditions = case.feed, case.conditions
         z, c = feed.species.charge, feed.concentration
-        ratio = _ratio(case)
-        kd, kc = membrane.hindrance(ratio)
-        diffusivity = kd * feed.diffusivity / membrane.viscosity(membrane.pore_radius)[0][..., None]
-        if self.pressure_diffusion:
-            kc = kc - self._pressure_term(case, diffusivity)
         flux = point.reference_flux(case, self.water_permeance(case))
-        exchange = (flux * membrane.thickness_over_porosity)[..., None] / diffusivity
-        temperature, bulk = feed.temperature[..., None], feed.water_permittivity
-        inside = membrane.permittivity(membrane.pore_permittivity, membrane.pore_radius, bulk)
-        partition = membrane.exclusion(
-            ratio, z, feed.species.born_radius, inside[..., None], bulk[..., None], temperature
-        )
         total = jnp.sum(c, axis=-1)
         total = jnp.where(total > 0.0, total, 1.0)
+        first, *behind = (self._layer(case, wall, flux, total) for wall in _layers(case.membrane))
         film_flux, film_field = point.film_terms(case, flux, form)
-        ions = jnp.sum(jnp.abs(z) * c, axis=-1) > 0.0
         davies = self._davies()
         debye = jnp.zeros_like(total)
         if davies is not None:
@@ -156,21 +148,39 @@ class DSPMDE(AbstractModel):
         return Core(
             charge=lanes(z, True),
             share=lanes(c / total[..., None], True),
-            convection=lanes(kc * exchange, True),
-            exchange=lanes(exchange, True),
-            log_partition=lanes(partition, True),
+            convection=first.convection,
+            exchange=first.exchange,
+            log_partition=first.log_partition,
             film_flux=lanes(film_flux, True),
             film_field=lanes(film_field, True),
-            wall=lanes(jnp.where(ions, membrane.wall_charge(feed), 0.0) / total),
+            wall=first.wall,
             debye=lanes(debye),
             strength=lanes(total / 1000.0),
             solute_mass=lanes(c * feed.species.molar_mass / 1000.0, True),
             osmotic=lanes(osmotic),
+            deeper=jax.tree.map(lambda *x: jnp.stack(x), *behind) if behind else None,
         )
 
-    def _pressure_term(self, case: Case, diffusivity: Array) -> Array:
+    def _layer(self, case: Case, membrane: PoreMembrane, flux: Array, total: Array) -> Layer:
+        """One layer's transport and partition, lanes last; ``flux`` and the total concentration are ``(*batch)``."""
+        feed, z = case.feed, case.feed.species.charge
+        ratio = _ratio(case, membrane)
+        kd, kc = membrane.hindrance(ratio)
+        diffusivity = kd * feed.diffusivity / membrane.viscosity(membrane.pore_radius)[0][..., None]
+        if self.pressure_diffusion:
+            kc = kc - self._pressure_term(feed, membrane, diffusivity)
+        exchange = (flux * membrane.thickness_over_porosity)[..., None] / diffusivity
+        bulk = feed.water_permittivity
+        inside = membrane.permittivity(membrane.pore_permittivity, membrane.pore_radius, bulk)
+        warm = feed.temperature[..., None]
+        partition = membrane.exclusion(ratio, z, feed.species.born_radius, inside[..., None], bulk[..., None], warm)
+        ions = jnp.sum(jnp.abs(z) * feed.concentration, axis=-1) > 0.0
+        wall = jnp.where(ions, membrane.wall_charge(feed), 0.0) / total
+        per_ion = (point.lanes(case, x, True) for x in (kc * exchange, exchange, partition))
+        return Layer(*per_ion, point.lanes(case, wall, False))
+
+    def _pressure_term(self, feed: Mixture, membrane: PoreMembrane, diffusivity: Array) -> Array:
         """``Y = D_p V 8 mu_p/(R T r_p^2)``: solutes driven by the pressure drop; ``V`` is the volume of the Stokes sphere."""
-        membrane, feed = case.membrane, case.feed
         volume = 4.0 / 3.0 * jnp.pi * AVOGADRO * feed.species.stokes_radius**3
         viscosity = feed.water_viscosity * membrane.viscosity(membrane.pore_radius)[1]
         return diffusivity * volume * (8.0 * viscosity / (GAS * feed.temperature * membrane.pore_radius**2))[..., None]
@@ -178,15 +188,18 @@ class DSPMDE(AbstractModel):
     def blocked(self, case: Case) -> Array:
         """Lanes that no pore model answers, ``(*batch)`` codes."""
         c, z = case.feed.concentration, case.feed.species.charge
-        large = jnp.any(case.feed.species.stokes_radius >= case.membrane.pore_radius[..., None], axis=-1)
         no_ions = jnp.sum(jnp.abs(z) * c, axis=-1) == 0.0
-        bare = no_ions & (case.membrane.charge_density != 0.0)
+        large = bare = jnp.zeros((), bool)
+        for wall in _layers(case.membrane):
+            large |= jnp.any(case.feed.species.stokes_radius >= wall.pore_radius[..., None], axis=-1)
+            bare |= no_ions & (wall.charge_density != 0.0)
         status = jnp.where(large, code("solute_fills_pore"), code("successful"))
         return jnp.where(bare, code("charge_without_ions"), status)
 
     def blocked_message(self, case: Case) -> str:
         """The error for a case of which every lane is blocked by a large solute."""
-        pore = np.asarray(case.membrane.pore_radius)[..., None]  # NumPy: a dozen dispatches less per call
+        radii = [np.asarray(wall.pore_radius) for wall in _layers(case.membrane)]  # NumPy: fewer dispatches per call
+        pore = np.min(np.broadcast_arrays(*radii), axis=0)[..., None]
         solute = np.asarray(case.feed.species.stokes_radius)
         large = solute >= pore
         if not np.all(np.any(large, axis=-1)):
@@ -201,7 +214,7 @@ class DSPMDE(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse what DSPM-DE cannot answer."""
-        point.check_membrane(case, PoreMembrane, "DSPMDE", 'jm.Case(feed, jm.membrane("NF270"), conditions)')
+        point.check_membrane(case, PoreMembrane | LayeredMembrane, "DSPMDE", 'jm.Case(feed, jm.membrane("NF270"), conditions)')
         point.check_conditions(case)
         point.check_precision(case, self.precision)
         point.refuse_blocked(self, case)
@@ -224,7 +237,12 @@ class DSPMDE(AbstractModel):
         return point.observe(self, state, case)
 
 
-def _ratio(case: Case) -> Array:
+def _layers(membrane: PoreMembrane | LayeredMembrane) -> tuple[PoreMembrane, ...]:
+    """Feed side first."""
+    return membrane.layers if isinstance(membrane, LayeredMembrane) else (membrane,)
+
+
+def _ratio(case: Case, membrane: PoreMembrane) -> Array:
     """``lambda = r_s/r_p``, kept below 1 in lanes that are reported as blocked."""
-    ratio = case.feed.species.stokes_radius / case.membrane.pore_radius[..., None]
+    ratio = case.feed.species.stokes_radius / membrane.pore_radius[..., None]
     return jnp.where(ratio < 1.0, ratio, 0.5)

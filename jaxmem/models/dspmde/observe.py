@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from .faces import State, face
-from .march import at_flux, exit_face, first_field, node, segment
-from .problem import Core, Form, charges, ion_sum, tiny
+from .march import at_flux, exit_face
+from .pore import first_field, node, segment
+from .problem import Core, Form, Layer, at_layer, charges, deepest, ion_sum, layers, tiny
 
 
 class Points(NamedTuple):
@@ -35,29 +36,28 @@ def points(core: Core, form: Form, y: Array, interface: Array) -> Points:
     passage = jnp.exp(y[: core.charge.shape[0]])
     out = exit_face(core, form, passage, False)
     inlet = face(core, form, State(interface, None, y[-1]), core.log_partition, core.wall, True, form.pore_activity)
-    places = ((passage, 0.0), (interface, 0.0), (inlet.ratio, core.wall), (out.ratio, core.wall))
+    places = ((passage, 0.0), (interface, 0.0), (inlet.ratio, core.wall), (out.ratio, deepest(core).wall))
     closure = jnp.max(jnp.stack([_relative_charge(core, r, w) for r, w in places]), axis=0)
     return Points(passage, interface, inlet.ratio, out.ratio, inlet.field, out.field, closure)
 
 
 class PoreProfile(NamedTuple):
-    position: Array  # (M + 1, *b) 0 at the feed face, 1 at the permeate face
-    ratio: Array  # (M + 1, S, *b)
-    potential: Array  # (M + 1, *b) in RT/F, zero at the pore entrance
+    """L layers of ``M`` segments each: ``L (M + 1)`` nodes, feed side first; inner faces stand twice."""
+
+    position: Array  # (.., *b) 0 at the feed face, 1 at the permeate face; every layer takes an equal share
+    ratio: Array  # (.., S, *b)
+    potential: Array  # (.., *b) in RT/F, zero at the pore entrance
 
 
-def pore_profile(core: Core, form: Form, y: Array, grading: Array, segments: int) -> PoreProfile:
-    """Ratios and potential at the nodes of one grid, by the march itself."""
-    core = at_flux(core, form, y)
-    passage = jnp.exp(y[: core.charge.shape[0]])
-    out = exit_face(core, form, passage, False)
-    start = State(out.ratio, None, first_field(core, passage, out.ratio))
+def _layer_profile(core: Core, form: Form, passage: Array, grading: Array, segments: int, exit_: Array) -> PoreProfile:
+    """Across one layer from its permeate side, by the march itself."""
+    start = State(exit_, None, first_field(core, passage, exit_))
     if form.scheme == "midpoint":
         grading = jnp.full_like(grading, 1e-12)
     fractions = jnp.arange(segments + 1, dtype=grading.dtype) / segments
     x = jax.vmap(lambda f: node(grading, f))(fractions)
 
-    def step(state: State, h: Array):
+    def step(state: State, h: Array) -> tuple[State, tuple[Array, Array]]:
         new = segment(core, form, passage, h, state)
         return new, (new.ratio, new.field * h)
 
@@ -65,6 +65,31 @@ def pore_profile(core: Core, form: Form, y: Array, grading: Array, segments: int
     ratio = jnp.concatenate([start.ratio[None], ratio])[::-1]
     rise = jnp.concatenate([jnp.zeros_like(drop[:1]), jnp.cumsum(drop[::-1], axis=0)])  # from the entrance
     return PoreProfile(1.0 - x[::-1], ratio, rise)
+
+
+def pore_profile(core: Core, form: Form, y: Array, grading: Array, segments: int) -> PoreProfile:
+    """Ratios and potential at the nodes of one grid."""
+    core, every = at_flux(core, form, y), []
+    passage = jnp.exp(y[: core.charge.shape[0]])
+    count, exit_ = layers(core).wall.shape[0], exit_face(core, form, passage, False).ratio
+    jumps = []
+    for i in reversed(range(count)):
+        this = at_layer(core, jax.tree.map(lambda x, i=i: x[i], layers(core)))
+        own = grading[2 * (count - i) : 2 * (count - i) + 2] if i else grading[:2]
+        every.append(_layer_profile(this, form, passage, own, segments, exit_))
+        if i:
+            that: Layer = jax.tree.map(lambda x, i=i: x[i - 1], layers(core))
+            inlet, active = State(every[-1].ratio[0], None, y[-1]), form.pore_activity
+            behind = face(at_layer(core, that), form, inlet, that.log_partition - this.log_partition, that.wall, active, active)
+            exit_ = behind.ratio
+            jumps.append(-behind.field)  # psi behind the face minus psi before it, feed to permeate
+    every, jumps, total, potential = every[::-1], jumps[::-1], 0.0, []
+    for i, one in enumerate(every):
+        total = total + (jumps[i - 1] if i else 0.0)
+        potential.append(total + one.potential)
+        total = total + one.potential[-1]
+    position = jnp.concatenate([(i + one.position) / count for i, one in enumerate(every)])
+    return PoreProfile(position, jnp.concatenate([p.ratio for p in every]), jnp.concatenate(potential))
 
 
 def pore_drop(core: Core, form: Form, y: Array, grading: Array, segments: int) -> Array:

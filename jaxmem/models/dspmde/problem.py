@@ -8,12 +8,25 @@ passage and finite derivatives, and needs no special case.
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 
+class Layer(eqx.Module):
+    """What differs between the layers of a pore, L of them along the leading axis, feed side first."""
+
+    convection: Array  # (L, S, *b)
+    exchange: Array  # (L, S, *b)
+    log_partition: Array  # (L, S, *b)
+    wall: Array  # (L, *b)
+
+
 class Core(eqx.Module):
-    """One problem, or a batch of them along trailing axes. Pressure-driven problems are scaled with ``J_v = A dP``."""
+    """One problem, or a batch of them along trailing axes. Pressure-driven problems are scaled with ``J_v = A dP``.
+
+    ``convection``, ``exchange``, ``log_partition`` and ``wall`` are those of the layer at the feed, mostly the only one.
+    """
 
     charge: Array  # (S, *b) z
     share: Array  # (S, *b) c_bulk / c_total
@@ -27,6 +40,34 @@ class Core(eqx.Module):
     strength: Array  # (*b) c_total in mol/L (molar) or mol per kg of solution (molal)
     solute_mass: Array  # (S, *b) kg of solute per kg of solution at the bulk concentration; used when molal
     osmotic: Array  # (*b) sigma R T c_total / dP; used when the pressure is given
+    deeper: Layer | None = None  # the layers behind the first
+
+
+def layers(core: Core) -> Layer:
+    """All layers, feed side first."""
+    first = Layer(core.convection[None], core.exchange[None], core.log_partition[None], core.wall[None])
+    return first if core.deeper is None else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, core.deeper)
+
+
+def at_layer(core: Core, one: Layer) -> Core:
+    """The problem as a pore of that layer alone; ``one`` without its leading axis."""
+    names = ("convection", "exchange", "log_partition", "wall")
+    return eqx.tree_at(lambda c: [getattr(c, n) for n in names], core, [getattr(one, n) for n in names])
+
+
+def deepest(core: Core) -> Core:
+    """The problem as a pore of the layer at the permeate."""
+    return core if core.deeper is None else at_layer(core, jax.tree.map(lambda x: x[-1], core.deeper))
+
+
+def with_flux(core: Core, factor: Array) -> Core:
+    """The problem at ``factor`` times its flux."""
+
+    def fluxes(c: Core) -> list[Array]:
+        behind = [] if c.deeper is None else [c.deeper.convection, c.deeper.exchange]
+        return [c.convection, c.exchange, c.film_flux, *behind]
+
+    return eqx.tree_at(fluxes, core, [x * factor for x in fluxes(core)])
 
 
 class Form(NamedTuple):

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.small_dense import apply
-from .march import MOST, Levels, residual
+from .march import residual
+from .pore import MOST, Levels
 from .problem import Core, Form, ion_sum, tiny
 
 

@@ -8,14 +8,14 @@ or given up, a few steps on two grids bring it near enough for chord steps. No l
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.small_dense import apply, inverse
-from .march import Levels, Residual, residual
-from .problem import Core, Form
+from .march import Residual, residual
+from .pore import Levels
+from .problem import Core, Form, with_flux
 from .root import Guess, accept, empty, mixed, norm, start
 
 _CORRECTOR, _RELEASED = 10, 24  # Newton steps granted at each flux of the continuation, and once the flux is released
@@ -48,11 +48,6 @@ class Search(NamedTuple):
     left: Array  # () steps left at this stage
 
 
-def _scaled(core: Core, factor: Array) -> Core:
-    names = ("convection", "exchange", "film_flux")
-    return eqx.tree_at(lambda c: [getattr(c, n) for n in names], core, [getattr(core, n) * factor for n in names])
-
-
 def _pinned(r: Residual, b: Search) -> Residual:
     """Impose the flux instead of the water balance while the branch is followed."""
     assert r.slope is not None
@@ -63,7 +58,7 @@ def _pinned(r: Residual, b: Search) -> Residual:
 
 def _advance(core: Core, form: Form, levels: Levels, plan: Plan, b: Search) -> Search:
     """One Newton step in every open lane, and the decision what to do next."""
-    at = core if form.pressure else _scaled(core, b.target)
+    at = core if form.pressure else with_flux(core, b.target)
     r = residual(at, form, b.y, levels, b.grading, True, own=~b.near)
     over = r.value[-2] > 0.0 if form.pressure else jnp.zeros_like(b.held)
     r = _pinned(r, b) if form.pressure else r

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.custom_batching import custom_vmap
 
-from .problem import Core, Form
+from .problem import Core, Form, layers
 from .root import Effort, Guess, Root, grids, needs_more, polish, start, weighted_error
 from .search import Plan, search
 
@@ -57,7 +57,7 @@ def _blank(core: Core, form: Form) -> Root:
     """Before the first sweep."""
     lanes, y = jnp.zeros_like(core.wall), start(core, form)
     none, worst = lanes.astype(jnp.int32), jnp.full_like(lanes, jnp.inf)
-    grading, error = jnp.stack([lanes + 1.0] * 2), jnp.full_like(core.share, jnp.inf)
+    grading, error = jnp.stack([lanes + 1.0] * (2 * layers(core).wall.shape[0])), jnp.full_like(core.share, jnp.inf)
     return Root(y, grading, error, worst, none, none, lanes > 1.0, jnp.ones_like(core.share))
 
 

@@ -1,0 +1,212 @@
+"""Across one layer of the pore, from its permeate side to its feed side, with the exact Jacobian carried along.
+
+Segments of constant field (``kernels.py``) whose nodes are neutral, on three nested grids, extrapolated (Richardson).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .faces import State
+from .kernels import SCHEMES, Kernel
+from .problem import Core, Form, identity, ion_sum, tiny
+
+
+class Levels(NamedTuple):
+    """Nested grids of ``m``, ``2 m``, ... segments, ``m = factor * segments``, and Richardson extrapolation over the first
+    ``order`` of them. A traced ``factor`` (a power of two) and, running forward, a traced ``order`` (1 or 2) serve all sets of
+    grids with one compiled program."""
+
+    segments: int
+    order: int | Array = 3
+    factor: int | Array = 1
+
+
+# Errors are h^2, h^4, ...: weights of the grids, coarsest first, by order
+_WEIGHTS = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [-1 / 3, 4 / 3, 0.0], [1 / 45, -20 / 45, 64 / 45]])
+
+
+class Slab(NamedTuple):
+    """What a segment of width ``h`` sees."""
+
+    charge: Array  # (S, *b)
+    share: Array  # (S, *b)
+    wall: Array  # (*b)
+    drift: Array  # (S, *b) A h
+    source: Array  # (S, *b) B h e^t
+    h: Array  # (*b)
+    ratio: Array  # (S, *b) at the permeate side
+
+
+def _trial(scheme: str, slab: Slab, field: Array) -> tuple[Kernel, Array, Array]:
+    """Kernel, ratios at the feed side for a field, and their derivative to ``a``."""
+    k = jax.lax.optimization_barrier(SCHEMES[scheme](slab.drift - slab.charge * (slab.h * field)))
+    return k, k.decay * slab.ratio + slab.source * k.source, k.decay_slope * slab.ratio + slab.source * k.source_slope
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
+    """Ratios at the feed side and the field that makes them neutral, from a first ``field``."""
+    zb, guard = slab.charge * slab.share, tiny(slab.ratio)
+    plus, minus = jnp.maximum(zb, 0.0), jnp.maximum(-zb, 0.0)
+    x_plus, x_minus = jnp.maximum(slab.wall, 0.0), jnp.maximum(-slab.wall, 0.0)
+    for _ in range(2 if scheme == "exponential" else 24):
+        _, new, along = _trial(scheme, slab, field)
+        to_field = -slab.charge * slab.h * along
+        p, n = ion_sum(plus * new) + x_plus + guard, ion_sum(minus * new) + x_minus + guard
+        if scheme == "midpoint":  # ratios may turn negative: no logarithm
+            field = field - (p - n) / (ion_sum(zb * to_field) + guard)
+        else:
+            d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
+            field = field - (jnp.log(p) - jnp.log(n)) / (d_log + guard)
+    _, new, along = _trial(scheme, slab, field)
+    to_field = -slab.charge * slab.h * along
+    correction = -(ion_sum(zb * new) + slab.wall) / (ion_sum(zb * to_field) + guard)  # one step on the plain sum
+    return new + to_field * correction, field + correction
+
+
+@neutral.defjvp
+def _neutral_jvp(scheme: str, primals: tuple[Slab, Array], tangents: tuple[Slab, Array]):
+    """Implicit: the first field does not matter."""
+    (slab, start), (d_slab, _) = primals, tangents
+    ratio, field = neutral(scheme, slab, start)
+
+    def held(slab: Slab) -> tuple[Array, Array]:
+        new = _trial(scheme, slab, field)[1]
+        return new, ion_sum(slab.charge * slab.share * new) + slab.wall
+
+    (_, _), (d_new, d_charge) = jax.jvp(held, (slab,), (d_slab,))
+    to_field = -slab.charge * slab.h * _trial(scheme, slab, field)[2]
+    d_field = -d_charge / (ion_sum(slab.charge * slab.share * to_field) + tiny(field))
+    return (ratio, field), (d_new + to_field * d_field, d_field)
+
+
+def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
+    """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
+    source = h * core.exchange * passage
+    slab = Slab(core.charge, core.share, core.wall, core.convection * h, source, h + 0.0 * core.wall, state.ratio)
+    ratio, field = neutral(form.scheme, slab, state.field)
+    if state.slope is None:
+        return State(ratio, None, field)
+
+    z = core.charge
+    k, _, along = _trial(form.scheme, slab, field)
+    to_field, zb = -z * h * along, z * core.share
+    s, columns = z.shape[0], state.slope.shape[1]
+    lifted = k.decay[:, None] * state.slope + (source * k.source)[:, None] * identity(columns, source)[:s]
+    if form.pressure:  # column of q: convection and exchange are proportional to the flux
+        lifted = lifted.at[:, s].add(source * k.source + core.convection * h * along)
+    d_field = -ion_sum(zb[:, None] * lifted) / (ion_sum(zb * to_field) + tiny(source))
+    return State(ratio, lifted + to_field[:, None] * d_field[None], field)
+
+
+def node(grading: Array, fraction: Array) -> Array:
+    """Position of a grid node, counted from the permeate side; ``fraction`` runs from 0 to 1 in equal steps.
+
+    ``grading = (s_p, s_f)`` are the rates of change of the composition at the permeate and feed ends: nodes crowd
+    towards both. ``x = (exp(ln(1+s_p) (1 - (exp(ln(1+s_f)(1-fraction)) - 1)/s_f)) - 1)/s_p`` is smooth, so that
+    Richardson extrapolation applies.
+    """
+    permeate, feed = grading[0], grading[1]
+    inner = 1.0 - jnp.expm1(jnp.log1p(feed) * (1.0 - fraction)) / feed
+    return jnp.expm1(jnp.log1p(permeate) * inner) / permeate
+
+
+def rate(core: Core, passage: Array, state: State) -> Array:
+    """Relative rate of change of the composition per pore length, migration included."""
+    z2b = core.charge**2 * core.share
+    change = (core.convection - core.charge * state.field) * state.ratio - core.exchange * passage
+    return ion_sum(z2b * jnp.abs(change)) / (ion_sum(z2b * state.ratio) + tiny(change)) + 0.01
+
+
+def first_field(core: Core, passage: Array, ratio: Array) -> Array:
+    """Field at the permeate end: migration balances the charge carried by convection and diffusion."""
+    z = core.charge
+    drive = ion_sum(z * core.share * (core.convection * ratio - core.exchange * passage))
+    return drive / (ion_sum(z * z * core.share * ratio) + tiny(ratio))
+
+
+def _width(grading: Array, k: int | Array, segments: int | Array) -> Array:
+    dtype = grading.dtype
+    left, right = (jnp.asarray(k + i, dtype) / jnp.asarray(segments, dtype) for i in (0, 1))
+    return node(grading, right) - node(grading, left)
+
+
+def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
+    """Richardson combination of the pore entrance: linear, so that the charge sum survives.
+
+    Where the grids disagree so much that a ratio would lose positivity, the finest one alone is taken.
+    """
+    good = jnp.all(ratio > 0.5 * finest.ratio, axis=0)
+    if slope is not None:
+        slope = jnp.where(good, slope, finest.slope)
+    return State(jnp.where(good, ratio, finest.ratio), slope, finest.field)
+
+
+def contrast(best: Array, fewer: Array, finest: Array) -> Array:
+    """Change by the last extrapolation over the change by the one before, largest relative changes of a ratio."""
+    last, first = (jnp.max(jnp.abs(a - b) / finest, axis=0) for a, b in ((best, fewer), (fewer, finest)))
+    return jnp.minimum(last / jnp.maximum(first, 1e-300 if first.dtype == jnp.float64 else 1e-37), 1.0)
+
+
+class Entrance(NamedTuple):
+    """The pore entrance by extrapolation, the same with the coarsest grid left out, and the finest grid alone."""
+
+    best: State
+    fewer: State
+    finest: State
+
+
+MOST = 16  # largest factor by which a set of grids may be finer than the first
+
+
+def _repeat(step: Callable, unit: int, factor: int | Array, total: int | Array, reverse: bool, carry: tuple) -> tuple:
+    """``step(p, carry)`` for ``p`` below ``total``. For reverse mode: ``factor`` units of ``unit`` steps, in a fixed loop that
+    skips what is not asked for and computes each unit anew on the way back."""
+    if not reverse:
+        return jax.lax.fori_loop(0, total, step, carry)
+
+    @jax.checkpoint
+    def again(u: Array, carry: tuple) -> tuple:
+        return jax.lax.scan(lambda c, i: (step(u * unit + i, c), None), carry, np.arange(unit, dtype=np.int32))[0]
+
+    def maybe(carry: tuple, u: Array) -> tuple[tuple, None]:
+        return jax.lax.cond(u < factor, again, lambda _, c: c, u, carry), None
+
+    units = np.arange(MOST if isinstance(factor, Array) else factor, dtype=np.int32)
+    return jax.lax.scan(maybe, carry, units)[0]
+
+
+def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> Entrance:
+    """Pore entrance by extrapolation over the nested grids of ``levels``: one loop over the segments of all of them."""
+    most = levels.order if isinstance(levels.order, int) else 2
+    counts = levels.segments * 2 ** np.arange(most, dtype=np.int32)
+    ends = np.cumsum(counts, dtype=np.int32)
+    weights = jnp.asarray(_WEIGHTS.astype(passage.dtype))[levels.order]
+    fewer_weights = np.concatenate([[0.0], _WEIGHTS[most - 1][:2]]).astype(passage.dtype)
+    total = levels.factor * (ends[-1] if isinstance(levels.order, int) else jnp.asarray(ends)[levels.order - 1])
+    zero = State(*(None if x is None else jnp.zeros_like(x) for x in start))
+
+    def step(p: Array, carry: tuple[State, Array, State]) -> tuple[State, Array, State]:
+        """One segment. Grids add to the sums at their last segment; the first one of each starts afresh."""
+        sum_, less, state = carry
+        grid = jnp.sum(p >= levels.factor * ends[:-1])
+        segments = levels.factor * jnp.asarray(counts)[grid]
+        k = p - levels.factor * jnp.asarray(ends - counts)[grid]
+        weight, less_weight = (jnp.where(k == segments - 1, jnp.asarray(w)[grid], 0.0) for w in (weights, fewer_weights))
+        state = State(*(None if x is None else jnp.where(k == 0, s0, x) for x, s0 in zip(state, start, strict=True)))
+        new = segment(core, form, passage, _width(grading, k, segments), state)
+        slope = None if new.slope is None else sum_.slope + weight * new.slope
+        return State(sum_.ratio + weight * new.ratio, slope, new.field), less + less_weight * new.ratio, new
+
+    carry = (zero, jnp.zeros_like(start.ratio), start)
+    sum_, less, finest = _repeat(step, int(ends[-1]), levels.factor, total, form.reverse, carry)
+    if most == 1:
+        return Entrance(finest, finest, finest)
+    fewer = _combine(less, None, State(finest.ratio, None, finest.field))
+    return Entrance(_combine(sum_.ratio, sum_.slope, finest), fewer, finest)
