@@ -93,7 +93,10 @@ def range_message(name: str, value: float, meta: dict) -> str:
     low, high = (f"{b:g}" if b is not None else "any" for b in (meta["low"], meta["high"]))
     text = f"{name} = {value:g} is outside ({low}, {high}) {meta['unit']}."
     text = text.replace(" 1.", ".") if meta["unit"] == "1" else text
-    hint, low, high = meta["hint"], *(b if b is not None else s * np.inf for b, s in ((meta["low"], -1), (meta["high"], 1)))
+    hint, low, high = (
+        meta["hint"],
+        *(b if b is not None else s * np.inf for b, s in ((meta["low"], -1), (meta["high"], 1))),
+    )
     if not np.isfinite(value):
         text += " Replace the missing value."
     elif hint and low <= value * getattr(units, hint) <= high and value > 0.0:

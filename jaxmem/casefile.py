@@ -86,12 +86,13 @@ def _where(text: str, message: str) -> str:
 
 def _amount(key: str, text: Any, *dimensions: str) -> tuple[float, str]:
     """A quantity of one of the ``dimensions``, in SI, and which; a mistake is named with its key."""
+    refusals = []
     for dimension in dimensions:
         try:
             return units.parse(text, dimension), dimension
         except JaxmemError as error:
-            first = locals().get("first") or error
-    raise JaxmemError(f"{key!r}: {first}") from first
+            refusals.append(error)
+    raise JaxmemError(f"{key!r}: {refusals[0]}") from refusals[0]
 
 
 def _table(record: dict, name: str, allowed: tuple[str, ...] | None) -> dict:
@@ -119,7 +120,9 @@ def _question(record: dict, path: Path) -> Question:
     style = record["conditions"].get("film", "nernst_planck")
     options = record.get("model", "DSPMDE")
     if not isinstance(options, str | dict):
-        raise JaxmemError(f"'model' is {options!r}. Write model = \"DSPMDE\", or model = {{ name = \"DSPMDE\", activity = \"ideal\" }}.")
+        raise JaxmemError(
+            f'\'model\' is {options!r}. Write model = "DSPMDE", or model = {{ name = "DSPMDE", activity = "ideal" }}.'
+        )
     options = {"name": options} if isinstance(options, str) else dict(options)
     name, title = options.pop("name", "DSPMDE"), record.get("title", path.stem)
     if not isinstance(title, str):
@@ -180,7 +183,9 @@ def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane:
         return membrane(name, **numbers)
     for key in _PORE:
         if key not in numbers:
-            raise JaxmemError(f'[membrane] has neither a name nor a {key}. Write name = "NF270", or all of {", ".join(_PORE)}.')
+            raise JaxmemError(
+                f'[membrane] has neither a name nor a {key}. Write name = "NF270", or all of {", ".join(_PORE)}.'
+            )
     return PoreMembrane(**numbers)
 
 
@@ -212,7 +217,9 @@ def check_outputs(*, csv: Path | None, netcdf: Path | None, png: Path | None) ->
             raise DataFileError(f"{path} cannot be written: it is a folder, or its folder does not exist. Name a file.")
     if png is not None and png.suffix not in (".png", ".svg", ".pdf"):
         name = png.with_suffix(".png").name
-        raise DataFileError(f"{png}: figures of kind {png.suffix!r} are not known. Write {name}; .svg and .pdf also do.")
+        raise DataFileError(
+            f"{png}: figures of kind {png.suffix!r} are not known. Write {name}; .svg and .pdf also do."
+        )
 
 
 def write(result: Any, *, csv: Path | None, netcdf: Path | None, png: Path | None) -> list[str]:

@@ -15,7 +15,9 @@ SCALINGS = {"D^(2/3)": 2.0 / 3.0, "D": 1.0, "same": 0.0}
 class MassTransfer(eqx.Module):
     """Mass-transfer coefficients of the feed side: one value at a reference ion, scaled with diffusivity; or one per ion."""
 
-    coefficient: Array = field(unit="m/s", low=1e-9, high=1.0, symbol="k", hint="um_per_s", doc="mass-transfer coefficient")
+    coefficient: Array = field(
+        unit="m/s", low=1e-9, high=1.0, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
+    )
     exponent: float = eqx.field(static=True, default=2.0 / 3.0)
     reference: str | None = eqx.field(static=True, default="Na+")
     per_species: bool = eqx.field(static=True, default=False)

@@ -56,9 +56,9 @@ class Mixture(eqx.Module):
         balance: str | None = None,
     ):
         self.species = species
-        concentration = float_array(concentration)
+        concentration = jnp.asarray(float_array(concentration))
         self.concentration = concentration if balance is None else _balanced(species, concentration, balance)
-        self.temperature = temperature
+        self.temperature = temperature  # pyright: ignore[reportAttributeAccessIssue]  # the field converts
         self.viscosity = viscosity
         self.permittivity = permittivity
 
@@ -79,7 +79,9 @@ class Mixture(eqx.Module):
                 fix = 'Add an ion of the other sign, for example "Cl-" or "Na+".'
                 if opposite.any():
                     amount = np.asarray(c).reshape(-1, len(self.species))[0]
-                    ion = self.species.names[int(np.argmax(np.where(opposite.reshape(-1, len(self.species))[0], amount, -1.0)))]
+                    ion = self.species.names[
+                        int(np.argmax(np.where(opposite.reshape(-1, len(self.species))[0], amount, -1.0)))
+                    ]
                     fix = f"To let one ion make up for it write Mixture(..., balance={ion!r})."
                 raise ElectroneutralityError(
                     f"The mixture carries a net charge of {net:.6g} mol/m3 of charge ({worst:.2e} of the gross charge). Allowed is "

@@ -48,7 +48,11 @@ class Sensitivity(eqx.Module):
 
         axes = new_axes("screen") if axes is None else axes
         names, effects = zip(*self.ranking()[:count], strict=True)
-        axes.barh(names[::-1], [0.01 * e for e in effects[::-1]], color=["#0072b2" if e > 0 else "#d55e00" for e in effects[::-1]])
+        axes.barh(
+            names[::-1],
+            [0.01 * e for e in effects[::-1]],
+            color=["#0072b2" if e > 0 else "#d55e00" for e in effects[::-1]],
+        )
         axes.axvline(0.0, color="0.3", lw=0.8)
         axes.set_xlabel("Change of the output per +1 % of the quantity")
         return axes
@@ -88,7 +92,11 @@ def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]
             total = jnp.sum(value, axis=-1)
             value, gradient = total, jnp.sum(value * gradient, axis=-1) / jnp.where(total > 0.0, total, 1.0)
         if value.ndim > len(shape):
-            per = [f"{name} {s}" for s in case.feed.species.names] if value.shape[-1] == len(case.feed.species) else [name]
+            per = (
+                [f"{name} {s}" for s in case.feed.species.names]
+                if value.shape[-1] == len(case.feed.species)
+                else [name]
+            )
             names += per
             values += [value[..., i] for i in range(len(per))]
             slopes += [gradient[..., i] for i in range(len(per))]

@@ -31,7 +31,9 @@ class OrientedLayer(eqx.Module):
     layer_permittivity: Array = field(
         unit="1", low=1.0, high=200.0, symbol="eps*", doc="relative permittivity of the oriented layer", default=6.0
     )
-    thickness: Array = field(unit="m", low=1e-11, high=1e-8, symbol="d", hint="nm", doc="layer thickness", default=WATER)
+    thickness: Array = field(
+        unit="m", low=1e-11, high=1e-8, symbol="d", hint="nm", doc="layer thickness", default=WATER
+    )
 
     def __check_init__(self) -> None:
         check(self)
@@ -59,7 +61,9 @@ class ConfinedViscosity(eqx.Module):
 
     in_diffusion: bool = eqx.field(static=True, default=True)
     in_flow: bool = eqx.field(static=True, default=True)
-    thickness: Array = field(unit="m", low=1e-11, high=1e-8, symbol="d", hint="nm", doc="layer thickness", default=WATER)
+    thickness: Array = field(
+        unit="m", low=1e-11, high=1e-8, symbol="d", hint="nm", doc="layer thickness", default=WATER
+    )
 
     def __check_init__(self) -> None:
         check(self)

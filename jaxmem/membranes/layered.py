@@ -22,7 +22,9 @@ class LayeredMembrane(eqx.Module):
     layers: tuple[PoreMembrane, ...]
 
     def __check_init__(self) -> None:
-        if not (isinstance(self.layers, tuple) and self.layers and all(isinstance(x, PoreMembrane) for x in self.layers)):
+        if not (
+            isinstance(self.layers, tuple) and self.layers and all(isinstance(x, PoreMembrane) for x in self.layers)
+        ):
             raise JaxmemError(
                 f"LayeredMembrane.layers = {self.layers!r}. Give a tuple of PoreMembrane: write jm.LayeredMembrane((skin, support))."
             )
@@ -46,4 +48,5 @@ class LayeredMembrane(eqx.Module):
 
     def water_permeance(self, viscosity: Array) -> Array:
         """``1/sum(1/A_l)``, m/s/Pa."""
-        return 1.0 / sum(1.0 / layer.water_permeance(viscosity) for layer in self.layers)
+        resistances = jnp.broadcast_arrays(*(1.0 / layer.water_permeance(viscosity) for layer in self.layers))
+        return 1.0 / jnp.sum(jnp.stack(resistances), axis=0)

@@ -68,7 +68,9 @@ class PoreMembrane(eqx.Module):
 
     def water_permeance(self, viscosity: Array) -> Array:
         """Hagen-Poiseuille ``A = r_p^2/(8 mu_p dx_e)``, m/s/Pa, from the viscosity of the bulk."""
-        return self.pore_radius**2 / (8.0 * viscosity * self.viscosity(self.pore_radius)[1] * self.thickness_over_porosity)
+        return self.pore_radius**2 / (
+            8.0 * viscosity * self.viscosity(self.pore_radius)[1] * self.thickness_over_porosity
+        )
 
     def wall_charge(self, feed: Mixture) -> Array:
         """X in contact with the given feed, mol/m3."""

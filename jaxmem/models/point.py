@@ -70,9 +70,7 @@ def check_membrane(case: Case, kind: Any, model: str, line: str) -> None:
     """A membrane of the right kind (a type or a union of types)."""
     if not isinstance(case.membrane, kind):
         name = getattr(kind, "__name__", "") or " or ".join(k.__name__ for k in kind.__args__)
-        raise JaxmemError(
-            f"{model} needs a {name}; Case.membrane is a {type(case.membrane).__name__}. Write {line}."
-        )
+        raise JaxmemError(f"{model} needs a {name}; Case.membrane is a {type(case.membrane).__name__}. Write {line}.")
 
 
 def _input_status(case: Case) -> Array:

@@ -37,7 +37,9 @@ def graded() -> jm.models.result.PointResult:
 
 
 def test_graded_pore_lies_between(graded: jm.models.result.PointResult) -> None:
-    weak, strong = (np.asarray(ask(dataclasses.replace(WALL, charge_density=x)).observed_rejection) for x in (-20.0, -80.0))
+    weak, strong = (
+        np.asarray(ask(dataclasses.replace(WALL, charge_density=x)).observed_rejection) for x in (-20.0, -80.0)
+    )
     low, high = np.minimum(weak, strong), np.maximum(weak, strong)
     r = np.asarray(graded.observed_rejection)
     assert bool(graded.ok.all())
@@ -93,7 +95,7 @@ def test_mistakes() -> None:
     with pytest.raises(jm.ShapeError, match="one length for all"):
         jm.LayeredMembrane.graded(WALL, charge_density=[-20.0, -50.0], pore_radius=[5e-10])
     case = jm.Case(FEED, jm.LayeredMembrane.graded(WALL, charge_density=PROFILE), CONDITIONS)
-    with pytest.raises(jm.JaxmemError, match="stands in 3 places: membrane.layers.0.pore_radius"):
+    with pytest.raises(jm.JaxmemError, match=r"stands in 3 places: membrane\.layers\.0\.pore_radius"):
         case.replace(pore_radius=4.5e-10)
     changed = case.replace(**{"membrane.layers.1.pore_radius": 4.5e-10})
     assert [float(x.pore_radius) for x in changed.membrane.layers] == [5e-10, 4.5e-10, 5e-10]

@@ -179,7 +179,11 @@ CONSTRUCTION = {
         jm.PhysicalRangeError,
         ("Na+ = 11122", "11122e-6"),
     ),
-    "one ion": (lambda: jm.Mixture.from_concentration({"Na+": 20.0}), jm.ElectroneutralityError, ("ion of the other sign",)),
+    "one ion": (
+        lambda: jm.Mixture.from_concentration({"Na+": 20.0}),
+        jm.ElectroneutralityError,
+        ("ion of the other sign",),
+    ),
     "lane out of range": (lambda: case(conditions=jm.FluxDriven([1e-6] * 3))[7], IndexError, ("Lane 7 of 3", "0 to 2")),
     "float16": (
         lambda: jm.solve(IDEAL, case(conditions=jm.FluxDriven(jnp.asarray(1e-5, jnp.float16)))),

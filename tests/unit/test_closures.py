@@ -57,7 +57,9 @@ def test_confinement_reaches_the_rejection() -> None:
     same = ask(dataclasses.replace(wall, pore_permittivity=float(jm.OrientedLayer(31.0)(0.0, wall.pore_radius, 78.36))))
     assert np.allclose(layered.observed_rejection, same.observed_rejection, rtol=0.0, atol=1e-12)
     plain, pushed = ask(wall), ask(wall, pressure_diffusion=True)
-    less = np.asarray(plain.peclet - pushed.peclet)  # Y J_v dx_e/D_p: the same for every flux law, V 8 mu J dx/(R T r^2)
+    less = np.asarray(
+        plain.peclet - pushed.peclet
+    )  # Y J_v dx_e/D_p: the same for every flux law, V 8 mu J dx/(R T r^2)
     volume = 4 / 3 * np.pi * 6.02214076e23 * np.asarray(jm.feed("mix4").species.stokes_radius) ** 3
     expected = volume * 8 * 0.89e-3 * 1e-5 * 1.33e-6 / (8.314462618 * 298.15 * 0.25e-18)
     assert np.allclose(less, expected, rtol=1e-3)

@@ -108,7 +108,9 @@ def _layer(core: Core, form: Form, passage: Array, levels: Levels, grading: Arra
 def _deeper(core: Core, form: Form, passage: Array, levels: Levels, grading: Array, own, out: State, pick: str):
     """Through the layers behind the first, from the permeate on: the exit of the first layer, as ``pick``ed by all of them."""
     every = layers(core)
-    here, next_ = (jax.tree.map(lambda x: jnp.flip(x, 0), part) for part in (core.deeper, jax.tree.map(lambda x: x[:-1], every)))
+    here, next_ = (
+        jax.tree.map(lambda x: jnp.flip(x, 0), part) for part in (core.deeper, jax.tree.map(lambda x: x[:-1], every))
+    )
 
     def cross(state: State, given: tuple[Layer, Layer, Array]) -> tuple[State, tuple[Array, Array]]:
         this, that = at_layer(core, given[0]), at_layer(core, given[1])

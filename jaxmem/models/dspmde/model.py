@@ -214,7 +214,9 @@ class DSPMDE(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse what DSPM-DE cannot answer."""
-        point.check_membrane(case, PoreMembrane | LayeredMembrane, "DSPMDE", 'jm.Case(feed, jm.membrane("NF270"), conditions)')
+        point.check_membrane(
+            case, PoreMembrane | LayeredMembrane, "DSPMDE", 'jm.Case(feed, jm.membrane("NF270"), conditions)'
+        )
         point.check_conditions(case)
         point.check_precision(case, self.precision)
         point.refuse_blocked(self, case)

@@ -80,7 +80,9 @@ def pore_profile(core: Core, form: Form, y: Array, grading: Array, segments: int
         if i:
             that: Layer = jax.tree.map(lambda x, i=i: x[i - 1], layers(core))
             inlet, active = State(every[-1].ratio[0], None, y[-1]), form.pore_activity
-            behind = face(at_layer(core, that), form, inlet, that.log_partition - this.log_partition, that.wall, active, active)
+            behind = face(
+                at_layer(core, that), form, inlet, that.log_partition - this.log_partition, that.wall, active, active
+            )
             exit_ = behind.ratio
             jumps.append(-behind.field)  # psi behind the face minus psi before it, feed to permeate
     every, jumps, total, potential = every[::-1], jumps[::-1], 0.0, []

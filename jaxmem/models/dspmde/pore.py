@@ -198,7 +198,9 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
         grid = jnp.sum(p >= levels.factor * ends[:-1])
         segments = levels.factor * jnp.asarray(counts)[grid]
         k = p - levels.factor * jnp.asarray(ends - counts)[grid]
-        weight, less_weight = (jnp.where(k == segments - 1, jnp.asarray(w)[grid], 0.0) for w in (weights, fewer_weights))
+        weight, less_weight = (
+            jnp.where(k == segments - 1, jnp.asarray(w)[grid], 0.0) for w in (weights, fewer_weights)
+        )
         state = State(*(None if x is None else jnp.where(k == 0, s0, x) for x, s0 in zip(state, start, strict=True)))
         new = segment(core, form, passage, _width(grading, k, segments), state)
         slope = None if new.slope is None else sum_.slope + weight * new.slope

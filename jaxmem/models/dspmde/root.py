@@ -142,13 +142,17 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
     carry = (at.y, 0, at.steps - 1, zero, zero, jnp.ones_like(core.wall), zero[:s], at.matrix)
     y, _, steps, value, fewer, contrast, interface, matrix = jax.lax.while_loop(go, chord, carry)
     gain = jnp.minimum(SAFETY * contrast, 1.0)
-    error = gain * jnp.abs(apply(matrix, value - fewer)) + jnp.abs(apply(matrix, value))  # grids, and what rows are left
+    error = gain * jnp.abs(apply(matrix, value - fewer)) + jnp.abs(
+        apply(matrix, value)
+    )  # grids, and what rows are left
     error = jnp.where(jnp.isfinite(error), error, jnp.inf)[:s]
     worst = jnp.where(empty(core, interface), jnp.inf, norm(value))
     return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual, interface)
 
 
-SAFETY = 120.0  # an error is estimated as the last change by extrapolation, times the contrast of the last two, times this
+SAFETY = (
+    120.0  # an error is estimated as the last change by extrapolation, times the contrast of the last two, times this
+)
 
 
 def weighted_error(core: Core, root: Root) -> Array:

@@ -111,7 +111,9 @@ def _stage(plan: Plan, b: Search) -> Search:
     """From one grid to two once every lane has settled; lanes that gave up are back at the full flux."""
     now = ~b.near & jnp.all(b.settled)
     no = jnp.zeros_like(b.settled)
-    fresh = b._replace(target=jnp.ones_like(b.target), held=no, settled=no, near=now | b.near, left=b.left * 0 + plan.near)
+    fresh = b._replace(
+        target=jnp.ones_like(b.target), held=no, settled=no, near=now | b.near, left=b.left * 0 + plan.near
+    )
     return jax.tree.map(lambda a, c: jnp.where(now, a, c), fresh, b)
 
 

@@ -25,10 +25,10 @@ _ALL, _REFINE, _NEWTON, _BRANCH = 0, 1, 2, 3  # every lane; from the old state; 
 
 
 class Sweep(NamedTuple):
-    """What a sweep does, and on which set of grids."""
+    """What a sweep does, and on which set of grids; of several, arrays."""
 
-    kind: int | Array
-    grid: int | Array
+    kind: Array | np.ndarray
+    grid: Array | np.ndarray
 
 
 def schedule(count: int) -> Sweep:
