@@ -181,8 +181,9 @@ def sample_r2(n: int) -> jm.Case:
     return campaigns.r2(max(n, BATCHES[-1]), SEED)[:n]  # one draw: smaller batches are its first lanes
 
 
-def sample_few(ions: int) -> Callable[[int], jm.Case]:
-    return lambda n: campaigns.r1_few(n, SEED, ions)
+def sample_few(name: str, ions: int) -> Callable[[int], jm.Case]:
+    sampler = {"R1": campaigns.r1_few, "R2": campaigns.r2_few}[name]
+    return lambda n: sampler(n, SEED, ions)
 
 
 def sample_curve(n: int) -> jm.Case:
@@ -202,13 +203,22 @@ def tasks(quick: bool) -> Iterator[Task]:
     yield Task("R2: 2-8 ions, film, davies", sample_r2, davies, exact_davies, CHECKED)
     yield Task("R1: 2-8 ions, film, ideal", sample_r1, ideal, exact, CHECKED)
     yield Task("R1: 2-8 ions, film, davies", sample_r1, davies, exact_davies, CHECKED)
-    for ions in (2, 3, 4):
-        yield Task(f"R1: {ions} ions, film, ideal", sample_few(ions), ideal, exact, CHECKED)
+    for name in ("R2", "R1"):
+        for ions in (2, 3, 4):
+            batch = CHECKED if quick else 10_000
+            yield Task(f"{name}: {ions} ions, film, ideal", sample_few(name, ions), ideal, exact, batch)
     single = dataclasses.replace(ideal, precision="float32")
     yield Task("R2: 2-8 ions, film, ideal", sample_r2, single, exact, CHECKED)
     one = dataclasses.replace(ideal, cells=1)
     yield Task("R2, one midpoint cell", sample_r2, one, exact, CHECKED, note="errors are those of the scheme")
-    yield Task("R2, curve of 32 points", sample_curve, ideal, exact, 32, note="ratio: a point / a solve alone")
+    yield Task(
+        "R2, curve of 32 points",
+        sample_curve,
+        ideal,
+        exact,
+        32,
+        note="ratio: a point of one call for 32 / a call for one point",
+    )
 
 
 def with_curve_ratio(rows: list[Row]) -> list[Row]:

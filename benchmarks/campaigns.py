@@ -85,10 +85,16 @@ def r1_few(n: int, seed: int, ions: int) -> jm.Case:
     return _wide(n, seed, FEW[ions], fixed=True)
 
 
-def _ordinary(n: int, seed: int, change: Callable[[Random, dict[str, Array]], None] | None = None) -> jm.Case:
+def _ordinary(
+    n: int,
+    seed: int,
+    change: Callable[[Random, dict[str, Array]], None] | None = None,
+    ions: Sequence[str] = IONS,
+    fixed: bool = False,
+) -> jm.Case:
     """R2, with some inputs replaced."""
-    random, which = np.random.default_rng(seed), jm.species(*IONS)
-    c = _concentration(random, n, which, fixed=False)
+    random, which = np.random.default_rng(seed), jm.species(*ions)
+    c = _concentration(random, n, which, fixed)
     total = log_uniform(random, 10.0, 2000.0, n)
     given = {
         "flux": log_uniform(random, 1e-6, 4e-5, n),
@@ -106,6 +112,11 @@ def _ordinary(n: int, seed: int, change: Callable[[Random, dict[str, Array]], No
 def r2(n: int, seed: int) -> jm.Case:
     """R2: 2 to 8 ions, 10 to 2000 mol/m3, J_v 1e-6 to 4e-5 m/s, r_p 0.38 to 0.70 nm, X -200 to 50 (a tenth exactly 0)."""
     return _ordinary(n, seed)
+
+
+def r2_few(n: int, seed: int, ions: int) -> jm.Case:
+    """R2 with exactly 2, 3 or 4 ions, all present, none padded."""
+    return _ordinary(n, seed, ions=FEW[ions], fixed=True)
 
 
 def edges(n: int, seed: int, kind: str) -> jm.Case:

@@ -3,6 +3,7 @@
 It feeds range checks, error messages, xarray attributes and plot labels.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -63,8 +64,12 @@ def check(module: eqx.Module) -> None:
     """Ranges and finiteness of concrete values. In a batch, single bad lanes pass: the solver reports them by status."""
     for name, meta in quantities(module).items():
         value = getattr(module, name)
-        if value is None and not meta["optional"]:
-            raise PhysicalRangeError(f"{type(module).__name__}.{name} is None. Give {meta['doc']} in {meta['unit']}.")
+        if value is None:
+            if not meta["optional"]:
+                raise PhysicalRangeError(
+                    f"{type(module).__name__}.{name} is None. Give {meta['doc']} in {meta['unit']}."
+                )
+            continue
         if not is_concrete(value):
             continue
         if value.ndim < meta["ndim"]:
@@ -80,16 +85,16 @@ def check(module: eqx.Module) -> None:
             )
 
 
-def outside(value: np.ndarray, meta: dict) -> np.ndarray:
+def outside(value: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
     bad = ~np.isfinite(value)
     if meta["low"] is not None:
         bad |= value < meta["low"]
     if meta["high"] is not None:
         bad |= value > meta["high"]
-    return bad
+    return np.asarray(bad)
 
 
-def range_message(name: str, value: float, meta: dict) -> str:
+def range_message(name: str, value: float, meta: Mapping[str, Any]) -> str:
     low, high = (f"{b:g}" if b is not None else "any" for b in (meta["low"], meta["high"]))
     text = f"{name} = {value:g} is outside ({low}, {high}) {meta['unit']}."
     text = text.replace(" 1.", ".") if meta["unit"] == "1" else text

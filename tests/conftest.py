@@ -4,15 +4,28 @@ Rank promotion stays allowed: the solver's arrays are ions first, batch last, an
 the trailing-axis rule on purpose.
 """
 
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+
+with jaxtyping.install_import_hook("jaxmem", "beartype.beartype"):  # every annotation of jaxmem is checked at run time
+    import jaxmem as jm
+
 import jax
 import jax.numpy as jnp
 import matplotlib
-import pytest
-
-import jaxmem as jm
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """As users run it: wrong types reach jaxmem's own refusals."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Self
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -96,7 +95,7 @@ class Mixture(eqx.Module):
         temperature=STANDARD_TEMPERATURE,
         balance: str | None = None,
         **properties,
-    ) -> Self:
+    ) -> "Mixture":
         """From ``{"Na+": 20.0, "Cl-": 20.0}`` in mol/m3 (numbers or arrays of one shape)."""
         return cls(species(*amounts), _columns(amounts), temperature=temperature, balance=balance, **properties)
 
@@ -108,7 +107,7 @@ class Mixture(eqx.Module):
         temperature=STANDARD_TEMPERATURE,
         balance: str | None = None,
         **properties,
-    ) -> Self:
+    ) -> "Mixture":
         """From ``{"Na+": 10.5, "Cl-": 19.0}`` in kg/m3 (g/L); for mg/L multiply by ``jm.units.mg_per_L``."""
         which = species(*amounts)
         _refuse_above(amounts, 2000.0, "kg/m3", "jaxmem is SI: for mg/L write {value:g} * jm.units.mg_per_L.")
@@ -123,7 +122,7 @@ class Mixture(eqx.Module):
         temperature=STANDARD_TEMPERATURE,
         balance: str | None = None,
         **properties,
-    ) -> Self:
+    ) -> "Mixture":
         """From ``{"Na+": 0.0107, ...}`` in kg per kg of solution. ``density`` of the solution in kg/m3; that of water plus
         70 % of the solutes' mass when None (within 0.2 % for seawater)."""
         which, w = species(*amounts), _columns(amounts)

@@ -42,7 +42,7 @@ class Species(eqx.Module):
     """Properties of S dissolved species, arrays ``(*batch, S)``; ``jm.species("Na+", "Cl-")`` reads them from the table."""
 
     names: tuple[str, ...] = eqx.field(static=True)
-    charge: Array = field(unit="1", ndim=1, low=-6, high=6, symbol="z", doc="charge number")
+    charge: Array = field(unit="1", ndim=1, low=-6.0, high=6.0, symbol="z", doc="charge number")
     diffusivity: Array = field(unit="m2/s", ndim=1, low=1e-12, high=2e-8, symbol="D", doc="at 25 C, infinite dilution")
     stokes_radius: Array = field(unit="m", ndim=1, low=1e-11, high=1e-7, symbol="r_s", hint="nm", doc="Stokes radius")
     born_radius: Array = field(

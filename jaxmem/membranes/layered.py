@@ -1,7 +1,7 @@
 """Pores in series: a charge or a radius graded through the layer, a skin on a support."""
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ class LayeredMembrane(eqx.Module):
             )
 
     @classmethod
-    def graded(cls, membrane: PoreMembrane, **profiles: Any) -> Self:
+    def graded(cls, membrane: PoreMembrane, **profiles: Any) -> "LayeredMembrane":
         """Slices of equal thickness; each profile is an array ``(*batch, L)`` of one quantity, feed side first."""
         arrays = {name: jnp.asarray(x, float) for name, x in profiles.items()}
         counts = {name: x.shape[-1] if x.ndim else 0 for name, x in arrays.items()}

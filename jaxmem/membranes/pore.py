@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
-from typing import Self
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -59,7 +58,7 @@ class PoreMembrane(eqx.Module):
         check(self)
 
     @classmethod
-    def from_thickness(cls, pore_radius, thickness, porosity, **others) -> Self:
+    def from_thickness(cls, pore_radius, thickness, porosity, **others) -> "PoreMembrane":
         """From the thickness (m) and porosity (0 to 1) of the active layer apart."""
         porosity = jnp.asarray(porosity, float)
         if bool(jnp.any((porosity <= 0.0) | (porosity > 1.0))):

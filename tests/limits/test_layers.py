@@ -89,6 +89,7 @@ def test_support_and_pressure() -> None:
     assert np.allclose(back.permeate, given.permeate, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("untyped")
 def test_mistakes() -> None:
     with pytest.raises(jm.JaxmemError, match=r"Give a tuple of PoreMembrane: write jm\.LayeredMembrane"):
         jm.LayeredMembrane([WALL])

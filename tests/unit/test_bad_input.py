@@ -198,6 +198,7 @@ CONSTRUCTION = {
 }
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("name", CONSTRUCTION)
 def test_refused(name: str) -> None:
     make, kind, words = CONSTRUCTION[name]

@@ -61,6 +61,7 @@ BAD = {
 }
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     text, words = BAD[name]

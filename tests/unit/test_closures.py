@@ -33,9 +33,10 @@ def test_confined_water() -> None:
     """One layer of 0.28 nm: the two laws at r_p = 2 d, and their limits of wide pores."""
     wide, double = jnp.asarray(1e-6), jnp.asarray(0.56e-9)
     layer, viscous = jm.OrientedLayer(), jm.ConfinedViscosity(in_flow=False)
-    assert float(layer(41.3, double, 78.36)) == pytest.approx(78.36 - 0.75 * 72.36)
-    assert float(layer(41.3, wide, 78.36)) == pytest.approx(78.36, rel=1e-3)
-    assert float(layer(41.3, jnp.asarray(0.1e-9), 78.36)) == pytest.approx(6.0)
+    given, bulk = jnp.asarray(41.3), jnp.asarray(78.36)
+    assert float(layer(given, double, bulk)) == pytest.approx(78.36 - 0.75 * 72.36)
+    assert float(layer(given, wide, bulk)) == pytest.approx(78.36, rel=1e-3)
+    assert float(layer(given, jnp.asarray(0.1e-9), bulk)) == pytest.approx(6.0)
     assert [float(x) for x in viscous(double)] == pytest.approx([1.0 + 9.0 - 2.25, 1.0])
     assert float(jm.ConfinedViscosity()(wide)[1]) == pytest.approx(1.0, rel=0.01)
 
@@ -54,7 +55,12 @@ def test_confinement_reaches_the_rejection() -> None:
     assert np.allclose(viscous.observed_rejection, thick.observed_rejection, rtol=0.0, atol=1e-12)
     assert np.allclose(viscous.pressure, thick.pressure, rtol=1e-12)
     layered = ask(dataclasses.replace(wall, permittivity=jm.OrientedLayer(layer_permittivity=31.0)))
-    same = ask(dataclasses.replace(wall, pore_permittivity=float(jm.OrientedLayer(31.0)(0.0, wall.pore_radius, 78.36))))
+    same = ask(
+        dataclasses.replace(
+            wall,
+            pore_permittivity=float(jm.OrientedLayer(31.0)(wall.charge_density, wall.pore_radius, jnp.asarray(78.36))),
+        )
+    )
     assert np.allclose(layered.observed_rejection, same.observed_rejection, rtol=0.0, atol=1e-12)
     plain, pushed = ask(wall), ask(wall, pressure_diffusion=True)
     less = np.asarray(

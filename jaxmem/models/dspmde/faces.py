@@ -67,7 +67,7 @@ def _charge_row(core: Core, wall: Array, c: Array) -> tuple[Array, Array]:
 def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array:
     _, plus, minus = charges(core)
 
-    def step(_: int, phi: Array) -> Array:
+    def step(_: Array | int, phi: Array) -> Array:
         row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi))
         return phi + row / (ion_sum(weight * core.charge) + tiny(row))
 
@@ -78,7 +78,7 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
     """``phi`` and ``ln I`` behind the face by a 2 x 2 Newton; ``plain`` is ``log_u`` without activity, for the start."""
     z = core.charge
 
-    def step(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(_: Array | int, at: tuple[Array, Array]) -> tuple[Array, Array]:
         phi, log_i = at
         f, df = davies(log_i, form.davies_b)
         c = jnp.exp(log_u - z * phi + core.debye * f * z * z)

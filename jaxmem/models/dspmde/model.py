@@ -1,7 +1,5 @@
 """DSPM-DE: the Donnan-steric pore model with dielectric exclusion."""
 
-from typing import Self
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -70,7 +68,7 @@ class DSPMDE(AbstractModel):
         point.check_tolerance(self.tolerance)
 
     @classmethod
-    def watertap_1_8(cls, cells: int = 1) -> Self:
+    def watertap_1_8(cls, cells: int = 1) -> "DSPMDE":
         """The equations of watertap 1.8.0: one midpoint cell, plain film, Davies with molal strength and A = 0.5102092.
 
         Its hindrance switches hard at 0.95: give the membrane ``hindrance=DechadilokDeen(smooth=False)``.

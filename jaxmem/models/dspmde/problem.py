@@ -63,7 +63,7 @@ def deepest(core: Core) -> Core:
 def with_flux(core: Core, factor: Array) -> Core:
     """The problem at ``factor`` times its flux."""
 
-    def fluxes(c: Core) -> list[Array]:
+    def fluxes(c):
         behind = [] if c.deeper is None else [c.deeper.convection, c.deeper.exchange]
         return [c.convection, c.exchange, c.film_flux, *behind]
 
