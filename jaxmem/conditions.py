@@ -25,14 +25,17 @@ class MassTransfer(eqx.Module):
     def __check_init__(self) -> None:
         check(self)
 
+    def check(self, feed: Mixture) -> None:
+        """One coefficient for each species, where they are given one by one."""
+        if self.per_species and self.coefficient.shape[-1:] != (len(feed.species),):
+            raise ShapeError(
+                f"The film has coefficients of shape {self.coefficient.shape} for {len(feed.species)} species {feed.species.names}. "
+                f'The last axis must be {len(feed.species)}: write jm.film("each", array), or jm.film("D^(2/3)", 4e-5).'
+            )
+
     def of(self, feed: Mixture) -> Array:
         """k for each species of the feed, m/s, ``(*batch, S)``: ``k_i = k (D_i/D_ref)^exponent``."""
         if self.per_species:
-            if self.coefficient.ndim == 0 or self.coefficient.shape[-1] != len(feed.species):
-                raise ShapeError(
-                    f"The film has coefficients of shape {self.coefficient.shape} for {len(feed.species)} species {feed.species.names}. "
-                    f'The last axis must be {len(feed.species)}: write jm.film("each", array), or jm.film("D^(2/3)", 4e-5).'
-                )
             return self.coefficient
         k = self.coefficient[..., None]
         if self.exponent == 0.0:

@@ -63,7 +63,7 @@ def check_conditions(case: Case) -> None:
             "jm.PressureDriven(8 * jm.units.bar)."
         )
     if case.conditions.mass_transfer is not None:
-        case.conditions.mass_transfer.of(case.feed)
+        case.conditions.mass_transfer.check(case.feed)
 
 
 def check_membrane(case: Case, kind: Any, model: str, line: str) -> None:
