@@ -54,6 +54,7 @@ class Sensitivity(eqx.Module):
             color=["#0072b2" if e > 0 else "#d55e00" for e in effects[::-1]],
         )
         axes.axvline(0.0, color="0.3", lw=0.8)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel("Change of the output per +1 % of the quantity")
         return axes
 

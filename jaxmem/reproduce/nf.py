@@ -275,12 +275,13 @@ def draw_measured(result: Any, points: Any, groups: list[str], out: Path) -> Pat
             for i, name in enumerate(points.case.feed.species.names):
                 have = np.isfinite(seen[order, i])
                 if have.any():
-                    axis.plot(flux[order], ours[order, i], color=colour(name, i), lw=1.4)
+                    dashes = (3 * i, (5, 1.5 * i)) if i else "-"  # curves of several ions lie on one another
+                    axis.plot(flux[order], ours[order, i], color=colour(name, i), lw=1.6, ls=dashes)
                     axis.plot(
                         flux[order][have], seen[order, i][have], "o", ms=5, color=colour(name, i), label=pretty(name)
                     )
             axis.set(title=group, xlabel="Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)", ylabel="Real rejection (%)")
-            axis.legend(fontsize=9)
+            axis.legend(fontsize=9, title="points measured, lines DSPM-DE", title_fontsize=9)
         path = out / "nf_measured.png"
         figure.savefig(path)
         plt.close(figure)
