@@ -13,6 +13,7 @@ import numpy as np
 from jax.core import Tracer
 
 from . import units
+from ._config import checks_under_trace
 from ._errors import PhysicalRangeError, ShapeError
 
 
@@ -48,7 +49,15 @@ def field(
     metadata["optional"] = optional
     if optional:
         kwargs.setdefault("default", None)
-    return eqx.field(converter=float_array, metadata=metadata, **kwargs)
+
+    def convert(x: Any):
+        x = float_array(x)
+        if isinstance(x, Tracer) and checks_under_trace() and not (low is None and high is None):
+            inside = (x >= (-np.inf if low is None else low)) & (x <= (np.inf if high is None else high))
+            x = eqx.error_if(x, ~inside, f"{doc} is outside ({low}, {high}) {unit}")
+        return x
+
+    return eqx.field(converter=convert, metadata=metadata, **kwargs)
 
 
 def quantities(module: eqx.Module) -> dict[str, Any]:

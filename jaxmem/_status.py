@@ -23,6 +23,7 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "Solved, but the estimated discretisation error stays above the tolerance on the finest grids. Look at "
         "result.error_estimate; the Peclet number is extreme."
     )
+    no_solute = "The feed of this lane holds no solute at all: there is nothing to reject. Leave the lane out."
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."
     )

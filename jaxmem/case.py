@@ -85,11 +85,13 @@ class Case(eqx.Module):
         return case
 
     def __getitem__(self, index: Any) -> "Case":
-        """Some lanes of a batched case."""
+        """Some lanes of a batched case. Numbers inside closures that are not declared quantities stay as they are."""
         full, shape = self.broadcast(), self.batch_shape
         if isinstance(index, int) and shape and not -shape[0] <= index < shape[0]:
             raise IndexError(f"Lane {index} of {shape[0]}: write 0 to {shape[0] - 1}.")
-        return jax.tree.map(lambda x: x[index], full)
+        paths = [path.split(".") for path, *_ in all_quantities(full)]
+        values = [value[index] for _, value, _ in all_quantities(full)]
+        return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], full, values)
 
     def broadcast(self) -> "Case":
         """Every quantity with the full ``batch_shape``."""

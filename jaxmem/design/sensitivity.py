@@ -62,7 +62,8 @@ class Sensitivity(eqx.Module):
 def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]) -> Sensitivity:
     """``jm.sensitivity(jm.DSPMDE(), case, lambda r: r.observed_rejection[..., 0])``: exact, by one reverse pass.
 
-    ``output`` takes the Result to one number for each lane, ``(*batch)``. Lanes that fail have zero derivatives. Derivatives to
+    ``output`` takes the Result to one number for each lane, ``(*batch)``. Quantities are those declared with a unit; the numbers
+    inside a user's own closure are not among them (``eqx.filter_grad`` reaches those). Lanes that fail have zero derivatives. Derivatives to
     the concentrations are taken together, at fixed proportions.
     """
     full, shape = case.broadcast(), case.batch_shape
@@ -93,11 +94,9 @@ def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]
             total = jnp.sum(value, axis=-1)
             value, gradient = total, jnp.sum(value * gradient, axis=-1) / jnp.where(total > 0.0, total, 1.0)
         if value.ndim > len(shape):
-            per = (
-                [f"{name} {s}" for s in case.feed.species.names]
-                if value.shape[-1] == len(case.feed.species)
-                else [name]
-            )
+            owner = at_path(full, path.split(".")[:-1])
+            of = getattr(owner, "names", case.feed.species.names)  # a permeance membrane has an order of its own
+            per = [f"{name} {s}" for s in of] if value.shape[-1] == len(of) else [name]
             names += per
             values += [value[..., i] for i in range(len(per))]
             slopes += [gradient[..., i] for i in range(len(per))]

@@ -7,7 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import JaxmemError, ShapeError
+from .._errors import JaxmemError, ShapeError, unknown
+from .._fields import quantities
 from .pore import PoreMembrane
 
 
@@ -32,6 +33,14 @@ class LayeredMembrane(eqx.Module):
     @classmethod
     def graded(cls, membrane: PoreMembrane, **profiles: Any) -> "LayeredMembrane":
         """Slices of equal thickness; each profile is an array ``(*batch, L)`` of one quantity, feed side first."""
+        for name in profiles:
+            if name not in quantities(membrane):
+                raise unknown(
+                    "Quantity of a pore",
+                    name,
+                    quantities(membrane),
+                    "Write graded(membrane, charge_density=[-20.0, -60.0]).",
+                )
         arrays = {name: jnp.asarray(x, float) for name, x in profiles.items()}
         counts = {name: x.shape[-1] if x.ndim else 0 for name, x in arrays.items()}
         if len(set(counts.values())) != 1 or 0 in counts.values():
@@ -40,11 +49,6 @@ class LayeredMembrane(eqx.Module):
         thin = {"thickness_over_porosity": membrane.thickness_over_porosity / count}
         slices = ({**thin, **{name: x[..., i] for name, x in arrays.items()}} for i in range(count))
         return cls(tuple(dataclasses.replace(membrane, **one) for one in slices))
-
-    @property
-    def provenance(self) -> Any:
-        """Of the first layer."""
-        return self.layers[0].provenance
 
     def water_permeance(self, viscosity: Array) -> Array:
         """``1/sum(1/A_l)``, m/s/Pa."""

@@ -162,15 +162,16 @@ def find(model: Any, case: Case) -> PointState:
 
 @eqx.filter_jit
 def scaled_residual(model: Any, state: PointState, case: Case) -> Array:
-    """The residual rows of a state, ``(*batch, K)``, on the grids that it was solved on."""
+    """The residual rows of a state for a case, ``(*batch, K)``, on the grids that it was solved on."""
     form, effort = model.form(case), model.effort()
     root = state.root
+    core = jax.tree.map(lambda x: x.astype(root.y.dtype), _prepare(model, case)[0])
     sets = grids(form, effort)
     if sets[0] == sets[-1]:  # a named discretisation
-        rows = residual(state.core, form, root.y, sets[0], root.grading, False).value
+        rows = residual(core, form, root.y, sets[0], root.grading, False).value
     else:
         factors = jnp.asarray([levels.factor for levels in sets], root.grid.dtype)
-        for_all = lambda f: residual(state.core, form, root.y, sets[0]._replace(factor=f), root.grading, False).value
+        for_all = lambda f: residual(core, form, root.y, sets[0]._replace(factor=f), root.grading, False).value
         rows = jnp.take_along_axis(jax.lax.map(for_all, factors), root.grid[None, None], axis=0)[0]
     return rows.T.reshape(*case.batch_shape, -1)
 

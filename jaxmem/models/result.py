@@ -16,11 +16,14 @@ from ..constants import FARADAY, GAS
 
 
 class Profiles(NamedTuple):
-    """Concentrations and potential through film, pore and permeate; jumps at the faces. Leading axes are the batch."""
+    """Concentrations and potential through film, pore and permeate; jumps at the faces. Leading axes are the batch.
 
-    position: Array  # (*batch, M+1) 0 at the feed face of the pore, 1 at the permeate face
-    pore: Array  # (*batch, M+1, S) mol/m3 of pore fluid
-    potential: Array  # (*batch, M+1) V, zero at the interface
+    A pore of L layers has N = L (M + 1) nodes, its inner faces twice; every layer takes an equal share of the position.
+    """
+
+    position: Array  # (*batch, N) 0 at the feed face of the pore, 1 at the permeate face
+    pore: Array  # (*batch, N, S) mol/m3 of pore fluid
+    potential: Array  # (*batch, N) V, zero at the interface
     film_position: Array  # (K) -1 at the bulk, 0 at the interface, of each ion's film thickness
     film: Array  # (*batch, K, S) mol/m3
     permeate: Array  # (*batch, S) mol/m3
@@ -100,10 +103,10 @@ class PointResult(eqx.Module):
 
     @property
     def pressure(self) -> Array:
-        """Transmembrane pressure: ``J_v/A + dPi``, Pa."""
-        return self.volume_flux / self.model.water_permeance(
-            self.case
-        ) + self.osmotic_difference * self.model.reflection(self.case)
+        """Transmembrane pressure: ``J_v/A + sum sigma_i dPi_i``, Pa (sigma is 1 but for Spiegler-Kedem)."""
+        reflected = self.model.reflection(self.case) * (self.interface - self.permeate)
+        osmotic = van_t_hoff(reflected, self.case.feed.temperature)
+        return self.volume_flux / self.model.water_permeance(self.case) + osmotic
 
     @property
     def ionic_strength(self) -> Array:
@@ -124,7 +127,7 @@ class PointResult(eqx.Module):
 
     @property
     def peclet(self) -> Array:
-        """``K_c J_v dx_e/D_p`` per species, ``(*batch, S)``."""
+        """``K_c J_v dx_e/D_p`` per species, ``(*batch, S)``; of layers, the sum."""
         return self._inside().peclet
 
     @property
@@ -163,13 +166,23 @@ class PointResult(eqx.Module):
         return self.feed * self._inside().pore_out
 
     def profiles(self, points: int = 64) -> Profiles:
-        """Profiles through film, pore and permeate, with the jumps at both faces."""
+        """Profiles through film, pore and permeate, with the jumps at both faces; ``points`` segments in each layer."""
         from .inside import profiles
+
+        self._needs_inside()
 
         return profiles(self, points)
 
+    def _needs_inside(self) -> None:
+        if not hasattr(self.model, "form"):
+            raise JaxmemError(
+                f"{self.model.title()} has no inside: no pore, no potentials. Ask jm.DSPMDE() or jm.SDEM() for them."
+            )
+
     def _inside(self) -> Any:
         from .inside import inside
+
+        self._needs_inside()
 
         return inside(self)
 
@@ -236,12 +249,11 @@ def citations(result: PointResult) -> list[str]:
     from ..chemistry.species import records
 
     lines = [f"{result.model.title()}: {s}" for s in result.model.sources()]
-    provenance = getattr(result.case.membrane, "provenance", None)
-    if provenance is not None:
-        lines.append(
-            f"membrane {provenance.name}: {provenance.source}"
-            + (f" ({provenance.warning})" if provenance.warning else "")
-        )
+    walls = getattr(result.case.membrane, "layers", (result.case.membrane,))
+    for provenance in dict.fromkeys(getattr(wall, "provenance", None) for wall in walls):
+        if provenance is not None:
+            warning = f" ({provenance.warning})" if provenance.warning else ""
+            lines.append(f"membrane {provenance.name}: {provenance.source}{warning}")
     for name in result.case.feed.species.names:
         source = records().get(name, {}).get("source", {})
         for quantity, text in source.items():

@@ -86,8 +86,9 @@ class SDEM(AbstractModel):
         return Core(*ions, *rest, point.lanes(case, nothing, True), point.lanes(case, osmotic, False))
 
     def blocked(self, case: Case) -> Array:
-        """No lane is out of reach."""
-        return jnp.full((), code("successful"))
+        """Lanes without any solute, ``(*batch)`` codes."""
+        empty = jnp.sum(case.feed.concentration, axis=-1) == 0.0
+        return jnp.where(empty, code("no_solute"), code("successful"))
 
     def blocked_message(self, case: Case) -> str:
         """No case is refused."""

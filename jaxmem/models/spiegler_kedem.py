@@ -42,8 +42,8 @@ class SpieglerKedem(AbstractModel):
         return case.membrane.water_permeance
 
     def reflection(self, case: Case) -> Array:
-        """Of the osmotic pressure: the largest sigma, ``(*batch)``."""
-        return jnp.max(case.membrane.reflection, axis=-1)
+        """Of the osmotic pressure of each species, ``(*batch, S)``."""
+        return case.membrane.reflection
 
     def check(self, case: Case) -> None:
         """Refuse membranes that would charge the permeate."""

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import JaxmemError
+from .._errors import JaxmemError, unknown
+from ..case import all_quantities
 from ..chemistry.species import pretty
 from ..units import LMH, bar
 from .style import colour, new_axes, spread
@@ -29,9 +30,13 @@ class PointPlots:
                 f"A rejection curve needs one batch axis; this result has shape {result.case.batch_shape}. Write for example "
                 "jm.FluxDriven(jnp.linspace(1, 100, 64) * jm.units.LMH), or plot a slice: jm.solve(model, case[0])."
             )
-        axes = new_axes(style) if axes is None else axes
-        x, label = self._abscissa(against)
         ok = np.asarray(result.ok)
+        if kind not in ("observed", "real"):
+            raise unknown("Rejection", kind, ("observed", "real"), 'Write kind="real" for 1 - c_p/c_m.')
+        if not ok.any():
+            raise JaxmemError("Every lane failed: there is nothing to draw. Look at result.messages().")
+        x, label = self._abscissa(against)
+        axes = new_axes(style) if axes is None else axes
         rejection = 100.0 * np.where(ok[:, None], np.asarray(getattr(result, f"{kind}_rejection")), np.nan)
         present = np.asarray(result.feed).max(0) > 0.0
         names = [n for n, p in zip(result.case.feed.species.names, present, strict=True) if p]
@@ -62,12 +67,18 @@ class PointPlots:
             return np.asarray(result.volume_flux) / LMH, "Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)"
         if against == "pressure":
             return np.asarray(result.pressure) / bar, "Transmembrane pressure (bar)"
-        from ..case import all_quantities
-
-        for path, value, meta in all_quantities(result.case):
-            if against in (path, path.rsplit(".", 1)[-1]) and np.ndim(value) == 1 and meta["ndim"] == 0:
-                return np.asarray(value), f"{meta['doc'].capitalize()} {meta['symbol']} ({meta['unit']})"
-        raise JaxmemError(f"{against!r} does not vary along this batch. Write against='flux' or against='pressure'.")
+        varying = {
+            path: (np.asarray(value), f"{meta['doc'].capitalize()} {meta['symbol']} ({meta['unit']})")
+            for path, value, meta in all_quantities(result.case)
+            if np.ndim(value) == 1 and meta["ndim"] == 0
+        }
+        found = [path for path in varying if against in (path, path.rsplit(".", 1)[-1])]
+        if len(found) != 1:
+            raise JaxmemError(
+                f"against={against!r} is not one number for each lane that varies along this batch. Write against='flux', 'pressure'"
+                f"{''.join(f', {path!r}' for path in varying)}."
+            )
+        return varying[found[0]]
 
     def profiles(self, lane: int = 0, axes: Any = None, *, style: str = "screen") -> Any:
         """Concentrations through film, pore and permeate of one lane, with the jumps at the faces (logarithmic)."""

@@ -54,3 +54,17 @@ def test_reads(found: jm.Sensitivity) -> None:
 def test_one_number_for_each_lane() -> None:
     with pytest.raises(jm.ShapeError, match=r"shape \(2, 4\).*One number"):
         jm.sensitivity(jm.DSPMDE(), CASE, lambda r: r.observed_rejection)
+
+
+def test_permeances_keep_their_names() -> None:
+    """A permeance membrane has an order of its own, and may know more ions than the feed."""
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    membrane = jm.PermeanceMembrane.of({"Cl-": 4.6e-6, "Mg+2": 1e-7, "Na+": 7.5e-4})
+    found = jm.sensitivity(
+        jm.SDEM(), jm.Case(feed, membrane, jm.FluxDriven(1e-5)), lambda r: r.observed_rejection[..., 0]
+    )
+    values = {n: float(v) for n, v in zip(found.names, found.value, strict=True) if n.startswith("permeance")}
+    assert values == {"permeance Cl-": 4.6e-6, "permeance Mg+2": 1e-7, "permeance Na+": 7.5e-4}
+    slopes = dict(zip(found.names, np.asarray(found.derivative), strict=True))
+    assert slopes["permeance Mg+2"] == 0.0
+    assert slopes["permeance Cl-"] < 0.0  # the slow ion decides, and a faster one rejects less

@@ -95,6 +95,11 @@ def test_mistakes() -> None:
         jm.LayeredMembrane([WALL])
     with pytest.raises(jm.ShapeError, match="one length for all"):
         jm.LayeredMembrane.graded(WALL, charge_density=[-20.0, -50.0], pore_radius=[5e-10])
+    with pytest.raises(jm.UnknownNameError, match=r"'charge' is not known.*charge_density"):
+        jm.LayeredMembrane.graded(WALL, charge=[-20.0, -50.0])
+    two = jm.LayeredMembrane((WALL, jm.membrane("loose")))
+    sources = [line for line in jm.citations(ask(two)) if line.startswith("membrane")]
+    assert [line.split(":")[0] for line in sources] == ["membrane NF270", "membrane loose"]
     case = jm.Case(FEED, jm.LayeredMembrane.graded(WALL, charge_density=PROFILE), CONDITIONS)
     with pytest.raises(jm.JaxmemError, match=r"stands in 3 places: membrane\.layers\.0\.pore_radius"):
         case.replace(pore_radius=4.5e-10)

@@ -141,3 +141,21 @@ def test_sigma_to_one_is_solution_diffusion() -> None:
     limit = (flux / p) / (1 + flux / p)
     assert abs(r[-1] - limit) < 1e-14
     assert (np.abs(r - limit) <= 10.0 * (1.0 - sigma[:, 0]) + 1e-14).all()
+
+
+def test_spiegler_kedem_pressure_of_unlike_reflections() -> None:
+    """Ions and a neutral solute with sigmas of their own: flux to pressure and back."""
+    feed = jm.Mixture.from_concentration({"Na+": 200.0, "Cl-": 200.0, "glucose": 500.0})
+    membrane, film = jm.SpieglerKedemMembrane([0.5, 0.5, 0.95], [1e-6, 1e-6, 1e-7]), jm.film("same", 4e-5)
+    given = jm.solve(jm.SpieglerKedem(), jm.Case(feed, membrane, jm.FluxDriven(1e-5, film)))
+    back = jm.solve(jm.SpieglerKedem(), jm.Case(feed, membrane, jm.PressureDriven(given.pressure, film)))
+    assert float(back.volume_flux) == pytest.approx(1e-5, rel=1e-9)
+    assert float(back.pressure) == pytest.approx(float(given.pressure), rel=1e-9)
+
+
+def test_spiegler_kedem_has_no_inside() -> None:
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    result = jm.solve(jm.SpieglerKedem(), jm.Case(feed, jm.SpieglerKedemMembrane(0.9, 1e-6), jm.FluxDriven(1e-5)))
+    for ask in (lambda: result.peclet, lambda: result.profiles(), lambda: result.plot.profiles()):
+        with pytest.raises(jm.JaxmemError, match="has no inside"):
+            ask()

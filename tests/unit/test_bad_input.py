@@ -1,5 +1,6 @@
 """Every mistake is refused with the value, what is allowed and the line to type; bad lanes of a batch get a status."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -266,3 +267,84 @@ def test_errors_leave_tracing_alone() -> None:
         jnp.asarray([20.0, 15.0])
     )
     assert int(status) == code("charge_imbalance")
+
+
+class Offset(eqx.Module):
+    """A user's charge law with numbers of its own."""
+
+    weights: jax.Array
+
+    def __call__(self, charge_density: jax.Array, feed: jm.Mixture) -> jax.Array:
+        """X, mol/m3."""
+        return charge_density + jnp.sum(self.weights)
+
+
+def test_a_lane_keeps_the_closures_of_its_batch() -> None:
+    flux = jnp.linspace(1e-6, 2e-5, 5)
+    whole = case(membrane=jm.membrane("NF270", charge=Offset(jnp.arange(6.0))), conditions=jm.FluxDriven(flux))
+    batch_, one = jm.solve(IDEAL, whole), jm.solve(IDEAL, whole[2])
+    assert np.array_equal(whole[2].membrane.charge.weights, np.arange(6.0))
+    assert np.allclose(one.observed_rejection, batch_.observed_rejection[2], rtol=1e-12)
+
+
+def test_a_charge_law_without_ions_is_reported() -> None:
+    """The law decides, not the charge density: X of 15 with nothing to balance it; Freundlich adsorbs nothing."""
+    sugar = jm.Mixture.from_concentration({"glucose": 5.0})
+    flux = jm.FluxDriven([1e-5])
+    blocked = jm.solve(
+        IDEAL,
+        case(
+            feed=sugar,
+            membrane=jm.membrane("NF270", charge_density=0.0, charge=Offset(jnp.arange(6.0))),
+            conditions=flux,
+        ),
+        throw=False,
+    )
+    assert int(blocked.status[0]) == code("charge_without_ions")
+    free = jm.solve(
+        IDEAL, case(feed=sugar, membrane=jm.membrane("NF270", charge=jm.FreundlichCharge()), conditions=flux)
+    )
+    assert bool(free.ok.all())
+
+
+def test_pure_water_is_reported() -> None:
+    water = jm.Mixture(jm.species("Na+", "Cl-"), jnp.zeros((2, 2)).at[1].set(20.0))
+    result = jm.solve(IDEAL, case(feed=water, membrane=jm.membrane("NF270", charge_density=0.0)), throw=False)
+    assert [int(x) for x in result.status] == [code("no_solute"), code("successful")]
+
+
+def test_residual_belongs_to_the_case() -> None:
+    """The state of one membrane does not solve the equations of another."""
+    ours = case(conditions=jm.FluxDriven([1e-5, 2e-5]))
+    state = jm.solve(IDEAL, ours).state
+    assert float(jnp.abs(IDEAL.residual(state, ours)).max()) < 1e-10
+    assert float(jnp.abs(IDEAL.residual(state, ours.replace(charge_density=-60.0))).max()) > 1e-2
+
+
+def test_checks_under_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``JAXMEM_CHECK=1`` turns ranges into runtime errors inside jit."""
+    make = lambda r: jm.PoreMembrane(r, 1e-6, -30.0, 40.0).pore_radius
+    assert float(jax.jit(make)(0.5)) == 0.5
+    monkeypatch.setenv("JAXMEM_CHECK", "1")
+    with pytest.raises(Exception, match="pore radius is outside"):
+        jax.block_until_ready(jax.jit(lambda r: make(r))(0.5))
+    assert float(jax.jit(lambda r: make(r))(5e-10)) == 5e-10
+
+
+def test_plots_refuse_by_name() -> None:
+    good = jm.solve(IDEAL, case(conditions=jm.FluxDriven([1e-5, 2e-5])))
+    with pytest.raises(jm.UnknownNameError, match="'intrinsic'"):
+        good.plot.rejection(kind="intrinsic")
+    with pytest.raises(jm.JaxmemError, match="against='concentration' is not one number"):
+        good.plot.rejection(against="concentration")
+    failed = jm.solve(
+        IDEAL,
+        case(
+            conditions=jm.FluxDriven([1e-5, 2e-5]),
+            membrane=jm.membrane("NF270", charge_density=-30.0, pore_radius=[4e-10, 5e-10]),
+            feed=jm.Mixture(jm.species("glucose"), jnp.full((2, 1), 5.0)),
+        ),
+        throw=False,
+    )
+    with pytest.raises(jm.JaxmemError, match="Every lane failed"):
+        failed.plot.rejection()

@@ -190,9 +190,11 @@ class DSPMDE(AbstractModel):
         large = bare = jnp.zeros((), bool)
         for wall in _layers(case.membrane):
             large |= jnp.any(case.feed.species.stokes_radius >= wall.pore_radius[..., None], axis=-1)
-            bare |= no_ions & (wall.charge_density != 0.0)
+            bare |= no_ions & (wall.wall_charge(case.feed) != 0.0)
+        empty = jnp.sum(c, axis=-1) == 0.0
         status = jnp.where(large, code("solute_fills_pore"), code("successful"))
-        return jnp.where(bare, code("charge_without_ions"), status)
+        status = jnp.where(bare, code("charge_without_ions"), status)
+        return jnp.where(empty, code("no_solute"), status)
 
     def blocked_message(self, case: Case) -> str:
         """The error for a case of which every lane is blocked by a large solute."""

@@ -127,20 +127,29 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
         r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3)
         return mixed(core, r.value), mixed(core, r.coarse), r.contrast, r.interface.ratio
 
+    def unfinished(value: Array, before: Array) -> Array:
+        now = norm(value)
+        at_floor = (now < effort.residual) & (now > 0.3 * before)  # solved, and round-off is all that is left
+        return (now > done) & ~at_floor
+
     def go(carry: tuple) -> Array:
-        _, count, _, value, *_ = carry
-        return (count == 0) | ((count <= most) & jnp.any(norm(value) > done))
+        _, count, _, value, *_, before = carry
+        return (count == 0) | ((count <= most) & jnp.any(unfinished(value, before)))
 
     def chord(carry: tuple) -> tuple:  # the first time the step is zero: the state is evaluated as it is
-        y, count, steps, value, *_, matrix = carry
-        new = jnp.where(norm(value) > done, neutral_permeate(core, accept(core, y, -apply(matrix, value), 3.0)), y)
+        y, count, steps, value, *_, matrix, before = carry
+        new = jnp.where(
+            unfinished(value, before), neutral_permeate(core, accept(core, y, -apply(matrix, value), 3.0)), y
+        )
         value_new, *rest = evaluate(new)
-        return new, count + 1, steps + 1, value_new, *rest, _broyden(matrix, new - y, value_new - value)
+        matrix = _broyden(matrix, new - y, value_new - value)
+        return new, count + 1, steps + 1, value_new, *rest, matrix, norm(value)
 
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
     zero = jnp.zeros_like(at.y)
-    carry = (at.y, 0, at.steps - 1, zero, zero, jnp.ones_like(core.wall), zero[:s], at.matrix)
-    y, _, steps, value, fewer, contrast, interface, matrix = jax.lax.while_loop(go, chord, carry)
+    lanes = jnp.ones_like(core.wall)
+    carry = (at.y, 0, at.steps - 1, zero, zero, lanes, zero[:s], at.matrix, jnp.inf * lanes)
+    y, _, steps, value, fewer, contrast, interface, matrix, _ = jax.lax.while_loop(go, chord, carry)
     gain = jnp.minimum(SAFETY * contrast, 1.0)
     error = gain * jnp.abs(apply(matrix, value - fewer)) + jnp.abs(
         apply(matrix, value)

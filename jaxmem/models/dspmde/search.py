@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ...linalg.small_dense import apply, inverse
+from ...linalg.small_dense import apply, gauss_jordan, inverse
 from .march import Residual, residual
 from .pore import Levels
 from .problem import Core, Form, with_flux
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 
 class Search(NamedTuple):
     y: Array  # (K, *b) current iterate
-    matrix: Array  # (K, K, *b) inverse Jacobian there
+    matrix: Array  # (K, K, *b) inverse Jacobian there, at the stage of two grids
     base: Array  # (K, *b) last solution on the branch
     reached: Array  # (*b) flux of ``base``, as a fraction of the given one (or of A dP)
     target: Array  # (*b) flux being solved for
@@ -63,9 +63,15 @@ def _advance(core: Core, form: Form, levels: Levels, plan: Plan, b: Search) -> S
     over = r.value[-2] > 0.0 if form.pressure else jnp.zeros_like(b.held)
     r = _pinned(r, b) if form.pressure else r
     assert r.slope is not None
-    matrix = inverse(mixed(at, r.slope))
+    slope, value = mixed(at, r.slope), mixed(at, r.value)
+
+    def keep() -> tuple[Array, Array]:  # the chord steps to come need the inverse
+        new = inverse(slope)
+        return apply(new, value), new
+
+    change, matrix = jax.lax.cond(b.near, keep, lambda: (gauss_jordan(slope, value[:, None])[:, 0], b.matrix))
     cap = jnp.where(b.near, 3.0, jnp.where(b.held, 2.0, 6.0))
-    moved = accept(core, b.y, -apply(matrix, mixed(at, r.value)), cap)
+    moved = accept(core, b.y, -change, cap)
     worst, astray = norm(r.value), empty(core, r.interface.ratio)
 
     open_ = ~b.settled & ~b.near
