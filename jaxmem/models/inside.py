@@ -15,6 +15,8 @@ from .result import PointResult, Profiles
 
 
 class Inside(NamedTuple):
+    """Potentials in RT/F, concentrations as ratios to the bulk; ``(*batch)`` or ``(*batch, S)``."""
+
     peclet: Array
     donnan_feed: Array
     donnan_permeate: Array

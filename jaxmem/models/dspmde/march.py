@@ -92,7 +92,9 @@ class Crossing(NamedTuple):
     asked: Array
 
 
-def _layer(core: Core, form: Form, passage: Array, levels: Levels, grading: Array, own: bool | Array, out: State):
+def _layer(
+    core: Core, form: Form, passage: Array, levels: Levels, grading: Array, own: bool | Array, out: State
+) -> tuple:
     """Across one layer: its start, its far side (best, coarsest left out, finest), its grading and what it asks for."""
     begin = State(out.ratio, out.slope, first_field(core, passage, out.ratio))
     asked = rate(core, passage, out)
