@@ -61,7 +61,7 @@ def _charge_row(core: Core, wall: Array, c: Array) -> tuple[Array, Array]:
     zb, plus, minus = charges(core)
     p = ion_sum(plus * c) + jnp.maximum(wall, 0.0) + tiny(c)
     n = ion_sum(minus * c) + jnp.maximum(-wall, 0.0) + tiny(c)
-    return jnp.log(p) - jnp.log(n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
+    return jnp.log(p / n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
 
 
 def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array:

@@ -63,7 +63,7 @@ def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
             field = field - (p - n) / (ion_sum(zb * to_field) + guard)
         else:
             d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
-            field = field - (jnp.log(p) - jnp.log(n)) / (d_log + guard)
+            field = field - jnp.log(p / n) / (d_log + guard)
     _, new, along = _trial(scheme, slab, field)
     to_field = -slab.charge * slab.h * along
     correction = -(ion_sum(zb * new) + slab.wall) / (ion_sum(zb * to_field) + guard)  # one step on the plain sum
