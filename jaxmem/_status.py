@@ -24,6 +24,13 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "result.error_estimate; the Peclet number is extreme."
     )
     no_solute = "The feed of this lane holds no solute at all: there is nothing to reject. Leave the lane out."
+    below_osmotic_pressure = (
+        "The feed pressure is below the osmotic pressure of the feed (over the permeate pressure): nothing but a leak of salty water "
+        "passes. Try a higher pressure, or a weaker feed."
+    )
+    pressure_spent = "Friction uses up the feed pressure before the end of the channel. Try a lower flow, a higher spacer or fewer elements."
+    recovery_out_of_reach = "No pressure up to 1000 bar gives this recovery or flux. Try a smaller recovery, more area or a lower feed flow."
+    channel_runs_dry = "The channel runs dry: nearly all water has passed before its end. Try a smaller pressure or area, or a higher feed flow."
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."
     )

@@ -85,3 +85,62 @@ class PressureDriven(eqx.Module):
 
     def __check_init__(self) -> None:
         _check(self)
+
+
+# ------------------------------------------------------------------------------ elements and vessels
+
+ATMOSPHERE = 101325.0
+
+
+class Pump(eqx.Module):
+    """The high-pressure pump and what recovers energy from the concentrate; ``energy_recovery=0``: nothing does."""
+
+    pump_efficiency: Array = field(
+        unit="1", low=0.01, high=1.0, symbol="eta", doc="efficiency of the pump", default=1.0
+    )
+    energy_recovery: Array = field(
+        unit="1", low=0.0, high=1.0, symbol="eta_ERD", doc="efficiency of energy recovery", default=0.0
+    )
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+_FLOW = {"unit": "m3/s", "low": 1e-12, "high": 1e3, "symbol": "Q_f", "hint": "m3_per_h"}
+_PERMEATE = {"unit": "Pa", "low": 0.0, "high": 1e8, "symbol": "P_p", "hint": "bar", "default": ATMOSPHERE}
+
+
+class FeedPressure(eqx.Module):
+    """The pressure (absolute) and the flow of the feed of one element or vessel are imposed; recovery follows."""
+
+    pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P_f", hint="bar", doc="feed pressure, absolute")
+    flow: Array = field(doc="feed flow of one vessel", **_FLOW)
+    permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
+    pump: Pump = Pump()
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+class Recovery(eqx.Module):
+    """The volume of permeate per volume of feed, and the flow of the feed, are imposed; the pressure follows."""
+
+    recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
+    flow: Array = field(doc="feed flow of one vessel", **_FLOW)
+    permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
+    pump: Pump = Pump()
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+class MeanFlux(eqx.Module):
+    """The mean flux over all membrane area, and the flow of the feed, are imposed; the pressure follows."""
+
+    flux: Array = field(unit="m/s", low=1e-9, high=1e-2, symbol="J", hint="LMH", doc="permeate flow over area")
+    flow: Array = field(doc="feed flow of one vessel", **_FLOW)
+    permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
+    pump: Pump = Pump()
+
+    def __check_init__(self) -> None:
+        check(self)

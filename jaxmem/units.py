@@ -19,6 +19,7 @@ mg_per_L = mg / L
 LMH = L / hour  # litre per square metre and hour, as m/s
 LMH_per_bar = LMH / bar
 um_per_s = um / s
+m3_per_h, m3_per_day = 1.0 / hour, 1.0 / day
 mV, V = 1e-3, 1.0
 
 DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one that messages suggest
@@ -30,6 +31,9 @@ DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one
     "mass fraction": {"mg/kg": 1e-6, "g/kg": 1e-3, "kg/kg": 1.0, "%": 1e-2},
     "temperature": {"degC": 1.0, "°C": 1.0, "C": 1.0, "K": 1.0},
     "permittivity": {"": 1.0},
+    "flow": {"m3/h": 1.0 / hour, "m3/day": 1.0 / day, "L/min": L / minute, "L/h": L / hour, "m3/s": 1.0},
+    "area": {"m2": 1.0, "ft2": 0.09290304},
+    "fraction": {"%": 1e-2, "": 1.0},
     "permeance": {"LMH/bar": LMH_per_bar, "L/m2/h/bar": LMH_per_bar, "m/s/Pa": 1.0},
 }
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")

@@ -31,7 +31,7 @@ INSIDE = {
 }
 
 
-def _need(package: str) -> Any:
+def need(package: str) -> Any:
     try:
         return __import__(package)
     except ImportError as error:
@@ -50,7 +50,7 @@ def _masked(result: PointResult, name: str, species: bool) -> np.ndarray:
 
 def to_xarray(result: PointResult, potentials: bool = True) -> Any:
     """Dimensions ``batch_0, batch_1, ..., species``; attributes carry unit and meaning."""
-    xr = _need("xarray")
+    xr = need("xarray")
     dims = tuple(f"batch_{i}" for i in range(len(result.case.batch_shape)))
     has_pore = potentials and hasattr(result.model, "core")
     variables = {
@@ -73,5 +73,5 @@ def to_xarray(result: PointResult, potentials: bool = True) -> Any:
 
 def to_dataframe(result: PointResult) -> Any:
     """One row per lane and species."""
-    _need("pandas")
+    need("pandas")
     return to_xarray(result, potentials=False).to_dataframe().reset_index()

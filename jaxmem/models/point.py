@@ -7,18 +7,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._config import double_precision
-from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
+from .._errors import JaxmemError, PhysicalRangeError
 from .._fields import is_concrete
 from .._status import code
-from ..case import Case, all_quantities, at_path
-from ..chemistry.mixture import TOLERANCE, imbalance
+from ..case import Case, all_quantities
 from ..conditions import FluxDriven, PressureDriven
 from .dspmde.derivative import find_root, harmless
 from .dspmde.march import residual
 from .dspmde.observe import points
 from .dspmde.problem import Core, Form
 from .dspmde.root import Root, grids, needs_more
+from .inputs import benign, input_status
 from .result import PointResult
 
 
@@ -36,25 +35,6 @@ def check_tolerance(tolerance: Any) -> None:
         raise JaxmemError(f"tolerance = {tolerance!r} is not a number between 0 and 1. Write tolerance=2e-7.")
 
 
-def check_precision(case: Case, precision: str) -> None:
-    """Float32 numbers in a float64 solve are refused by name."""
-    if precision not in ("float64", "float32"):
-        raise JaxmemError(f"precision = {precision!r} is not known. Write precision='float64' or precision='float32'.")
-    if precision == "float32":
-        return
-    if not double_precision():
-        raise PrecisionError(
-            "float64 is switched off (JAXMEM_X64=0), and physics needs it. Unset JAXMEM_X64, or ask for single precision: "
-            "write jm.DSPMDE(precision='float32')."
-        )
-    for path, value, _ in all_quantities(case):
-        if value.dtype != jnp.float64:
-            raise PrecisionError(
-                f"{path} is {value.dtype}; rejections would lose up to half their digits. Write {path.rsplit('.', 1)[-1]}="
-                "jnp.asarray(x, jnp.float64), or ask for single precision: jm.DSPMDE(precision='float32')."
-            )
-
-
 def check_conditions(case: Case) -> None:
     """Conditions of a known type, with a film that fits the species."""
     if not isinstance(case.conditions, FluxDriven | PressureDriven):
@@ -64,46 +44,6 @@ def check_conditions(case: Case) -> None:
         )
     if case.conditions.mass_transfer is not None:
         case.conditions.mass_transfer.check(case.feed)
-
-
-def check_membrane(case: Case, kind: Any, model: str, line: str) -> None:
-    """A membrane of the right kind (a type or a union of types)."""
-    if not isinstance(case.membrane, kind):
-        name = getattr(kind, "__name__", "") or " or ".join(k.__name__ for k in kind.__args__)
-        raise JaxmemError(f"{model} needs a {name}; Case.membrane is a {type(case.membrane).__name__}. Write {line}.")
-
-
-def _input_status(case: Case) -> Array:
-    """Code of each lane's inputs, ``(*batch)``."""
-    shape = case.batch_shape
-    sound = jnp.ones(shape, bool)
-    for _, value, meta in all_quantities(case):
-        fine = jnp.isfinite(value)
-        if meta["low"] is not None:
-            fine &= value >= meta["low"]
-        if meta["high"] is not None:
-            fine &= value <= meta["high"]
-        sound &= jnp.broadcast_to(jnp.all(fine, axis=-1) if meta["ndim"] else fine, shape)
-    neutral = jnp.broadcast_to(
-        jnp.abs(imbalance(case.feed.species.charge, case.feed.concentration)) <= TOLERANCE, shape
-    )
-    status = jnp.where(neutral, code("successful"), code("charge_imbalance"))
-    return jnp.where(sound, status, code("outside_model"))
-
-
-def _benign(case: Case, sound: Array) -> Case:
-    """Unsound lanes get harmless numbers before anything is computed or differentiated (0 times NaN is NaN)."""
-    for path, value, meta in all_quantities(case):
-        low, high = meta["low"], meta["high"]
-        middle = (low * high) ** 0.5 if low and high and low > 0.0 else 1.0
-        full = jnp.broadcast_to(value, sound.shape + value.shape[value.ndim - meta["ndim"] :])
-        mask = sound[..., None] if meta["ndim"] else sound
-        case = _set(case, path.split("."), jnp.where(mask, full, middle))
-    return case
-
-
-def _set(case: Case, path: list[str], value: Array) -> Case:
-    return eqx.tree_at(lambda tree: at_path(tree, path), case, value)
 
 
 def lanes(case: Case, x: Array, ions: bool) -> Array:
@@ -138,9 +78,9 @@ def film_terms(case: Case, flux: Array, form: Form) -> tuple[Array, Array]:
 @eqx.filter_jit
 def _prepare(model: Any, case: Case) -> tuple[Core, Array]:
     """The problem of every lane, harmless where the inputs are not sound, and the code of the inputs."""
-    status = _input_status(case)
+    status = input_status(case)
     sound = status == code("successful")
-    case = _benign(case, sound)
+    case = benign(case, sound)
     status = jnp.where(sound, jnp.broadcast_to(model.blocked(case), status.shape), status)
     core = model.core(case, model.form(case))
     valid = (status == code("successful")).reshape(-1)
@@ -189,7 +129,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
 
     place = points(state.core, form, root.y, root.interface)
     solved &= jnp.isfinite(place.closure)
-    clean = _benign(case, state.status == code("successful"))
+    clean = benign(case, state.status == code("successful"))
     bulk = lanes(clean, clean.feed.concentration, True)
 
     def ions(x: Array) -> Array:

@@ -88,13 +88,18 @@ class PointResult(eqx.Module):
 
     @property
     def osmotic_pressure_interface(self) -> Array:
-        """van 't Hoff, Pa."""
-        return van_t_hoff(self.interface, self.case.feed.temperature)
+        """By the model's own law, else van 't Hoff, Pa."""
+        return self._osmotic(self.interface)
 
     @property
     def osmotic_pressure_permeate(self) -> Array:
-        """van 't Hoff, Pa."""
-        return van_t_hoff(self.permeate, self.case.feed.temperature)
+        """By the model's own law, else van 't Hoff, Pa."""
+        return self._osmotic(self.permeate)
+
+    def _osmotic(self, concentration: Array) -> Array:
+        if hasattr(self.model, "osmotic_pressure"):
+            return self.model.osmotic_pressure(self.case, concentration)
+        return van_t_hoff(concentration, self.case.feed.temperature)
 
     @property
     def osmotic_difference(self) -> Array:
@@ -104,8 +109,11 @@ class PointResult(eqx.Module):
     @property
     def pressure(self) -> Array:
         """Transmembrane pressure: ``J_v/A + sum sigma_i dPi_i``, Pa (sigma is 1 but for Spiegler-Kedem)."""
-        reflected = self.model.reflection(self.case) * (self.interface - self.permeate)
-        osmotic = van_t_hoff(reflected, self.case.feed.temperature)
+        reflection = self.model.reflection(self.case)
+        if hasattr(self.model, "osmotic_pressure"):  # of the solution as a whole: one reflection
+            osmotic = reflection[..., 0] * self.osmotic_difference
+        else:
+            osmotic = van_t_hoff(reflection * (self.interface - self.permeate), self.case.feed.temperature)
         return self.volume_flux / self.model.water_permeance(self.case) + osmotic
 
     @property

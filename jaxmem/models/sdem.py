@@ -10,7 +10,7 @@ from ..case import Case
 from ..conditions import PressureDriven
 from ..constants import GAS
 from ..membranes.permeance import PermeanceMembrane
-from . import point
+from . import inputs, point
 from .base import AbstractModel
 from .dspmde.problem import Core, Form
 from .dspmde.root import Effort, start
@@ -96,14 +96,14 @@ class SDEM(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse what SDEM cannot answer."""
-        point.check_membrane(
+        inputs.check_membrane(
             case,
             PermeanceMembrane,
             "SDEM",
             'jm.Case(feed, jm.PermeanceMembrane.of({"Na+": 7e-4, "Cl-": 5e-6}), conditions)',
         )
         point.check_conditions(case)
-        point.check_precision(case, self.precision)
+        inputs.check_precision(case, self.precision)
         case.membrane.of_species(case.feed.species)
 
     def initial_guess(self, case: Case) -> Array:

@@ -12,7 +12,7 @@ from ..case import Case
 from ..conditions import FluxDriven
 from ..constants import GAS
 from ..membranes.permeance import SpieglerKedemMembrane
-from . import point
+from . import inputs, point
 from .base import AbstractModel
 from .result import PointResult
 
@@ -47,14 +47,14 @@ class SpieglerKedem(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse membranes that would charge the permeate."""
-        point.check_membrane(
+        inputs.check_membrane(
             case,
             SpieglerKedemMembrane,
             "SpieglerKedem",
             "jm.Case(feed, jm.SpieglerKedemMembrane(0.95, 1e-6), conditions)",
         )
         point.check_conditions(case)
-        point.check_precision(case, self.precision)
+        inputs.check_precision(case, self.precision)
         ions = case.feed.species.charge != 0.0
         for name in ("reflection", "permeability"):
             value = getattr(case.membrane, name)
@@ -134,7 +134,7 @@ class SpieglerKedem(AbstractModel):
         shape, s = case.batch_shape, len(case.feed.species)
         permeate, interface = (jnp.broadcast_to(x, (*shape, s)) for x in self._ratios(case, state))
         feed = jnp.broadcast_to(case.feed.concentration, (*shape, s))
-        sound = point._input_status(case)
+        sound = inputs.input_status(case)
         residual = jnp.broadcast_to(jnp.max(jnp.abs(self.residual(state, case)), axis=-1), shape)
         solved = (sound == code("successful")) & jnp.isfinite(residual)
         return PointResult(

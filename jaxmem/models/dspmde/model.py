@@ -15,7 +15,7 @@ from ...conditions import PressureDriven
 from ...constants import AVOGADRO, GAS
 from ...membranes.layered import LayeredMembrane
 from ...membranes.pore import PoreMembrane
-from .. import point
+from .. import inputs, point
 from ..base import AbstractModel
 from ..result import PointResult
 from .problem import Core, Form, Layer
@@ -214,11 +214,11 @@ class DSPMDE(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse what DSPM-DE cannot answer."""
-        point.check_membrane(
+        inputs.check_membrane(
             case, PoreMembrane | LayeredMembrane, "DSPMDE", 'jm.Case(feed, jm.membrane("NF270"), conditions)'
         )
         point.check_conditions(case)
-        point.check_precision(case, self.precision)
+        inputs.check_precision(case, self.precision)
         point.refuse_blocked(self, case)
 
     def initial_guess(self, case: Case) -> Array:

@@ -1,0 +1,142 @@
+"""What a feed channel does to the membrane: mass transfer to the wall, and friction along it.
+
+Each closure is called with a ``Flow``, the local state of the channel. A fit of A and B belongs to the closures it was made with.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from .._fields import check, field
+
+_LARGEST = 200.0  # J_w/k of the film: exp stays finite whatever an iteration tries
+
+
+class Flow(NamedTuple):
+    """The feed channel at one position."""
+
+    velocity: Array  # between the filaments, m/s
+    density: Array  # kg/m3
+    reynolds: Array
+    schmidt: Array
+    diffusivity: Array  # m2/s
+    hydraulic_diameter: Array  # m
+    length: Array  # of the channel, m
+
+
+def film_law(k: Array | float) -> Callable[[Array], tuple[Array, Array]]:
+    """``c_m = alpha c_b - beta r`` of film theory, ``alpha = exp(J_w/k)``, ``beta = alpha - 1``, for k in m/s."""
+
+    def law(flux: Array) -> tuple[Array, Array]:
+        reach = jnp.minimum(flux / k, _LARGEST)
+        return jnp.exp(reach), jnp.expm1(reach)
+
+    return law
+
+
+class _Sherwood(NamedTuple):
+    """Coefficients of ``Sh = factor Re^re Sc^sc``."""
+
+    factor: float
+    re: float
+    sc: float
+
+
+def _coefficient(law: _Sherwood, flow: Flow) -> Array:
+    sherwood = law.factor * flow.reynolds**law.re * flow.schmidt**law.sc
+    return sherwood * flow.diffusivity / flow.hydraulic_diameter
+
+
+class SpacerTransfer(eqx.Module):
+    """``Sh = 0.46 (Re Sc)^0.36``: spacer-filled channels, as in WaterTAP (open source)."""
+
+    def coefficient(self, flow: Flow) -> Array:
+        """k, m/s."""
+        return _coefficient(_Sherwood(0.46, 0.36, 0.36), flow)
+
+    def __call__(self, flow: Flow) -> Callable:
+        return film_law(self.coefficient(flow))
+
+
+class SchockMiquel(eqx.Module):
+    """``Sh = 0.065 Re^0.875 Sc^0.25``: spacers. Schock and Miquel 1987, doi 10.1016/0011-9164(87)90107-X (from memory of the source)."""
+
+    def coefficient(self, flow: Flow) -> Array:
+        """k, m/s."""
+        return _coefficient(_Sherwood(0.065, 0.875, 0.25), flow)
+
+    def __call__(self, flow: Flow) -> Callable:
+        return film_law(self.coefficient(flow))
+
+
+class Leveque(eqx.Module):
+    """``Sh = 1.85 (Re Sc d_h/L)^(1/3)``: short empty laminar channels (from memory of the textbooks)."""
+
+    def coefficient(self, flow: Flow) -> Array:
+        """k, m/s."""
+        graetz = flow.reynolds * flow.schmidt * flow.hydraulic_diameter / flow.length
+        return 1.85 * graetz ** (1.0 / 3.0) * flow.diffusivity / flow.hydraulic_diameter
+
+    def __call__(self, flow: Flow) -> Callable:
+        return film_law(self.coefficient(flow))
+
+
+class ConstantTransfer(eqx.Module):
+    """One mass-transfer coefficient all along."""
+
+    k: Array = field(unit="m/s", low=1e-9, high=1e12, symbol="k", hint="um_per_s", doc="mass-transfer coefficient")
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    def coefficient(self, flow: Flow) -> Array:
+        """k, m/s."""
+        return self.k
+
+    def __call__(self, flow: Flow) -> Callable:
+        return film_law(self.k)
+
+
+class ConstantModulus(eqx.Module):
+    """``c_m = modulus c_b`` whatever the flux; 1 for no polarisation."""
+
+    modulus: Array = field(unit="1", low=1.0, high=100.0, symbol="CP", doc="polarisation modulus", default=1.0)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    def __call__(self, flow: Flow) -> Callable:
+        return lambda flux: (self.modulus * jnp.ones_like(flux), jnp.zeros_like(flux))
+
+
+class SpiralFriction(eqx.Module):
+    """``f = 6.23 Re^-0.3``: spacers. Schock and Miquel 1987, doi 10.1016/0011-9164(87)90107-X, as in WaterTAP."""
+
+    def __call__(self, flow: Flow) -> Array:
+        """Pressure gradient ``-f rho v^2/(2 d_h)``, Pa/m."""
+        return -6.23 * flow.reynolds**-0.3 * flow.density * flow.velocity**2 / (2.0 * flow.hydraulic_diameter)
+
+
+class FlatFriction(eqx.Module):
+    """``f = 0.42 + 189.3/Re``: flat sheets with spacer, as in WaterTAP (open source)."""
+
+    def __call__(self, flow: Flow) -> Array:
+        """Pressure gradient ``-f rho v^2/(2 d_h)``, Pa/m."""
+        f = 0.42 + 189.3 / flow.reynolds
+        return -f * flow.density * flow.velocity**2 / (2.0 * flow.hydraulic_diameter)
+
+
+class ConstantDrop(eqx.Module):
+    """A given pressure drop over the element, spread evenly; 0 for no friction."""
+
+    drop: Array = field(unit="Pa", low=0.0, high=1e7, symbol="dP", hint="bar", doc="pressure drop", default=0.0)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    def __call__(self, flow: Flow) -> Array:
+        """Pressure gradient, Pa/m."""
+        return -self.drop / flow.length

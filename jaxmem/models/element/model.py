@@ -1,0 +1,256 @@
+"""Spiral-wound elements in series: one-dimensional flow along the feed channel, a solution-diffusion wall at every position."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..._errors import JaxmemError, PhysicalRangeError
+from ..._fields import is_concrete
+from ..._status import code
+from ...case import Case
+from ...chemistry.brine import Brine, NaClBrine, SeaSaltBrine, brine_of
+from ...conditions import FeedPressure, MeanFlux, Recovery
+from ...membranes.element import SpiralElement, Vessel
+from ...membranes.polarisation import SpacerTransfer, SpiralFriction
+from ...membranes.solution_diffusion import SolutionDiffusionMembrane
+from ...nonlinear.increasing import root_of_increasing
+from ..base import AbstractModel
+from ..inputs import benign, check_precision, input_status
+from ..lanes import over_lanes
+from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics
+from .result import ElementResult
+
+SCHEMES = {
+    "dormand_prince": explicit,
+    "backward": partial(implicit, theta=1.0),
+    "trapezoid": partial(implicit, theta=0.5),
+}
+TEMPERATURES = (273.15, 333.15)  # K: beyond, no closure here has been fitted
+STRONGEST = 250.0  # kg/m3 of salt in a feed
+_TRUSTED = 1e-3  # estimated relative error of the concentrate's water flow
+
+
+class ElementState(NamedTuple):
+    """The march of one lane: E elements, n + 1 nodes each."""
+
+    inlet: Stream
+    outlet: Stream
+    nodes: Local  # (E, n + 1)
+    error: Array  # estimated error of the outlet's water flow, relative to the inlet
+    missed: Array  # what is left of the imposed recovery, relative
+    status: Array  # code of the inputs
+
+
+class SpiralWound(AbstractModel):
+    """Water, salt and pressure along the feed channel of a ``SpiralElement`` or a ``Vessel``; permeates mix as they come.
+
+    Every position carries a solution-diffusion wall under its own polarisation (``jaxmem/models/wall.py``); the equations are
+    at the head of ``jaxmem/models/element/march.py``. ``brine=None`` takes Na+ and Cl- for NaCl and everything else for sea salt; all
+    salts of a feed pass alike. ``scheme="backward"`` and ``"trapezoid"`` with ``cells=3`` and 1 are those of WaterTAP, for comparison.
+    Breaks down where the channel runs dry; nominal data of elements carry 20 % on the flow.
+    """
+
+    brine: Brine | None = None
+    mass_transfer: Callable = SpacerTransfer()
+    friction: Callable = SpiralFriction()
+    scheme: str = eqx.field(static=True, default="dormand_prince")
+    cells: int = eqx.field(static=True, default=6)  # of each element
+    precision: str = eqx.field(static=True, default="float64")
+
+    def __check_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise JaxmemError(f"scheme = {self.scheme!r} is not known. Write one of {', '.join(SCHEMES)}.")
+        if not isinstance(self.cells, int) or self.cells < 1:
+            raise JaxmemError(f"cells = {self.cells!r} is not a number of cells. Write cells=6.")
+        if not isinstance(self.brine, NaClBrine | SeaSaltBrine | None):
+            raise JaxmemError(
+                f"brine = {self.brine!r} is not a brine. Write brine=jm.NaClBrine() or jm.SeaSaltBrine()."
+            )
+
+    def title(self) -> str:
+        """Name and options, as printed."""
+        closures = f"{type(self.mass_transfer).__name__}, {type(self.friction).__name__}"
+        return f"Spiral wound ({closures}, {self.cells} cells {self.scheme})"
+
+    def sources(self) -> list[str]:
+        """Where the equations come from."""
+        docs = (type(self.mass_transfer).__doc__, type(self.friction).__doc__, type(self.brine or NaClBrine()).__doc__)
+        return [" ".join((doc or "").split()) for doc in docs]
+
+    def check(self, case: Case) -> None:
+        """Refuse what this model cannot answer."""
+        if not isinstance(case.membrane, SpiralElement | Vessel):
+            raise JaxmemError(
+                f"SpiralWound needs an element or a vessel; Case.membrane is a {type(case.membrane).__name__}. Write "
+                'jm.Case(feed, jm.element("SW30HRLE-400"), conditions).'
+            )
+        membrane = _vessel(case).element.membrane
+        if not isinstance(membrane, SolutionDiffusionMembrane):
+            raise JaxmemError(
+                f"The element's membrane is a {type(membrane).__name__}. Write jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
+            )
+        if not isinstance(case.conditions, FeedPressure | Recovery | MeanFlux):
+            raise JaxmemError(
+                f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FeedPressure(55 * bar, flow=8 * m3_per_h), "
+                "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
+            )
+        check_precision(case, self.precision)
+        temperature, salt = case.feed.temperature, case.feed.mass_concentration
+        if is_concrete(temperature) and not bool(jnp.any(_in(temperature, *TEMPERATURES))):
+            raise PhysicalRangeError(
+                f"temperature = {float(jnp.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
+                "degrees Celsius write 298.15."
+            )
+        if is_concrete(salt) and not bool(jnp.any(jnp.sum(salt, -1) <= STRONGEST)):
+            raise PhysicalRangeError(
+                f"The feed holds {float(jnp.ravel(jnp.sum(salt, -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
+                "jaxmem is SI: for mg/L write Mixture.from_mass_concentration with * jm.units.mg_per_L."
+            )
+
+    def initial_guess(self, case: Case) -> Array:
+        """The pressure that an ideal vessel would need, Pa, ``(*batch)``."""
+        return over_lanes(lambda c: _first_pressure(c, self.brine or brine_of(c.feed), _target(c)), case)
+
+    @eqx.filter_jit
+    def find(self, case: Case) -> ElementState:
+        """March every lane."""
+        status = input_status(case)
+        sound = _in(case.feed.temperature, *TEMPERATURES) & (jnp.sum(case.feed.mass_concentration, -1) <= STRONGEST)
+        status = jnp.where((status == 0) & ~jnp.broadcast_to(sound, status.shape), code("outside_model"), status)
+        state = over_lanes(self._lane, benign(case, status == code("successful")))
+        return state._replace(status=status)
+
+    def _lane(self, case: Case) -> ElementState:
+        """One question: for an imposed recovery, the pressure that gives it; then the march itself."""
+        brine, target = self.brine or brine_of(case.feed), _target(case)
+        pressure = case.conditions.pressure if target is None else _pressure(self, case, brine, target)
+        inlet, marches = _vessel_march(self, case, brine, pressure)
+        outlet = jax.tree.map(lambda x: x[-1], marches.outlet)
+        missed = jnp.zeros_like(pressure)
+        if target is not None:
+            missed = (recovered(inlet, outlet, brine, case.feed.temperature) - target) / target
+        return ElementState(inlet, outlet, marches.nodes, jnp.sum(marches.error), missed, jnp.zeros((), jnp.int32))
+
+    def residual(self, state: ElementState, case: Case) -> Array:
+        """What is left of the imposed recovery, and of the salt balance, relative, ``(*batch, 2)``."""
+        return jnp.stack([state.missed, self.observe(state, case).salt_closure], axis=-1)
+
+    @eqx.filter_jit
+    def observe(self, state: ElementState, case: Case) -> ElementResult:
+        """The Result of every lane."""
+        clean = benign(case, state.status == code("successful"))
+        brine = self.brine or brine_of(case.feed)
+        status = _status(state, clean, brine)
+        good = (status == code("successful")) | (status == code("accuracy_not_reached"))
+
+        def known(x: Array) -> Array:
+            """Derivative zero in failed lanes."""
+            mask = good.reshape(good.shape + (1,) * (x.ndim - good.ndim))
+            return jnp.where(mask, x, jax.lax.stop_gradient(x))
+
+        state = jax.tree.map(lambda x: known(x) if jnp.issubdtype(x.dtype, jnp.floating) else x, state)
+        return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
+
+
+def _in(x: Array, low: float, high: float) -> Array:
+    return (x >= low) & (x <= high)
+
+
+def _vessel(case: Case) -> Vessel:
+    return case.membrane if isinstance(case.membrane, Vessel) else Vessel(case.membrane, 1)
+
+
+def _target(case: Case) -> Array | None:
+    """The imposed recovery, or None where the pressure is imposed."""
+    c = case.conditions
+    if isinstance(c, Recovery):
+        return c.recovery
+    if isinstance(c, MeanFlux):
+        vessel = _vessel(case)
+        return c.flux * vessel.element.area * vessel.count / c.flow
+    return None
+
+
+def _feed(case: Case, brine: Brine, pressure: Array) -> Stream:
+    """The inlet, kg/s."""
+    t, c = case.feed.temperature, jnp.sum(case.feed.mass_concentration, axis=-1)
+    mass = case.conditions.flow * brine.density(brine.mass_fraction(c, t), t)
+    salt = case.conditions.flow * c
+    return Stream(mass - salt, salt, pressure)
+
+
+def recovered(inlet: Stream, outlet: Stream, brine: Brine, temperature: Array) -> Array:
+    """Volume of permeate over volume of feed."""
+
+    def volume(water: Array, salt: Array) -> Array:
+        return (water + salt) / brine.density(salt / (water + salt), temperature)
+
+    permeate = volume(inlet.water - outlet.water, inlet.salt - outlet.salt)
+    return permeate / volume(inlet.water, inlet.salt)
+
+
+def _vessel_march(model: SpiralWound, case: Case, brine: Brine, pressure: Array) -> tuple[Stream, March]:
+    """All elements in series; outputs lead with the element."""
+    vessel = _vessel(case)
+    p: Physics = physics(
+        vessel.element, case.feed.temperature, case.conditions.permeate_pressure, brine, model.mass_transfer, model.friction
+    )  # fmt: skip
+    inlet = _feed(case, brine, pressure)
+
+    def element(carry: tuple[Stream, Array], _) -> tuple:
+        stream, flux = carry
+        march = SCHEMES[model.scheme](p, stream, model.cells, flux)
+        after = march.outlet._replace(pressure=march.outlet.pressure - vessel.interconnector_loss)
+        return (after, march.nodes.wall.flux[-1]), march
+
+    _, marches = jax.lax.scan(element, (inlet, first_flux(p, inlet)), None, length=vessel.count)
+    return inlet, marches
+
+
+def _first_pressure(case: Case, brine: Brine, recovery: Array | None) -> Array:
+    if recovery is None:
+        return case.conditions.pressure
+    vessel, t = _vessel(case), case.feed.temperature
+    membrane = vessel.element.membrane
+    permeance = membrane.water_permeance * membrane.temperature(t)
+    flux = recovery * case.conditions.flow / (vessel.count * vessel.element.area)
+    reach = jnp.clip(recovery, 1e-6, 0.95)
+    osmotic = brine.osmotic_pressure(jnp.sum(case.feed.mass_concentration, axis=-1), t)
+    return case.conditions.permeate_pressure + 1.15 * osmotic * -jnp.log1p(-reach) / reach + flux / permeance
+
+
+def _pressure(model: SpiralWound, case: Case, brine: Brine, recovery: Array) -> Array:
+    """The feed pressure of an imposed recovery: recovery rises with pressure."""
+
+    def short(pressure: Array) -> Array:
+        inlet, marches = _vessel_march(model, case, brine, pressure)
+        outlet = jax.tree.map(lambda x: x[-1], marches.outlet)
+        return recovered(inlet, outlet, brine, case.feed.temperature) - recovery
+
+    low = case.conditions.permeate_pressure + 1e3
+    return root_of_increasing(short, low, low + 1e8, _first_pressure(case, brine, recovery), most=40)
+
+
+def _status(state: ElementState, case: Case, brine: Brine) -> Array:
+    """Code of every lane."""
+    c = case.conditions
+    shape = state.status.shape
+    water, pressure = state.nodes.stream.water, state.nodes.stream.pressure
+    over = tuple(range(len(shape), water.ndim))
+    permeate = jnp.broadcast_to(c.permeate_pressure, shape)
+    feed = jnp.sum(case.feed.mass_concentration, axis=-1)
+    drive = state.inlet.pressure - permeate
+    status = jnp.where(state.error > _TRUSTED, code("accuracy_not_reached"), code("successful"))
+    dry = jnp.min(water, axis=over) < 0.01 * state.inlet.water
+    status = jnp.where(dry | ~jnp.isfinite(state.outlet.water), code("channel_runs_dry"), status)
+    status = jnp.where(jnp.abs(state.missed) > 1e-8, code("recovery_out_of_reach"), status)
+    status = jnp.where(jnp.min(pressure, axis=over) <= permeate, code("pressure_spent"), status)
+    weak = drive <= brine.osmotic_pressure(feed, case.feed.temperature)
+    if isinstance(c, FeedPressure):
+        status = jnp.where(weak, code("below_osmotic_pressure"), status)
+    return jnp.where(state.status == code("successful"), status, state.status)

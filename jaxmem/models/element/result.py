@@ -1,0 +1,248 @@
+"""The Result of an element or a vessel: what leaves it, what it costs, and a row for every element."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._status import code, message, names
+from ...case import Case
+from ...conditions import ATMOSPHERE
+from ...units import LMH, bar, m3_per_h
+
+LIMITS = {  # what makers ask for; published and second-hand
+    "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
+    "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
+    "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
+    "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
+    "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15,
+    "flux of an element above 36 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 36.0 * LMH,
+    "salt at the membrane beyond solubility (26 %)": lambda r: jnp.max(r.state.nodes.wall.interface, (-2, -1)) > 318.0,
+}
+
+
+class ElementResult(eqx.Module):
+    """Answer for one vessel or a batch; arrays ``(*batch)``, SI; ``elements`` adds an axis of E elements.
+
+    Failed lanes keep what was computed and say why in ``status``; exports write NaN for them.
+    """
+
+    case: Case
+    model: Any
+    state: Any
+    brine: Any
+    clean: Case  # the case, with harmless numbers in lanes whose inputs are not sound
+    status: Array
+
+    # --- how it went
+
+    @property
+    def ok(self) -> Array:
+        """Solved, accurate or not: the accuracy is in ``error_estimate``."""
+        return (self.status == code("successful")) | (self.status == code("accuracy_not_reached"))
+
+    @property
+    def steps(self) -> Array:
+        """Steps along the channel."""
+        return jnp.full(self.status.shape, self.state.nodes.stream.water.shape[-1] - 1)
+
+    @property
+    def error_estimate(self) -> Array:
+        """Estimated discretisation error of the recovery (zero for the comparison schemes: not estimated)."""
+        return self.state.error
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
+        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+
+    def warnings(self) -> dict[str, int]:
+        """Limits of makers that are crossed, and by how many of the solved lanes."""
+        ok = np.asarray(self.ok)
+        counts = {
+            text: int((np.broadcast_to(np.asarray(rule(self)), ok.shape) & ok).sum()) for text, rule in LIMITS.items()
+        }
+        return {text: n for text, n in counts.items() if n}
+
+    # --- streams
+
+    def _volume(self, water: Array, salt: Array) -> Array:
+        t = self.clean.feed.temperature
+        t = t.reshape(t.shape + (1,) * (water.ndim - t.ndim)) if t.ndim else t
+        return (water + salt) / self.brine.density(salt / (water + salt), t)
+
+    @property
+    def feed_flow(self) -> Array:
+        """m3/s."""
+        return self._volume(self.state.inlet.water, self.state.inlet.salt)
+
+    @property
+    def permeate_flow(self) -> Array:
+        """m3/s."""
+        inlet, outlet = self.state.inlet, self.state.outlet
+        return self._volume(inlet.water - outlet.water, inlet.salt - outlet.salt)
+
+    @property
+    def concentrate_flow(self) -> Array:
+        """m3/s."""
+        return self._volume(self.state.outlet.water, self.state.outlet.salt)
+
+    @property
+    def recovery(self) -> Array:
+        """Permeate flow over feed flow."""
+        return self.permeate_flow / self.feed_flow
+
+    @property
+    def feed_concentration(self) -> Array:
+        """All salts, kg/m3."""
+        return self.state.inlet.salt / self.feed_flow
+
+    @property
+    def permeate_concentration(self) -> Array:
+        """All salts, kg/m3, mixed."""
+        return (self.state.inlet.salt - self.state.outlet.salt) / self.permeate_flow
+
+    @property
+    def concentrate_concentration(self) -> Array:
+        """All salts, kg/m3."""
+        return self.state.outlet.salt / self.concentrate_flow
+
+    @property
+    def permeate(self) -> Array:
+        """mol/m3 of each species, ``(*batch, S)``: all salts pass alike."""
+        share = self.permeate_concentration / self.feed_concentration
+        return share[..., None] * self.clean.feed.concentration
+
+    @property
+    def observed_rejection(self) -> Array:
+        """``1 - c_p/c_f`` of the whole vessel."""
+        return 1.0 - self.permeate_concentration / self.feed_concentration
+
+    # --- pressure and energy
+
+    @property
+    def feed_pressure(self) -> Array:
+        """Absolute, Pa."""
+        return self.state.inlet.pressure
+
+    @property
+    def concentrate_pressure(self) -> Array:
+        """Absolute, Pa."""
+        return self.state.outlet.pressure
+
+    @property
+    def pressure_drop(self) -> Array:
+        """Feed less concentrate, Pa."""
+        return self.feed_pressure - self.concentrate_pressure
+
+    @property
+    def mean_flux(self) -> Array:
+        """Permeate flow over all area, m/s."""
+        flux = self.elements["flux"]
+        return jnp.mean(flux, axis=-1)
+
+    @property
+    def specific_energy(self) -> Array:
+        """``[(P_f - P_0) Q_f/eta - eta_ERD (P_c - P_0) Q_c]/Q_p``, J/m3; divide by 3.6e6 for kWh/m3."""
+        pump = self.clean.conditions.pump
+        spent = (self.feed_pressure - ATMOSPHERE) * self.feed_flow / pump.pump_efficiency
+        regained = (self.concentrate_pressure - ATMOSPHERE) * self.concentrate_flow * pump.energy_recovery
+        return (spent - regained) / self.permeate_flow
+
+    @property
+    def minimum_energy(self) -> Array:
+        """Thermodynamic minimum of this separation with a pure permeate: ``(Pi_f/Y) ln(1/(1 - Y))``, J/m3."""
+        osmotic = self.brine.osmotic_pressure(self.feed_concentration, self.clean.feed.temperature)
+        return -osmotic * jnp.log1p(-self.recovery) / self.recovery
+
+    # --- balances
+
+    @property
+    def salt_closure(self) -> Array:
+        """Feed less concentrate less permeate, over feed: permeate summed over the elements."""
+        passed = jnp.sum(self.elements["permeate_flow"] * self.elements["permeate_concentration"], axis=-1)
+        salt = self.state.inlet.salt
+        return (salt - self.state.outlet.salt - passed) / jnp.where(salt > 0.0, salt, 1.0)
+
+    @property
+    def water_closure(self) -> Array:
+        """Mass of feed less concentrate less permeate, over feed."""
+        e = self.elements
+        passed = jnp.sum(e["permeate_mass"], axis=-1)
+        inlet, outlet = self.state.inlet, self.state.outlet
+        return (inlet.water + inlet.salt - outlet.water - outlet.salt - passed) / (inlet.water + inlet.salt)
+
+    # --- per element
+
+    @property
+    def elements(self) -> dict[str, Array]:
+        """Columns ``(*batch, E)``: flows, concentrations, pressures, flux, recovery, polarisation of every element."""
+        n = self.state.nodes
+        first, last = (type(n.stream)(*(x[..., i] for x in n.stream)) for i in (0, -1))
+        water, salt = first.water - last.water, first.salt - last.salt
+        feed, permeate = self._volume(first.water, first.salt), self._volume(water, salt)
+        vessel = getattr(self.clean.membrane, "element", self.clean.membrane)
+        t = self.clean.feed.temperature[..., None]
+        osmotic = self.brine.osmotic_pressure(n.concentration[..., 0], t) - self.brine.osmotic_pressure(
+            salt / permeate, t
+        )
+        permeate_pressure = self.clean.conditions.permeate_pressure[..., None]
+        return {
+            "feed_flow": feed,
+            "feed_concentration": n.concentration[..., 0],
+            "feed_pressure": first.pressure,
+            "pressure_drop": first.pressure - last.pressure,
+            "net_driving_pressure": first.pressure - permeate_pressure - osmotic,
+            "flux": permeate / vessel.area[..., None],
+            "recovery": permeate / feed,
+            "polarisation_modulus": n.wall.interface[..., 0] / n.concentration[..., 0],
+            "permeate_flow": permeate,
+            "permeate_mass": water + salt,
+            "permeate_concentration": salt / permeate,
+            "concentrate_flow": self._volume(last.water, last.salt),
+            "concentrate_concentration": n.concentration[..., -1],
+        }
+
+    # --- out
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from .export import to_xarray
+
+        return to_xarray(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame``: one row per lane and element; failed lanes are NaN."""
+        return self.to_xarray().to_dataframe().reset_index()
+
+    @property
+    def plot(self) -> Any:
+        """``.plot.profiles()`` returns matplotlib Axes."""
+        from ...plot.element import ElementPlots
+
+        return ElementPlots(self)
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return "ElementResult (traced)"
+        ok = np.asarray(self.ok).reshape(-1)
+        lines = [f"{self.model.title()}, {self.brine.name}: {int(ok.sum())}/{ok.size} solved"]
+        if ok.any():
+            for label, value, unit in (
+                ("recovery", self.recovery * 100.0, "%"),
+                ("feed pressure", self.feed_pressure / bar, "bar"),
+                ("permeate", self.permeate_flow / m3_per_h, "m3/h"),
+                ("permeate salt", self.permeate_concentration * 1e3, "mg/L"),
+                ("energy", self.specific_energy / 3.6e6, "kWh/m3"),
+            ):
+                good = np.asarray(value).reshape(-1)[ok]
+                span = f"{good.min():.4g}" if ok.size == 1 else f"{good.min():.4g} to {good.max():.4g}"
+                lines.append(f"  {label:<14}{span} {unit}")
+        notes = [f"{n} x {text}" for text, n in self.warnings().items()]
+        for number, name in names().items():
+            count = int((np.asarray(self.status) == number).sum())
+            if count and name != "successful":
+                notes.append(f"{count} x {name}: {message(number)}")
+        return "\n".join(lines + [f"  {note}"[:150] for note in notes[: 8 - len(lines)]])

@@ -1,0 +1,72 @@
+"""What a model asks of a case before it computes: the right types and precision, sound numbers, harmless ones elsewhere."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from .._config import double_precision
+from .._errors import JaxmemError, PrecisionError
+from .._status import code
+from ..case import Case, all_quantities, at_path
+from ..chemistry.mixture import TOLERANCE, imbalance
+
+
+def check_precision(case: Case, precision: str) -> None:
+    """Float32 numbers in a float64 solve are refused by name."""
+    if precision not in ("float64", "float32"):
+        raise JaxmemError(f"precision = {precision!r} is not known. Write precision='float64' or precision='float32'.")
+    if precision == "float32":
+        return
+    if not double_precision():
+        raise PrecisionError(
+            "float64 is switched off (JAXMEM_X64=0), and physics needs it. Unset JAXMEM_X64, or ask for single precision: "
+            "write jm.DSPMDE(precision='float32')."
+        )
+    for path, value, _ in all_quantities(case):
+        if value.dtype != jnp.float64:
+            raise PrecisionError(
+                f"{path} is {value.dtype}; rejections would lose up to half their digits. Write {path.rsplit('.', 1)[-1]}="
+                "jnp.asarray(x, jnp.float64), or ask for single precision: jm.DSPMDE(precision='float32')."
+            )
+
+
+def check_membrane(case: Case, kind: Any, model: str, line: str) -> None:
+    """A membrane of the right kind (a type or a union of types)."""
+    if not isinstance(case.membrane, kind):
+        name = getattr(kind, "__name__", "") or " or ".join(k.__name__ for k in kind.__args__)
+        raise JaxmemError(f"{model} needs a {name}; Case.membrane is a {type(case.membrane).__name__}. Write {line}.")
+
+
+def input_status(case: Case) -> Array:
+    """Code of each lane's inputs, ``(*batch)``."""
+    shape = case.batch_shape
+    sound = jnp.ones(shape, bool)
+    for _, value, meta in all_quantities(case):
+        fine = jnp.isfinite(value)
+        if meta["low"] is not None:
+            fine &= value >= meta["low"]
+        if meta["high"] is not None:
+            fine &= value <= meta["high"]
+        sound &= jnp.broadcast_to(jnp.all(fine, axis=-1) if meta["ndim"] else fine, shape)
+    neutral = jnp.broadcast_to(
+        jnp.abs(imbalance(case.feed.species.charge, case.feed.concentration)) <= TOLERANCE, shape
+    )
+    status = jnp.where(neutral, code("successful"), code("charge_imbalance"))
+    return jnp.where(sound, status, code("outside_model"))
+
+
+def benign(case: Case, sound: Array) -> Case:
+    """Unsound lanes get harmless numbers before anything is computed or differentiated (0 times NaN is NaN)."""
+    for path, value, meta in all_quantities(case):
+        low, high = meta["low"], meta["high"]
+        middle = (low * high) ** 0.5 if low and high and low > 0.0 else 1.0
+        full = jnp.broadcast_to(value, sound.shape + value.shape[value.ndim - meta["ndim"] :])
+        mask = sound[..., None] if meta["ndim"] else sound
+        case = _set(case, path.split("."), jnp.where(mask, full, middle))
+    return case
+
+
+def _set(case: Case, path: list[str], value: Array) -> Case:
+    return eqx.tree_at(lambda tree: at_path(tree, path), case, value)

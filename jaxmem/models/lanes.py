@@ -1,0 +1,29 @@
+"""From a batched case to single ones: one function of one question over all lanes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..case import Case, all_quantities, at_path
+
+
+def over_lanes(function: Callable[[Case], Any], case: Case) -> Any:
+    """``function`` of every lane, vmapped; outputs carry the leading axes of ``case.batch_shape``."""
+    shape = case.batch_shape
+    if not shape:
+        return function(case)
+    quantities = [(path.split("."), value, meta["ndim"]) for path, value, meta in all_quantities(case)]
+    paths = [path for path, *_ in quantities]
+
+    def flat(value: Any, ndim: int) -> Any:
+        own = value.shape[value.ndim - ndim :]
+        return jnp.broadcast_to(value, shape + own).reshape(-1, *own)
+
+    def one(values: list) -> Any:
+        return function(eqx.tree_at(lambda c: [at_path(c, p) for p in paths], case, values))
+
+    out = jax.vmap(one)([flat(value, ndim) for _, value, ndim in quantities])
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), out)

@@ -1,0 +1,40 @@
+"""Pictures of elements and vessels."""
+
+from typing import Any
+
+import numpy as np
+
+from ..units import LMH, bar
+from .style import COMMON, STYLES, pyplot
+
+
+class ElementPlots:
+    """``.profiles()``: what happens along a vessel."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def profiles(self, lane: Any = ()) -> Any:
+        """Flux, salt at bulk and membrane, and pressure along the vessel; returns three matplotlib Axes."""
+        plt = pyplot()
+        nodes = self._result.state.nodes
+        lane = lane if isinstance(lane, tuple) else (lane,)
+        position, columns = _position(nodes.stream.water[lane].shape), lambda x: np.asarray(x[lane]).ravel()
+        with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
+            figure, axes = plt.subplots(1, 3, figsize=(11.0, 3.3), layout="constrained")
+            axes[0].plot(position, columns(nodes.wall.flux) / LMH, color="#0072B2")
+            axes[0].set(ylabel="Water flux (L m$^{-2}$ h$^{-1}$)", ylim=(0.0, None))
+            axes[1].plot(position, columns(nodes.concentration), color="#0072B2", label="bulk")
+            axes[1].plot(position, columns(nodes.wall.interface), color="#D55E00", label="at the membrane")
+            axes[1].set(ylabel="Salt (kg m$^{-3}$)")
+            axes[1].legend()
+            axes[2].plot(position, columns(nodes.stream.pressure) / bar, color="#0072B2")
+            axes[2].set(ylabel="Pressure (bar)")
+            for axis in axes:
+                axis.set_xlabel("Position (elements)" if position[-1] > 1.0 else "Position (fraction of the element)")
+        return axes
+
+
+def _position(shape: tuple[int, int]) -> np.ndarray:
+    """Nodes of E elements, in elements from the inlet."""
+    return (np.arange(shape[0])[:, None] + np.linspace(0.0, 1.0, shape[1])).ravel()
