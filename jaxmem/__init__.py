@@ -5,10 +5,12 @@ from ._config import configure as _configure
 _configure()
 
 from . import constants as constants
+from . import fem as fem
 from . import units as units
 from ._errors import ConvergenceError as ConvergenceError
 from ._errors import DataFileError as DataFileError
 from ._errors import ElectroneutralityError as ElectroneutralityError
+from ._errors import IllPosedBoundaryError as IllPosedBoundaryError
 from ._errors import JaxmemError as JaxmemError
 from ._errors import PhysicalRangeError as PhysicalRangeError
 from ._errors import PrecisionError as PrecisionError
@@ -19,14 +21,18 @@ from .case import Case as Case
 from .chemistry.activity import Davies as Davies
 from .chemistry.brine import NaClBrine as NaClBrine
 from .chemistry.brine import SeaSaltBrine as SeaSaltBrine
+from .chemistry.diffusion import ExponentialDiffusivity as ExponentialDiffusivity
+from .chemistry.diffusion import FirstOrderDiffusivity as FirstOrderDiffusivity
 from .chemistry.mixture import Mixture as Mixture
 from .chemistry.mixture import feed as feed
 from .chemistry.species import Species as Species
 from .chemistry.species import species as species
 from .conditions import FeedPressure as FeedPressure
 from .conditions import FluxDriven as FluxDriven
+from .conditions import Layer as Layer
 from .conditions import MassTransfer as MassTransfer
 from .conditions import MeanFlux as MeanFlux
+from .conditions import PressedLayer as PressedLayer
 from .conditions import PressureDriven as PressureDriven
 from .conditions import Pump as Pump
 from .conditions import Recovery as Recovery
@@ -55,6 +61,8 @@ from .membranes.pore import PoreMembrane as PoreMembrane
 from .membranes.pore import membrane as membrane
 from .membranes.solution_diffusion import SolutionDiffusionMembrane as SolutionDiffusionMembrane
 from .models.base import AbstractModel as AbstractModel
+from .models.channel.adm_sdm import ADMSDM as ADMSDM
+from .models.channel.advection_diffusion import ADM as ADM
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.element.model import SpiralWound as SpiralWound
 from .models.result import citations as citations

@@ -28,6 +28,10 @@ class PrecisionError(JaxmemError):
     """Float32 numbers where float64 is needed."""
 
 
+class IllPosedBoundaryError(JaxmemError):
+    """A boundary condition that the discrete system cannot hold: round-off would be returned as a solution."""
+
+
 class DataFileError(JaxmemError):
     """A file that cannot be read as what it should be; says file, line and column."""
 

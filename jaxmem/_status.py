@@ -31,6 +31,11 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     pressure_spent = "Friction uses up the feed pressure before the end of the channel. Try a lower flow, a higher spacer or fewer elements."
     recovery_out_of_reach = "No pressure up to 1000 bar gives this recovery or flux. Try a smaller recovery, more area or a lower feed flow."
     channel_runs_dry = "The channel runs dry: nearly all water has passed before its end. Try a smaller pressure or area, or a higher feed flow."
+    ill_posed_boundary = (
+        "The outlet condition sits where the solution's exponential has decayed below round-off (amplification above 4e15). Try TotalFlux "
+        "or Dirichlet at the outlet, or the film's length as the domain."
+    )
+    no_steady_state = "No steady profile was found: with this diffusivity the salt that arrives cannot diffuse back. Try a thinner layer or a smaller velocity."
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."
     )

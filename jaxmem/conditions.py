@@ -8,6 +8,7 @@ from ._errors import JaxmemError, ShapeError, unknown
 from ._fields import check, field
 from .chemistry.mixture import Mixture
 from .chemistry.species import canonical, species
+from .fem.boundary import Gradient, Outlet
 
 SCALINGS = {"D^(2/3)": 2.0 / 3.0, "D": 1.0, "same": 0.0}
 
@@ -141,6 +142,43 @@ class MeanFlux(eqx.Module):
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Pump = Pump()
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+# ------------------------------------------------------------------------------ a layer of solution
+
+
+class Layer(eqx.Module):
+    """A layer of solution from ``x = 0``, which holds the feed, to an outlet at ``x = length`` (``jaxmem/fem/boundary.py``).
+
+    ``time=None`` asks for the steady state; else the layer starts without salt and is seen at that time.
+    """
+
+    length: Array = field(unit="m", low=1e-9, high=1e3, symbol="L", hint="um", doc="thickness of the layer")
+    velocity: Array = field(unit="m/s", low=-1e2, high=1e2, symbol="v", hint="LMH", doc="velocity towards the outlet")
+    diffusivity: Array = field(unit="m2/s", low=1e-14, high=1.0, symbol="D", doc="diffusivity of the salt, dilute")
+    outlet: Outlet = Gradient()
+    time: Array | None = field(unit="s", low=0.0, symbol="t", doc="time since the feed came", optional=True)
+
+    def __check_init__(self) -> None:
+        check(self)
+        if not isinstance(self.outlet, Outlet):
+            raise JaxmemError(
+                f"outlet = {self.outlet!r} is no boundary condition. Write outlet=jm.fem.TotalFlux(0.0), Gradient, Dirichlet, Robin or "
+                "Permeable."
+            )
+
+
+class PressedLayer(eqx.Module):
+    """A layer of solution on a membrane, under a transmembrane pressure: the water that passes is its velocity."""
+
+    pressure: Array = field(
+        unit="Pa", low=1e3, high=1e8, symbol="dP", hint="bar", doc="transmembrane pressure difference"
+    )
+    length: Array = field(unit="m", low=1e-9, high=1e-2, symbol="delta", hint="um", doc="thickness of the layer")
+    diffusivity: Array = field(unit="m2/s", low=1e-14, high=1.0, symbol="D", doc="diffusivity of the salt, dilute")
 
     def __check_init__(self) -> None:
         check(self)

@@ -21,7 +21,7 @@ class ElementPlots:
         lane = lane if isinstance(lane, tuple) else (lane,)
         position, columns = _position(nodes.stream.water[lane].shape), lambda x: np.asarray(x[lane]).ravel()
         with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
-            figure, axes = plt.subplots(1, 3, figsize=(11.0, 3.3), layout="constrained")
+            _, axes = plt.subplots(1, 3, figsize=(11.0, 3.3), layout="constrained")
             axes[0].plot(position, columns(nodes.wall.flux) / LMH, color="#0072B2")
             axes[0].set(ylabel="Water flux (L m$^{-2}$ h$^{-1}$)", ylim=(0.0, None))
             axes[1].plot(position, columns(nodes.concentration), color="#0072B2", label="bulk")

@@ -1,0 +1,156 @@
+"""ADM and SDM solved together: the layer of solution that advection and diffusion shape, on the membrane whose flux moves it.
+
+    (D(C) C')' = J_w C',    C(0) = C_0,    J_w C - D C' = J_w c_p at the membrane,    c_p = B C_m/(J_w + B)
+    J_w = A [dP - (Pi(C_m) - Pi(c_p))]
+
+The layer is solved by finite elements at every flux that is tried; the water balance increases with the flux and has one root. With a
+constant diffusivity this is film theory with ``k = D/delta``; Najdawi 2025 (doi 10.4236/eng.2025.1710029) takes the two one after the other.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._errors import JaxmemError
+from ..._status import code, message
+from ...case import Case
+from ...chemistry.brine import brine_of
+from ...conditions import Layer, PressedLayer
+from ...fem.boundary import Permeable
+from ...membranes.solution_diffusion import SolutionDiffusionMembrane
+from ...nonlinear.increasing import root_of_increasing
+from ..base import AbstractModel
+from ..inputs import benign, check_membrane, check_precision, input_status
+from ..lanes import over_lanes
+from ..wall import permeances
+from .advection_diffusion import ADM, LayerState, salt
+
+
+class CoupledState(NamedTuple):
+    """The flux and the layer that belong together."""
+
+    flux: Array  # m/s
+    permeate: Array  # mol/m3, equivalents
+    layer: LayerState
+    residual: Array  # water balance over dP
+    status: Array
+
+
+class CoupledResult(eqx.Module):
+    """Answer for one layer on its membrane or a batch, SI."""
+
+    case: Case
+    model: Any
+    state: CoupledState
+    status: Array
+
+    @property
+    def ok(self) -> Array:
+        """Solved."""
+        return self.status == code("successful")
+
+    @property
+    def volume_flux(self) -> Array:
+        """J_w, m/s."""
+        return self.state.flux
+
+    @property
+    def position(self) -> Array:
+        """m from the bulk."""
+        return self.state.layer.position
+
+    @property
+    def concentration(self) -> Array:
+        """mol/m3 of salt along the layer, the last at the membrane."""
+        return self.state.layer.concentration
+
+    @property
+    def polarisation_modulus(self) -> Array:
+        """``c_m/c_b``."""
+        return self.concentration[..., -1] / self.concentration[..., 0]
+
+    @property
+    def observed_rejection(self) -> Array:
+        """``1 - c_p/c_b``."""
+        return 1.0 - self.state.permeate / self.concentration[..., 0]
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
+        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+
+
+class ADMSDM(AbstractModel):
+    """Advection-diffusion in the layer and solution-diffusion in the membrane, to convergence; equations at the head of the file."""
+
+    adm: ADM = ADM(elements=100)
+    osmotic: Callable | None = None
+    precision: str = eqx.field(static=True, default="float64")
+
+    def title(self) -> str:
+        """Name and options, as printed."""
+        return f"ADM-SDM ({self.adm.title()})"
+
+    def sources(self) -> list[str]:
+        """Where the equations come from."""
+        return [*self.adm.sources(), "Wijmans and Baker 1995, J. Membr. Sci. 107, 1, doi 10.1016/0376-7388(95)00102-I"]
+
+    def check(self, case: Case) -> None:
+        """Refuse other membranes and conditions."""
+        line = "jm.Case(feed, jm.SolutionDiffusionMembrane(3e-12, 3e-8), jm.PressedLayer(55 * bar, 50e-6, 1.5e-9))"
+        check_membrane(case, SolutionDiffusionMembrane, "ADMSDM", line)
+        if not isinstance(case.conditions, PressedLayer):
+            raise JaxmemError(
+                f"ADMSDM needs a PressedLayer; Case.conditions is a {type(case.conditions).__name__}. Write {line}."
+            )
+        check_precision(case, self.precision)
+
+    def initial_guess(self, case: Case) -> Array:
+        """Half the flux of pure water."""
+        return 0.5 * permeances(case.membrane, case.feed.temperature).water * case.conditions.pressure
+
+    def _lane(self, case: Case) -> CoupledState:
+        given, t, brine = case.conditions, case.feed.temperature, brine_of(case.feed)
+        p = permeances(case.membrane, t)
+        bulk = jnp.sum(case.feed.mass_concentration, axis=-1)
+        per_mole = bulk / jnp.where(bulk > 0.0, salt(case), 1.0)
+
+        def osmotic(c: Array) -> Array:
+            mass = c * per_mole
+            return (self.osmotic or brine.osmotic)(brine.mass_fraction(mass, t), mass, t)
+
+        def layer(flux: Array) -> tuple[LayerState, Array]:
+            share = p.salt / (flux + p.salt + 1e-300)  # c_p/c_m
+            conditions = Layer(given.length, flux, given.diffusivity, Permeable(flux * share))
+            state = self.adm.profile(Case(case.feed, None, conditions))
+            return state, share * state.concentration[-1]
+
+        def imbalance(flux: Array) -> Array:
+            state, permeate = layer(flux)
+            return flux / p.water - given.pressure + osmotic(state.concentration[-1]) - osmotic(permeate)
+
+        high = p.water * given.pressure
+        bulk_flux = jnp.maximum(p.water * (given.pressure - osmotic(salt(case))), 0.02 * high)
+        flux = root_of_increasing(imbalance, jnp.zeros_like(high), high, 0.5 * bulk_flux)
+        state, permeate = layer(flux)
+        return CoupledState(flux, permeate, state, imbalance(flux) / given.pressure, jnp.zeros((), jnp.int32))
+
+    @eqx.filter_jit
+    def find(self, case: Case) -> CoupledState:
+        """Flux and layer of every lane."""
+        status = input_status(case)
+        state = over_lanes(self._lane, benign(case, status == code("successful")))
+        missed = ~(jnp.abs(state.residual) < 1e-8) | ~(state.layer.residual < 1e-7)
+        return state._replace(status=jnp.where((status == 0) & missed, code("no_steady_state"), status))
+
+    def residual(self, state: CoupledState, case: Case) -> Array:
+        """Water balance over dP, and the largest row of the layer, ``(*batch, 2)``."""
+        return jnp.stack([state.residual, state.layer.residual], axis=-1)
+
+    def observe(self, state: CoupledState, case: Case) -> CoupledResult:
+        """The Result of every lane."""
+        return CoupledResult(case=case, model=self, state=state, status=state.status)

@@ -1,0 +1,222 @@
+r"""The advection-diffusion model (ADM) of a layer of solution, by linear finite elements.
+
+    C_t + v C' = (D(C) C')' + R(C, x),    C(0) = C_0,    an outlet condition at x = L
+
+``sign="weak"`` is the weak form of this equation, ``a(C, phi) = int D C' phi' + v C' phi``, with the total flux ``J = v C - D C'``.
+``sign="eq23"`` is the element matrix that Najdawi 2025 prints (doi 10.4236/eng.2025.1710029, Eq. 22 and 23), which has the sign of v turned:
+its flux is ``J = -D C' - v C`` and its layer sits at the inlet.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._errors import IllPosedBoundaryError, JaxmemError
+from ..._fields import is_concrete
+from ..._status import code
+from ...case import Case
+from ...chemistry.diffusion import ConstantDiffusivity
+from ...conditions import Layer
+from ...fem.assembly import assemble, newton, tangent
+from ...fem.boundary import Dirichlet, Gradient, Permeable, TotalFlux, outflow
+from ...fem.forms import advection_diffusion, mass
+from ...fem.mesh import LineMesh, uniform
+from ..base import AbstractModel
+from ..inputs import benign, check_precision, input_status
+from ..lanes import over_lanes
+from .result import LayerResult
+
+REFUSED, DOUBTFUL = 36.04, 27.6  # ln(1/eps) and ln(1e12): amplification by which the outlet condition is read
+
+
+class LayerState(NamedTuple):
+    """Concentration at the nodes, and how well the equations hold there."""
+
+    position: Array  # (N + 1) m
+    concentration: Array  # (N + 1) mol/m3
+    residual: Array  # largest, over the largest flux
+    amplification: Array  # ln of the growth between the outlet condition and the inlet
+    status: Array
+
+
+def no_reaction(concentration: Array, position: Array) -> Array:
+    """R = 0."""
+    return jnp.zeros_like(concentration)
+
+
+class ADM(AbstractModel):
+    """Advection and diffusion of a salt through a layer (``jm.Layer``), steady or in time; equations at the head of the file.
+
+    The salt is counted in equivalents (mol/m3 of positive charge: of NaCl, its concentration). ``supg=True`` makes nodes exact for constant
+    coefficients; ``False`` is Galerkin, which oscillates where ``v h/(2 D) > 1``. ``reaction(C, x)`` adds mol/m3/s. In time: ``steps`` steps
+    of the ``theta`` rule (1/2 Crank-Nicolson, 1 backward Euler). A steady outlet condition that round-off would decide is refused.
+    """
+
+    elements: int = eqx.field(static=True, default=200)
+    grading: tuple[float, ...] | None = eqx.field(static=True, default=None)  # N + 1 fractions of the length
+    supg: bool = eqx.field(static=True, default=True)
+    sign: str = eqx.field(static=True, default="weak")
+    diffusivity: Callable = ConstantDiffusivity()
+    reaction: Callable = no_reaction
+    element_diffusivity: Array | None = None  # (N,) factors of D, one an element
+    steps: int = eqx.field(static=True, default=200)
+    theta: float = eqx.field(static=True, default=0.5)
+    lumped: bool = eqx.field(static=True, default=False)
+    allow_ill_posed: bool = eqx.field(static=True, default=False)
+    precision: str = eqx.field(static=True, default="float64")
+
+    def __check_init__(self) -> None:
+        if self.sign not in ("weak", "eq23"):
+            raise JaxmemError(f"sign = {self.sign!r} is not known. Write sign='weak' or sign='eq23'.")
+        if not isinstance(self.elements, int) or self.elements < 1:
+            raise JaxmemError(f"elements = {self.elements!r} is not a number of elements. Write elements=200.")
+        if self.grading is not None and len(self.grading) != self.elements + 1:
+            raise JaxmemError(
+                f"grading has {len(self.grading)} fractions for {self.elements} elements. Write grading=tuple(jm.fem.geometric({self.elements}, 0.95))."
+            )
+
+    def title(self) -> str:
+        """Name and options, as printed."""
+        scheme = "SUPG" if self.supg else "Galerkin"
+        return (
+            f"ADM ({self.elements} linear elements, {scheme}, {'Eq. 23 sign' if self.sign == 'eq23' else 'weak form'})"
+        )
+
+    def sources(self) -> list[str]:
+        """Where the equations come from."""
+        return [
+            "Najdawi 2025, Engineering 17, 501, doi 10.4236/eng.2025.1710029; Brooks and Hughes 1982, doi 10.1016/0045-7825(82)90071-8"
+        ]
+
+    def velocity(self, case: Case) -> Array:
+        """With the sign that the elements see, m/s."""
+        return case.conditions.velocity * (-1.0 if self.sign == "eq23" else 1.0)
+
+    def amplification(self, case: Case) -> Array:
+        """``S``: the outlet condition is felt at the inlet through ``exp(S)``. Beyond 36 it is lost in round-off."""
+        layer, v = case.conditions, self.velocity(case)
+        fractions = uniform(self.elements) if self.grading is None else np.asarray(self.grading)
+        peclet = jnp.abs(v * layer.length / layer.diffusivity)[..., None] * np.diff(fractions) / 2.0
+        growth = 2.0 * peclet
+        if not self.supg:
+            growth = jnp.abs(jnp.log(jnp.abs((1.0 + peclet) / jnp.where(peclet == 1.0, 1e-300, 1.0 - peclet))))
+        total = jnp.sum(growth, axis=-1)
+        felt = isinstance(layer.outlet, Gradient) & (v < 0.0)
+        felt |= isinstance(layer.outlet, TotalFlux | Permeable) & (v > 0.0)
+        steady = layer.time is None
+        return jnp.where(felt & steady, total, 0.0)
+
+    def check(self, case: Case) -> None:
+        """Refuse other conditions, and outlet conditions that round-off would decide."""
+        if not isinstance(case.conditions, Layer):
+            raise JaxmemError(
+                f"ADM needs a Layer; Case.conditions is a {type(case.conditions).__name__}. Write jm.Layer(50e-6, velocity=1e-5, diffusivity=1.5e-9)."
+            )
+        check_precision(case, self.precision)
+        amplification = self.amplification(case)
+        if is_concrete(amplification) and not self.allow_ill_posed and bool(jnp.all(amplification > REFUSED)):
+            s = float(jnp.ravel(amplification)[0])
+            outlet = type(case.conditions.outlet).__name__
+            raise IllPosedBoundaryError(
+                f"The outlet condition {outlet} is amplified by exp({s:.3g}) on its way to the inlet; double precision holds exp({REFUSED:g}), so that "
+                "round-off would decide the profile. Write outlet=jm.fem.TotalFlux(...) with sign='eq23', outlet=jm.fem.Dirichlet(...), the other "
+                "sign, or take the film's thickness as the length."
+            )
+
+    def initial_guess(self, case: Case) -> Array:
+        """The feed everywhere, mol/m3, ``(*batch, N + 1)``."""
+        return jnp.broadcast_to(salt(case)[..., None], (*case.batch_shape, self.elements + 1))
+
+    @eqx.filter_jit
+    def find(self, case: Case) -> LayerState:
+        """The profile of every lane."""
+        status = input_status(case)
+        state = over_lanes(self.profile, benign(case, status == code("successful")))
+        sick = (state.amplification > REFUSED) & (not self.allow_ill_posed)
+        status = jnp.where((status == 0) & sick, code("ill_posed_boundary"), status)
+        return state._replace(
+            status=jnp.where((status == 0) & ~(state.residual < 1e-7), code("no_steady_state"), status)
+        )
+
+    def profile(self, case: Case) -> LayerState:
+        """One question."""
+        layer, inlet, v = case.conditions, salt(case), self.velocity(case)
+        mesh = LineMesh(layer.length * jnp.asarray(uniform(self.elements) if self.grading is None else self.grading))
+        factor = jnp.ones(self.elements) if self.element_diffusivity is None else self.element_diffusivity
+        unit = jnp.maximum(jnp.abs(v), layer.diffusivity / layer.length)  # of rows: flux over concentration
+        end = lambda u: layer.diffusivity * factor[-1] * self.diffusivity(u * inlet)
+        outlet = _scaled(layer.outlet, inlet)
+
+        def element(u: Array, x: Array, factor: Array) -> Array:
+            diffusivity = lambda c: layer.diffusivity * factor * self.diffusivity(c * inlet)
+            source = lambda c, place: self.reaction(c * inlet, place) / inlet
+            return advection_diffusion(u, x, v, diffusivity, source, self.supg) / unit
+
+        def spatial(u: Array) -> Array:
+            rows = assemble(element, mesh, u, factor)
+            return rows.at[-1].add(-outflow(outlet, u[-1], v, end(u[-1])) / unit)
+
+        def fixed(rows: Array, u: Array) -> Array:
+            rows = rows.at[0].set(u[0] - 1.0)
+            return rows.at[-1].set(u[-1] - outlet.value) if isinstance(outlet, Dirichlet) else rows
+
+        def bands(u: Array, storage: tuple | None = None) -> tuple:
+            lower, main, upper = tangent(element, mesh, u, factor)
+            main = main.at[-1].add(-jax.grad(lambda c: outflow(outlet, c, v, end(c)))(u[-1]) / unit)
+            if storage is not None:
+                lower, main, upper = (self.theta * a + b for a, b in zip((lower, main, upper), storage, strict=True))
+            main, upper = main.at[0].set(1.0), upper.at[0].set(0.0)
+            if isinstance(outlet, Dirichlet):
+                lower, main = lower.at[-1].set(0.0), main.at[-1].set(1.0)
+            return lower, main, upper
+
+        linear = getattr(self.diffusivity, "linear", False) and self.reaction is no_reaction
+        most = 1 if linear else 60
+        if layer.time is None:
+            u = newton(lambda u: fixed(spatial(u), u), bands, jnp.ones(self.elements + 1), most)
+            residual = jnp.max(jnp.abs(fixed(spatial(u), u)))
+        else:
+            step = layer.time / self.steps
+            store = lambda u, x: mass(u, x, self.lumped) / (unit * step)
+            storage = tangent(store, mesh, jnp.zeros(self.elements + 1))
+
+            def march(before: Array, theta: float) -> tuple[Array, None]:
+                old = assemble(store, mesh, before) - (1.0 - theta) * spatial(before)
+                rows = lambda u: fixed(assemble(store, mesh, u) + theta * spatial(u) - old, u)
+                return newton(rows, lambda u: bands(u, storage), before, most), None
+
+            start = jnp.zeros(self.elements + 1).at[0].set(1.0)
+            u, _ = jax.lax.scan(lambda u, _: march(u, self.theta), start, None, length=self.steps)
+            residual = jnp.zeros_like(unit)
+        return LayerState(
+            mesh.nodes, u * inlet, residual / jnp.max(jnp.abs(u)), self.amplification(case), jnp.zeros((), jnp.int32)
+        )
+
+    def residual(self, state: LayerState, case: Case) -> Array:
+        """Largest row over the largest flux, ``(*batch, 1)``."""
+        return state.residual[..., None]
+
+    def observe(self, state: LayerState, case: Case) -> LayerResult:
+        """The Result of every lane."""
+        solved = state.status == code("successful")
+        known = jnp.where(solved[..., None], state.concentration, jax.lax.stop_gradient(state.concentration))
+        return LayerResult(case=case, model=self, state=state._replace(concentration=known), status=state.status)
+
+
+def salt(case: Case) -> Array:
+    """Equivalents of the feed, mol/m3 of positive charge; of a feed without ions, of everything, ``(*batch)``."""
+    z, c = case.feed.species.charge, case.feed.concentration
+    charged = jnp.sum(jnp.maximum(z, 0.0) * c, axis=-1)
+    return jnp.where(charged > 0.0, charged, jnp.sum(c, axis=-1))
+
+
+def _scaled(outlet: Any, inlet: Array) -> Any:
+    """Values of an outlet condition per unit of the inlet concentration."""
+    names = {"Dirichlet": "value", "Gradient": "slope", "TotalFlux": "flux", "Robin": "outside"}
+    name = names.get(type(outlet).__name__)
+    return outlet if name is None else eqx.tree_at(lambda o: getattr(o, name), outlet, getattr(outlet, name) / inlet)

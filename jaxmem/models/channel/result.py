@@ -1,0 +1,128 @@
+"""The Result of a layer of solution: its profile and its fluxes."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._status import code, message
+from ...case import Case
+
+
+class Fluxes(NamedTuple):
+    """In the middle of every element, mol/m2/s, with sign: positive towards the outlet."""
+
+    position: Array  # (*batch, N) m
+    advective: Array  # v C
+    diffusive: Array  # -D C'
+    total: Array
+
+
+def _bernoulli(x: Array) -> Array:
+    """``x/(exp(x) - 1)``."""
+    small = jnp.abs(x) < 1e-3
+    safe = jnp.where(small, 1.0, x)
+    return jnp.where(small, 1.0 - x / 2.0 + x * x / 12.0, safe / jnp.expm1(safe))
+
+
+class LayerResult(eqx.Module):
+    """Answer for one layer or a batch; arrays ``(*batch, N + 1)``, SI."""
+
+    case: Case
+    model: Any
+    state: Any
+    status: Array
+
+    @property
+    def ok(self) -> Array:
+        """Solved."""
+        return self.status == code("successful")
+
+    @property
+    def position(self) -> Array:
+        """m."""
+        return self.state.position
+
+    @property
+    def concentration(self) -> Array:
+        """mol/m3 of salt (equivalents)."""
+        return self.state.concentration
+
+    @property
+    def fluxes(self) -> Fluxes:
+        """Advective, diffusive and total flux. With SUPG the total is that of the exponential between two nodes (Scharfetter and
+        Gummel), constant along the layer where the coefficients are."""
+        x, c = self.position, self.concentration
+        h = jnp.diff(x, axis=-1)
+        middle = 0.5 * (c[..., 1:] + c[..., :-1])
+        layer = self.case.conditions
+        v = self.model.velocity(self.case)[..., None]
+        d = layer.diffusivity[..., None] * self.model.diffusivity(middle)
+        if self.model.element_diffusivity is not None:
+            d = d * self.model.element_diffusivity
+        advective = v * middle
+        if self.model.supg:
+            peclet = v * h / d
+            total = d / h * (_bernoulli(-peclet) * c[..., :-1] - _bernoulli(peclet) * c[..., 1:])
+        else:
+            total = advective - d * jnp.diff(c, axis=-1) / h
+        return Fluxes(0.5 * (x[..., 1:] + x[..., :-1]), advective, total - advective, total)
+
+    @property
+    def cell_peclet(self) -> Array:
+        """Largest ``v h/(2 D)``: above 1 Galerkin oscillates."""
+        layer = self.case.conditions
+        h = jnp.max(jnp.diff(self.position, axis=-1), axis=-1)
+        return jnp.abs(layer.velocity) * h / (2.0 * layer.diffusivity)
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
+        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+
+    def warnings(self) -> list[str]:
+        """What makes a profile doubtful."""
+        found = []
+        if not self.model.supg and bool(jnp.any(self.cell_peclet > 1.0)):
+            found.append(
+                f"cell Peclet number up to {float(jnp.max(self.cell_peclet)):.3g}: Galerkin oscillates above 1; write supg=True"
+            )
+        amplification = float(jnp.max(self.state.amplification))
+        if amplification > 27.6:
+            found.append(f"the outlet condition is amplified by exp({amplification:.3g}): the profile may be round-off")
+        if bool(jnp.any(self.concentration < 0.0)):
+            found.append(f"negative concentrations, down to {float(jnp.min(self.concentration)):.3g} mol/m3")
+        return found
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from ..export import need
+
+        xr = need("xarray")
+        dims = tuple(f"batch_{i}" for i in range(len(self.case.batch_shape)))
+        profile = np.where(np.asarray(self.ok)[..., None], np.asarray(self.concentration), np.nan)
+        return xr.Dataset(
+            {
+                "concentration": ((*dims, "node"), profile, {"units": "mol m-3", "long_name": "salt, equivalents"}),
+                "position": ((*dims, "node"), np.asarray(self.position), {"units": "m", "long_name": "position"}),
+                "status": (dims, np.asarray(self.status), {"long_name": "0 is solved; see jaxmem.STATUS"}),
+            },
+            attrs={"model": self.model.title()},
+        )
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return "LayerResult (traced)"
+        ok = np.asarray(self.ok)
+        lines = [
+            f"{self.model.title()}: {int(ok.sum())}/{ok.size} solved, concentration {self.concentration.dtype} {self.concentration.shape}"
+        ]
+        lines += [
+            f"  outlet {float(jnp.min(c)):.5g} to {float(jnp.max(c)):.5g} mol/m3"
+            for c in (self.concentration[..., -1],)
+        ]
+        return "\n".join(
+            lines + [f"  {text}" for text in (*self.warnings(), *(m for m in self.messages() if m != "Solved."))][:7]
+        )
