@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from .chemistry.species import pretty
-from .units import LMH, bar
+from .units import LMH, bar, m3_per_h
 
 
 def plain_table(title: str = "", caption: str = "") -> Table:
@@ -43,4 +43,54 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     for i in shown:
         cells = [f"{r:.2f}" if ok[i] else "-" for r, here in zip(rejection[i], present, strict=True) if here]
         table.add_row(f"{flux[i]:.1f}", f"{pressure[i]:.2f}", *cells, f"{error[i]:.0e}" if ok[i] else "failed")
+    return table
+
+
+_ELEMENT = (  # column, heading, unit, digits
+    ("feed_flow", "feed\nm3/h", m3_per_h, 2),
+    ("feed_concentration", "feed\ng/L", 1.0, 2),
+    ("feed_pressure", "P\nbar", bar, 2),
+    ("pressure_drop", "drop\nbar", bar, 3),
+    ("net_driving_pressure", "NDP\nbar", bar, 1),
+    ("flux", "flux\nLMH", LMH, 2),
+    ("recovery", "rec.\n%", 1e-2, 2),
+    ("polarisation_modulus", "c_m/c_b\ninlet", 1.0, 3),
+    ("permeate_concentration", "perm.\nmg/L", 1e-3, 0),
+    ("concentrate_flow", "conc.\nm3/h", m3_per_h, 2),
+    ("concentrate_concentration", "conc.\ng/L", 1.0, 2),
+)
+
+
+def element_table(result: Any, title: str = "", lane: tuple[int, ...] = ()) -> Table:
+    """One row for every element of a vessel."""
+    table = plain_table(title, caption=result.model.title())
+    table.add_column("", justify="right")
+    for _, heading, *_ in _ELEMENT:
+        table.add_column(heading, justify="right", no_wrap=True)
+    columns = [np.asarray(result.elements[name])[lane] / unit for name, _, unit, _ in _ELEMENT]
+    for i in range(columns[0].shape[0]):
+        cells = (f"{column[i]:.{digits}f}" for column, (*_, digits) in zip(columns, _ELEMENT, strict=True))
+        table.add_row(str(i + 1), *cells)
+    return table
+
+
+def vessel_table(result: Any, title: str = "", rows: int = 10) -> Table:
+    """One row for every lane; at most ``rows``, spread over the batch."""
+    table = plain_table(title, caption=result.model.title())
+    shown = (
+        ("P_f\nbar", result.feed_pressure / bar, 2),
+        ("feed\nm3/h", result.feed_flow / m3_per_h, 3),
+        ("recovery\n%", result.recovery * 100.0, 2),
+        ("flux\nLMH", result.mean_flux / LMH, 2),
+        ("permeate\nmg/L", result.permeate_concentration * 1e3, 1),
+        ("conc.\ng/L", result.concentrate_concentration, 2),
+        ("drop\nbar", result.pressure_drop / bar, 3),
+        ("energy\nkWh/m3", result.specific_energy / 3.6e6, 3),
+    )
+    for heading, *_ in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    ok = np.asarray(result.ok).reshape(-1)
+    for i in np.unique(np.linspace(0, ok.size - 1, min(rows, ok.size)).round().astype(int)):
+        cells = (f"{np.asarray(value).reshape(-1)[i]:.{digits}f}" if ok[i] else "failed" for _, value, digits in shown)
+        table.add_row(*cells)
     return table

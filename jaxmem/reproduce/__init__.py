@@ -1,5 +1,5 @@
 """One module per seed paper: each prints paper | ours | note and saves its figures."""
 
-from . import nf
+from . import nf, ro
 
-PAPERS = {"nf": nf.reproduce}
+PAPERS = {"nf": nf.reproduce, "ro": ro.reproduce}
