@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError, PhysicalRangeError
@@ -101,14 +102,14 @@ class SpiralWound(AbstractModel):
             )
         check_precision(case, self.precision)
         temperature, salt = case.feed.temperature, case.feed.mass_concentration
-        if is_concrete(temperature) and not bool(jnp.any(_in(temperature, *TEMPERATURES))):
+        if is_concrete(temperature) and not _in(np.asarray(temperature), *TEMPERATURES).any():
             raise PhysicalRangeError(
-                f"temperature = {float(jnp.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
+                f"temperature = {float(np.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
                 "degrees Celsius write 298.15."
             )
-        if is_concrete(salt) and not bool(jnp.any(jnp.sum(salt, -1) <= STRONGEST)):
+        if is_concrete(salt) and not (np.sum(np.asarray(salt), -1) <= STRONGEST).any():
             raise PhysicalRangeError(
-                f"The feed holds {float(jnp.ravel(jnp.sum(salt, -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
+                f"The feed holds {float(np.ravel(np.sum(np.asarray(salt), -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
                 "jaxmem is SI: for mg/L write Mixture.from_mass_concentration with * jm.units.mg_per_L."
             )
 
@@ -157,7 +158,7 @@ class SpiralWound(AbstractModel):
         return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
 
 
-def _in(x: Array, low: float, high: float) -> Array:
+def _in(x: Any, low: float, high: float) -> Any:
     return (x >= low) & (x <= high)
 
 

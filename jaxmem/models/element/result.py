@@ -140,8 +140,9 @@ class ElementResult(eqx.Module):
     @property
     def mean_flux(self) -> Array:
         """Permeate flow over all area, m/s."""
-        flux = self.elements["flux"]
-        return jnp.mean(flux, axis=-1)
+        vessel = self.clean.membrane
+        area = getattr(vessel, "element", vessel).area * getattr(vessel, "count", 1)
+        return self.permeate_flow / area
 
     @property
     def specific_energy(self) -> Array:
