@@ -105,8 +105,8 @@ def outside(value: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
 
 def range_message(name: str, value: float, meta: Mapping[str, Any]) -> str:
     low, high = (f"{b:g}" if b is not None else "any" for b in (meta["low"], meta["high"]))
-    text = f"{name} = {value:g} is outside ({low}, {high}) {meta['unit']}."
-    text = text.replace(" 1.", ".") if meta["unit"] == "1" else text
+    unit = "" if meta["unit"] == "1" else f" {meta['unit']}"
+    text = f"{name} = {value:g} is outside ({low}, {high}){unit}."
     hint, low, high = (
         meta["hint"],
         *(b if b is not None else s * np.inf for b, s in ((meta["low"], -1), (meta["high"], 1))),

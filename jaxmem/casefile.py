@@ -12,15 +12,16 @@ pore_radius = "0.45 nm"               # also thickness_over_porosity, charge_den
 [conditions]
 flux = ["5 LMH", "100 LMH", 40]       # from, to, how many; or one value; or pressure = "8 bar"
 mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
+
+Elements and vessels of reverse osmosis: see ``casefile_vessel.py``.
 """
 
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
-from . import units
+from . import casefile_vessel
+from ._amounts import amount, span
 from ._errors import DataFileError, ElectroneutralityError, JaxmemError, unknown
 from .case import Case
 from .chemistry.mixture import Mixture, feed
@@ -84,17 +85,6 @@ def _where(text: str, message: str) -> str:
     return ""
 
 
-def _amount(key: str, text: Any, *dimensions: str) -> tuple[float, str]:
-    """A quantity of one of the ``dimensions``, in SI, and which; a mistake is named with its key."""
-    refusals = []
-    for dimension in dimensions:
-        try:
-            return units.parse(text, dimension), dimension
-        except JaxmemError as error:
-            refusals.append(error)
-    raise JaxmemError(f"{key!r}: {refusals[0]}") from refusals[0]
-
-
 def _table(record: dict, name: str, allowed: tuple[str, ...] | None) -> dict:
     part = record.get(name)
     if not isinstance(part, dict):
@@ -112,6 +102,10 @@ def _question(record: dict, path: Path) -> Question:
     for key in record:
         if key not in ("model", "title", "feed", "membrane", "conditions"):
             raise unknown("Entry of the case file", key, ("model", "title", "feed", "membrane", "conditions"), "")
+    if casefile_vessel.is_vessel(record):
+        mixture = _feed(_table(record, "feed", None))
+        model, wall, conditions = casefile_vessel.question(record)
+        return Question(model, Case(mixture, wall, conditions), _title(record, path), path)
     mixture, conditions = (
         _feed(_table(record, "feed", None)),
         _conditions(_table(record, "conditions", ("flux", "pressure", "mass_transfer", "film"))),
@@ -124,9 +118,7 @@ def _question(record: dict, path: Path) -> Question:
             f'\'model\' is {options!r}. Write model = "DSPMDE", or model = {{ name = "DSPMDE", activity = "ideal" }}.'
         )
     options = {"name": options} if isinstance(options, str) else dict(options)
-    name, title = options.pop("name", "DSPMDE"), record.get("title", path.stem)
-    if not isinstance(title, str):
-        raise JaxmemError(f"'title' is {title!r}. Write it in quotes: title = \"{title}\".")
+    name, title = options.pop("name", "DSPMDE"), _title(record, path)
     known = {"DSPMDE": DSPMDE, "SDEM": SDEM}
     if name not in known:
         raise unknown("Model", name, known, 'Write model = "DSPMDE".')
@@ -139,9 +131,16 @@ def _question(record: dict, path: Path) -> Question:
     return Question(model, Case(mixture, wall, conditions), title, path)
 
 
+def _title(record: dict, path: Path) -> str:
+    title = record.get("title", path.stem)
+    if not isinstance(title, str):
+        raise JaxmemError(f"'title' is {title!r}. Write it in quotes: title = \"{title}\".")
+    return title
+
+
 def _feed(part: dict) -> Mixture:
     part = dict(part)
-    temperature, _ = _amount("temperature", part.pop("temperature", "25 degC"), "temperature")
+    temperature, _ = amount("temperature", part.pop("temperature", "25 degC"), "temperature")
     if "name" in part:
         mixture = feed(part.pop("name"))
         for key in part:
@@ -151,15 +150,15 @@ def _feed(part: dict) -> Mixture:
             )
         return Mixture(mixture.species, mixture.concentration, temperature)
     balance = part.pop("balance", None)
-    density = _amount("density", part.pop("density"), "mass concentration")[0] if "density" in part else 1000.0
+    density = amount("density", part.pop("density"), "mass concentration")[0] if "density" in part else 1000.0
     if not part:
         raise JaxmemError('the feed holds no species. Write "Na+" = "460 mg/L".')
     molar: dict[str, Any] = {}
-    for key, amount in part.items():
+    for key, text in part.items():
         name = canonical(key)
         if name in molar:
             raise JaxmemError(f"{key!r} is {name}, which this feed already has. Write it once, with the sum.")
-        value, kind = _amount(key, amount, "mass concentration", "concentration", "mass fraction")
+        value, kind = amount(key, text, "mass concentration", "concentration", "mass fraction")
         per_mole = {"concentration": 1.0, "mass concentration": 1.0, "mass fraction": density}[kind]
         molar[name] = value * per_mole / (1.0 if kind == "concentration" else species(name).molar_mass[0])
     return Mixture.from_concentration(molar, temperature=temperature, balance=balance)
@@ -172,13 +171,13 @@ def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane:
         for key in part:
             if key not in ("permeance", "water_permeance"):
                 raise unknown("Entry of [membrane] beside permeance", key, ("water_permeance",), "")
-        water = {key: _amount(key, v, "permeance")[0] for key, v in part.items() if key == "water_permeance"}
-        return PermeanceMembrane.of({k: _amount(k, v, "flux")[0] for k, v in permeance.items()}, **water)
+        water = {key: amount(key, v, "permeance")[0] for key, v in part.items() if key == "water_permeance"}
+        return PermeanceMembrane.of({k: amount(k, v, "flux")[0] for k, v in permeance.items()}, **water)
     name = part.pop("name", None)
     for key in part:
         if key not in _PORE:
             raise unknown("Entry of [membrane]", key, ("name", "permeance", *_PORE), "")
-    numbers = {key: _amount(key, value, _PORE[key])[0] for key, value in part.items()}
+    numbers = {key: amount(key, value, _PORE[key])[0] for key, value in part.items()}
     if name is not None:
         return membrane(name, **numbers)
     for key in _PORE:
@@ -195,19 +194,11 @@ def _conditions(part: dict) -> FluxDriven | PressureDriven:
             '[conditions] needs either a flux or a pressure. Write flux = "20 LMH" or pressure = "8 bar".'
         )
     name = "flux" if "flux" in part else "pressure"
-    value = part[name]
-    if isinstance(value, list):
-        if len(value) != 3 or not isinstance(value[2], int) or value[2] < 2:
-            raise JaxmemError(
-                f'{name} = {value} is not a range. Write {name} = ["5 LMH", "100 LMH", 40]: from, to, how many.'
-            )
-        amount = jnp.linspace(*(_amount(name, v, name)[0] for v in value[:2]), value[2])
-    else:
-        amount, _ = _amount(name, value, name)
+    value = span(name, part[name], name)
     transfer = None
     if "mass_transfer" in part:
-        transfer = film("D^(2/3)", _amount("mass_transfer", part["mass_transfer"], "flux")[0])
-    return FluxDriven(amount, transfer) if name == "flux" else PressureDriven(amount, transfer)
+        transfer = film("D^(2/3)", amount("mass_transfer", part["mass_transfer"], "flux")[0])
+    return FluxDriven(value, transfer) if name == "flux" else PressureDriven(value, transfer)
 
 
 def check_outputs(*, csv: Path | None, netcdf: Path | None, png: Path | None) -> None:
@@ -227,7 +218,8 @@ def write(result: Any, *, csv: Path | None, netcdf: Path | None, png: Path | Non
     lines = []
     if csv is not None:
         frame = result.to_dataframe()
-        unit = {n: v.attrs.get("units", "1") for n, v in result.to_xarray(potentials=False).items()}
+        dataset = result.to_xarray(potentials=False) if hasattr(result, "profiles") else result.to_xarray()
+        unit = {n: v.attrs.get("units", "1") for n, v in dataset.items()}
         frame.columns = [n if unit.get(n, "1") == "1" else f"{n} [{unit[n]}]" for n in frame.columns]
         frame.to_csv(csv, index=False)
         lines.append(f"table   {csv}")
@@ -235,7 +227,7 @@ def write(result: Any, *, csv: Path | None, netcdf: Path | None, png: Path | Non
         result.to_xarray().to_netcdf(netcdf, engine="h5netcdf")
         lines.append(f"netCDF  {netcdf}")
     if png is not None:
-        axes = result.plot.rejection() if len(result.case.batch_shape) == 1 else result.plot.profiles()
+        axes = result.plot.picture()
         axes.figure.savefig(png, bbox_inches="tight")
         lines.append(f"figure  {png}")
     return lines

@@ -28,7 +28,7 @@ DATA = Annotated[Path | None, typer.Option(help="A CSV of measured rejections, t
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="nf, or all for everything there is.")] = "all",
+    paper: Annotated[str, typer.Argument(help="nf, ro, or all for everything there is.")] = "all",
     data: DATA = None,
     out: OUT = Path("out"),
 ) -> None:
@@ -53,13 +53,15 @@ def solve(
 ) -> None:
     """Solve a case file and print its table."""
     from .casefile import check_outputs, read, write
-    from .tables import rejection_table
+    from .tables import result_table
 
     question = read(case)
     check_outputs(csv=csv, netcdf=netcdf, png=png)
     with console.status(f"Solving {case.name} (the first solve of a shape compiles for about ten seconds)"):
         result = question.solve()
-    console.print(rejection_table(result, title=question.title))
+    console.print(result_table(result, title=question.title))
+    if hasattr(result, "elements"):
+        console.print(str(result), highlight=False)
     for line in write(result, csv=csv, netcdf=netcdf, png=png):
         console.print(line, highlight=False)
     if not bool(result.ok.all()):

@@ -94,3 +94,10 @@ def vessel_table(result: Any, title: str = "", rows: int = 10) -> Table:
         cells = (f"{np.asarray(value).reshape(-1)[i]:.{digits}f}" if ok[i] else "failed" for _, value, digits in shown)
         table.add_row(*cells)
     return table
+
+
+def result_table(result: Any, title: str = "") -> Table:
+    """The table that suits a result: rejections of a point, elements of a vessel, or one row for each of many vessels."""
+    if not hasattr(result, "elements"):
+        return rejection_table(result, title=title)
+    return vessel_table(result, title=title) if result.case.batch_shape else element_table(result, title=title)

@@ -42,7 +42,9 @@ def _salt(p: Permeances, polarisation: Callable, permeate: Callable, bulk: Array
     """``r``, ``c_m`` and ``c_p`` at a flux."""
     alpha, beta = polarisation(flux)
     leak = p.salt + (1.0 - p.reflection) * flux
-    share = jnp.ones_like(bulk)  # c_p/r, close to one and to its first iterate: 1e-9 from the limit where the membrane rejects
+    share = jnp.ones_like(
+        bulk
+    )  # c_p/r, close to one and to its first iterate: 1e-9 from the limit where the membrane rejects
     for _ in range(2):
         ratio = leak * alpha * bulk / (flux + p.salt * share + leak * beta + 1e-300)
         share = permeate(ratio)

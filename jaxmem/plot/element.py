@@ -14,6 +14,10 @@ class ElementPlots:
     def __init__(self, result: Any) -> None:
         self._result = result
 
+    def picture(self) -> Any:
+        """The profiles of the first lane; one of their Axes."""
+        return self.profiles((0,) * len(self._result.case.batch_shape))[0]
+
     def profiles(self, lane: Any = ()) -> Any:
         """Flux, salt at bulk and membrane, and pressure along the vessel; returns three matplotlib Axes."""
         plt = pyplot()

@@ -17,6 +17,10 @@ class PointPlots:
     def __init__(self, result: Any) -> None:
         self.result = result
 
+    def picture(self) -> Any:
+        """The curve of a batch along one axis, else the profiles of a point."""
+        return self.rejection() if len(self.result.case.batch_shape) == 1 else self.profiles()
+
     def rejection(
         self, axes: Any = None, *, against: str = "flux", kind: str = "observed", style: str = "screen"
     ) -> Any:

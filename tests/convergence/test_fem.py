@@ -62,7 +62,9 @@ def test_time_steps_have_their_order(theta, expected):
 
     def run(steps: int) -> np.ndarray:
         layer = jm.Layer(1.0, 0.0, 0.1, jm.fem.Dirichlet(0.0), time=1.0)
-        return np.asarray(jm.solve(jm.ADM(elements=20, steps=steps, theta=theta), jm.Case(FEED, None, layer)).concentration)
+        return np.asarray(
+            jm.solve(jm.ADM(elements=20, steps=steps, theta=theta), jm.Case(FEED, None, layer)).concentration
+        )
 
     exact = run(12_800)
     coarse, fine = (np.abs(run(n) - exact).max() for n in (400, 800))

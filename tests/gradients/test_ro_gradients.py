@@ -87,7 +87,9 @@ def test_batch_equals_vmap_and_single():
     pressure = jnp.array([50.0, 60.0, 70.0]) * bar
     feed = jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT})
     element = jm.element("SW30HRLE-400")
-    ask = lambda p: jm.solve(jm.SpiralWound(), jm.Case(feed, element, jm.FeedPressure(p, 9 * m3_per_h)), throw=False).recovery
+    ask = lambda p: (
+        jm.solve(jm.SpiralWound(), jm.Case(feed, element, jm.FeedPressure(p, 9 * m3_per_h)), throw=False).recovery
+    )
     batch = ask(pressure)
     np.testing.assert_allclose(jax.vmap(ask)(pressure), batch, rtol=1e-12)
     np.testing.assert_allclose(jnp.stack([ask(p) for p in pressure]), batch, rtol=1e-12)

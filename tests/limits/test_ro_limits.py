@@ -101,7 +101,9 @@ def test_imposed_recovery_and_flux_find_the_pressure_that_gives_them():
 
 
 def test_balances_and_refinement():
-    r, fine = (jm.solve(jm.SpiralWound(cells=n), vessel_case(pressure=jnp.array([45, 60, 80.0]) * bar)) for n in (6, 40))
+    r, fine = (
+        jm.solve(jm.SpiralWound(cells=n), vessel_case(pressure=jnp.array([45, 60, 80.0]) * bar)) for n in (6, 40)
+    )
     assert float(jnp.max(jnp.abs(r.salt_closure))) < 1e-10
     assert float(jnp.max(jnp.abs(r.water_closure))) < 1e-10
     error = jnp.abs(r.recovery - fine.recovery)

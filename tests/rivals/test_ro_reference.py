@@ -150,7 +150,9 @@ def test_watertap_1d_and_its_limit(name):
     np.testing.assert_allclose(area, o["area_m2"], rtol=1e-5)
     coarse = jm.solve(model, case)
     if "permeate_salt_kg_s" in o:
-        np.testing.assert_allclose(coarse.state.inlet.salt - coarse.state.outlet.salt, o["permeate_salt_kg_s"], rtol=1e-5)
+        np.testing.assert_allclose(
+            coarse.state.inlet.salt - coarse.state.outlet.salt, o["permeate_salt_kg_s"], rtol=1e-5
+        )
     if "Jw_first_kg_m2_s" in o:
         flux = 1e3 * coarse.state.nodes.wall.flux[0]
         np.testing.assert_allclose([flux[1], flux[-1]], [o["Jw_first_kg_m2_s"], o["Jw_last_kg_m2_s"]], rtol=1e-5)
@@ -158,7 +160,9 @@ def test_watertap_1d_and_its_limit(name):
     np.testing.assert_allclose(area, o["area_limit_m2"], rtol=1e-5)
     fine = jm.solve(model, case)
     if "permeate_salt_limit_kg_s" in o:
-        np.testing.assert_allclose(fine.state.inlet.salt - fine.state.outlet.salt, o["permeate_salt_limit_kg_s"], rtol=1e-5)
+        np.testing.assert_allclose(
+            fine.state.inlet.salt - fine.state.outlet.salt, o["permeate_salt_limit_kg_s"], rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", ["fit_SW30-2514", "fit_SW30-4040_watertap"])
@@ -210,7 +214,8 @@ def test_galerkin_first_nodes_of_the_seed():
     for n, galerkin, supg in zip((50, 100, 500, 1000), o["c1_over_C0_galerkin"], o["c1_over_C0_supg"], strict=True):
         case = jm.Case(nacl(SALT), None, jm.Layer(0.356, 0.01, 1e-5, jm.fem.Dirichlet(0.0)))
         first = [
-            float(jm.solve(jm.ADM(elements=n, sign="eq23", supg=s), case).concentration[1]) / SALT for s in (False, True)
+            float(jm.solve(jm.ADM(elements=n, sign="eq23", supg=s), case).concentration[1]) / SALT
+            for s in (False, True)
         ]
         np.testing.assert_allclose(first, [galerkin, supg], atol=1e-4)
 

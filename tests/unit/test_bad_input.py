@@ -263,7 +263,7 @@ def test_failed_lanes_are_missing_in_exports(mixed: tuple[jm.Case, jm.Case]) -> 
 def test_errors_leave_tracing_alone() -> None:
     """Inside jit nothing can be refused by value: the status says it."""
     water = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
-    status = jax.jit(lambda c: jm.models.point._input_status(case(feed=jm.Mixture(water.species, c))))(
+    status = jax.jit(lambda c: jm.models.inputs.input_status(case(feed=jm.Mixture(water.species, c))))(
         jnp.asarray([20.0, 15.0])
     )
     assert int(status) == code("charge_imbalance")

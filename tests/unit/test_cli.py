@@ -181,3 +181,72 @@ def test_units_refused(text: object, dimension: str, word: str) -> None:
     with pytest.raises(jm.JaxmemError) as caught:
         jm.units.parse(text, dimension)
     assert word in str(caught.value)
+
+
+VESSEL = """
+title = "six in a row"
+[feed]
+"Na+" = "12.6 g/L"
+"Cl-" = "19.4 g/L"
+balance = "Cl-"
+[membrane]
+element = "SW30HRLE-400"
+elements = 6
+[conditions]
+pressure = "60 bar"
+flow = "9 m3/h"
+energy_recovery = "95 %"
+"""
+
+BAD_VESSEL = {
+    "unknown element": (VESSEL.replace("HRLE-400", "HRLE-40"), ("'SW30HRLE-40'", "Closest", "SW30HRLE-4040")),
+    "no flow": (VESSEL.replace('flow = "9 m3/h"\n', ""), ("needs a flow", 'flow = "9 m3/h"')),
+    "two impositions": (VESSEL + 'recovery = "40 %"\n', ("one of pressure, recovery and flux",)),
+    "unknown entry": (VESSEL + 'presure = "1 bar"\n', ("'presure'", "Closest: pressure")),
+    "no unit": (VESSEL.replace("60 bar", "60"), ("has no unit", '"60 bar"')),
+    "another model": ('model = "DSPMDE"\n' + VESSEL, ("does not know elements", "SpiralWound")),
+    "half a membrane": (VESSEL.replace("elements = 6", 'water_permeance = "1 LMH/bar"'), ("together",)),
+    "nothing named": (
+        VESSEL.replace('element = "SW30HRLE-400"', 'area = "37 m2"'),
+        ("neither an element nor a length",),
+    ),
+    "no element": (
+        VESSEL.replace("elements = 6", "elements = 0"),
+        ("not a number of elements", "jm.Vessel(element, 6)"),
+    ),
+    "recovery beyond": (VESSEL.replace('pressure = "60 bar"', 'recovery = "120 %"'), ("1.2", "outside", "0.99")),
+    "too warm": (VESSEL.replace("[membrane]", 'temperature = "90 degC"\n[membrane]'), ("363.15", "outside", "298.15")),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VESSEL)
+def test_bad_vessel(name, monkeypatch, capsys, tmp_path):
+    text, words = BAD_VESSEL[name]
+    (tmp_path / "case.toml").write_text(text, encoding="utf-8")
+    status, said = call(monkeypatch, capsys, "solve", str(tmp_path / "case.toml"))
+    assert status == 2
+    flat = " ".join(said.split())
+    assert "Traceback" not in said
+    for word in words:
+        assert word in flat
+
+
+def test_vessel(monkeypatch, capsys, tmp_path):
+    (tmp_path / "case.toml").write_text(VESSEL, encoding="utf-8")
+    files = [tmp_path / name for name in ("out.csv", "out.nc", "out.png")]
+    names = [
+        word for file in files for word in (f"--{dict(csv='csv', nc='netcdf', png='png')[file.suffix[1:]]}", str(file))
+    ]
+    status, said = call(monkeypatch, capsys, "solve", str(tmp_path / "case.toml"), *names)
+    assert status == 0
+    assert "six in a row" in said
+    assert "kWh/m3" in said
+    assert all(file.stat().st_size > 0 for file in files)
+    assert "element_flux [m s-1]" in files[0].read_text(encoding="utf-8")
+
+
+def test_vessel_that_cannot_work(monkeypatch, capsys, tmp_path):
+    (tmp_path / "case.toml").write_text(VESSEL.replace("60 bar", "20 bar"), encoding="utf-8")
+    status, said = call(monkeypatch, capsys, "solve", str(tmp_path / "case.toml"))
+    assert status == 1
+    assert "below the osmotic pressure" in " ".join(said.split())

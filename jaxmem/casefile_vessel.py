@@ -1,0 +1,81 @@
+"""Case files of elements and vessels:
+
+[feed]
+"Na+" = "12.6 g/L"
+"Cl-" = "19.4 g/L"
+balance = "Cl-"
+[membrane]
+element = "SW30HRLE-400"              # a record; or area, length, water_permeance and salt_permeability
+elements = 6                          # in series; 1 without
+[conditions]
+pressure = "60 bar"                   # absolute; or recovery = "45 %", or flux = "15 LMH"; one value or [from, to, how many]
+flow = "9 m3/h"                       # of the feed of one vessel
+permeate_pressure = "1.01325 bar"     # optional, as are pump_efficiency = "88 %" and energy_recovery = "95 %"
+"""
+
+from typing import Any
+
+from ._amounts import amount, span
+from ._errors import JaxmemError, unknown
+from .conditions import FeedPressure, MeanFlux, Pump, Recovery
+from .membranes.element import SpiralElement, Vessel, element
+from .membranes.solution_diffusion import SolutionDiffusionMembrane
+from .models.element.model import SpiralWound
+
+_GEOMETRY = {"area": "area", "length": "length", "spacer_height": "length", "porosity": "fraction"}
+_MEMBRANE = {"water_permeance": "permeance", "salt_permeability": "flux"}
+_IMPOSED = {"pressure": (FeedPressure, "pressure"), "recovery": (Recovery, "fraction"), "flux": (MeanFlux, "flux")}
+_OTHERS = ("flow", "permeate_pressure", "pump_efficiency", "energy_recovery")
+
+
+def is_vessel(record: dict) -> bool:
+    """Whether a file asks about an element: it names one, or says how large it is."""
+    part = record.get("membrane")
+    return isinstance(part, dict) and bool({"element", "area"} & set(part))
+
+
+def question(record: dict) -> tuple[SpiralWound, Any, Any]:
+    """Model, vessel and conditions of a file."""
+    model = record.get("model", "SpiralWound")
+    if model != "SpiralWound":
+        raise JaxmemError(
+            f'model = {model!r} does not know elements. Write model = "SpiralWound", or leave the line out.'
+        )
+    part = record.get("conditions")
+    if not isinstance(part, dict):
+        raise JaxmemError("the table [conditions] is missing. Write [conditions] with a pressure and a flow.")
+    return SpiralWound(), _vessel(dict(record["membrane"])), _conditions(part)
+
+
+def _vessel(part: dict) -> Vessel:
+    count, name = part.pop("elements", 1), part.pop("element", None)
+    for key in part:
+        if key not in (*_GEOMETRY, *_MEMBRANE):
+            raise unknown("Entry of [membrane]", key, ("element", "elements", *_GEOMETRY, *_MEMBRANE), "")
+    geometry = {k: amount(k, v, _GEOMETRY[k])[0] for k, v in part.items() if k in _GEOMETRY}
+    numbers = {k: amount(k, v, _MEMBRANE[k])[0] for k, v in part.items() if k in _MEMBRANE}
+    if numbers and len(numbers) < 2:
+        raise JaxmemError("A membrane needs water_permeance and salt_permeability together. Write both.")
+    membrane = {"membrane": SolutionDiffusionMembrane(**numbers)} if numbers else {}
+    if name is not None:
+        return Vessel(element(name, **membrane, **geometry), count)
+    for key in ("area", "length", *_MEMBRANE):
+        if key not in part:
+            raise JaxmemError(f'[membrane] has neither an element nor a {key}. Write element = "SW30HRLE-400".')
+    return Vessel(SpiralElement(**membrane, **geometry), count)
+
+
+def _conditions(part: dict) -> FeedPressure | Recovery | MeanFlux:
+    for key in part:
+        if key not in (*_IMPOSED, *_OTHERS):
+            raise unknown("Entry of [conditions]", key, (*_IMPOSED, *_OTHERS), "")
+    given = [key for key in _IMPOSED if key in part]
+    if len(given) != 1 or "flow" not in part:
+        raise JaxmemError(
+            '[conditions] of an element needs a flow and one of pressure, recovery and flux. Write flow = "9 m3/h" and '
+            'pressure = "60 bar".'
+        )
+    pump = Pump(**{k: amount(k, part[k], "fraction")[0] for k in ("pump_efficiency", "energy_recovery") if k in part})
+    permeate = {k: amount(k, part[k], "pressure")[0] for k in ("permeate_pressure",) if k in part}
+    kind, dimension = _IMPOSED[given[0]]
+    return kind(span(given[0], part[given[0]], dimension), span("flow", part["flow"], "flow"), **permeate, pump=pump)

@@ -1,0 +1,151 @@
+"""Reverse osmosis: every mistake is refused with the value, what is allowed and the line to type; bad lanes get a status."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem._status import code
+from jaxmem.units import bar, m3_per_h
+
+SALT = 547.57
+FEED = jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT})
+MEMBRANE = jm.SolutionDiffusionMembrane(4e-12, 2e-8)
+PRESSURE = jm.FeedPressure(60 * bar, 9 * m3_per_h)
+LAYER = {"length": 5e-5, "velocity": 1e-5, "diffusivity": 1.5e-9}
+
+
+def ask(model=None, feed=FEED, membrane=None, conditions=PRESSURE):
+    return jm.solve(model or jm.SpiralWound(), jm.Case(feed, membrane or jm.element("SW30HRLE-400"), conditions))
+
+
+def element(**changes):
+    return jm.SpiralElement(**{"membrane": MEMBRANE, "area": 37.0, "length": 0.956, **changes})
+
+
+REFUSED = {
+    "unknown element": (lambda: jm.element("SW30HR"), jm.UnknownNameError, ("'SW30HR'", "Closest", "jm.element(")),
+    "area of nothing": (lambda: element(area=0.0), jm.PhysicalRangeError, ("area = 0", "m2")),
+    "negative diffusivity": (lambda: jm.Layer(1e-4, 1e-5, -1e-9), jm.PhysicalRangeError, ("diffusivity = -1e-09",)),
+    "bar for pascal": (lambda: jm.FeedPressure(60.0, 1e-3), jm.PhysicalRangeError, ("60 * jm.units.bar",)),
+    "recovery beyond one": (lambda: jm.Recovery(1.2, 1e-3), jm.PhysicalRangeError, ("1.2", "(1e-06, 0.99)")),
+    "three sides": (lambda: element(sides=3), jm.JaxmemError, ("sides = 3", "sides=2")),
+    "no element in the vessel": (
+        lambda: jm.Vessel(MEMBRANE, 6),
+        jm.JaxmemError,
+        ("SolutionDiffusionMembrane", "jm.Vessel("),
+    ),
+    "vessel of none": (lambda: jm.Vessel(element(), 0), jm.JaxmemError, ("count = 0", "jm.Vessel(element, 6)")),
+    "membrane without element": (lambda: ask(membrane=MEMBRANE), jm.JaxmemError, ("needs an element or a vessel",)),
+    "pore in an element": (
+        lambda: ask(membrane=element(membrane=jm.membrane("NF270"))),
+        jm.JaxmemError,
+        ("PoreMembrane", "jm.SolutionDiffusionMembrane("),
+    ),  # fmt: skip
+    "flux of a point": (
+        lambda: ask(conditions=jm.FluxDriven(1e-5)),
+        jm.JaxmemError,
+        ("FluxDriven", "jm.FeedPressure("),
+    ),
+    "hot feed": (
+        lambda: ask(feed=jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT}, temperature=363.0)),
+        jm.PhysicalRangeError,
+        ("363", "298.15"),
+    ),  # fmt: skip
+    "salt beyond osmotic law": (
+        lambda: ask(feed=jm.Mixture.from_concentration({"Na+": 5e3, "Cl-": 5e3})),
+        jm.PhysicalRangeError,
+        ("250", "kg/m3"),
+    ),  # fmt: skip
+    "unknown scheme": (lambda: jm.SpiralWound(scheme="forward"), jm.JaxmemError, ("'forward'", "backward")),
+    "below osmotic pressure": (
+        lambda: ask(conditions=jm.FeedPressure(20 * bar, 9 * m3_per_h)),
+        jm.ConvergenceError,
+        ("below the osmotic pressure", "higher pressure"),
+    ),  # fmt: skip
+    "point with an element": (
+        lambda: jm.solve(jm.SolutionDiffusion(), jm.Case(FEED, element(), jm.PressureDriven(55 * bar))),
+        jm.JaxmemError,
+        ("SpiralElement", "jm.SolutionDiffusionMembrane("),
+    ),  # fmt: skip
+    "inverted element": (lambda: jm.fem.LineMesh(jnp.array([0.0, 2.0, 1.0])), jm.JaxmemError, ("inverted", "jnp.sort")),
+    "duplicate node": (
+        lambda: jm.fem.LineMesh(jnp.array([0.0, 1.0, 1.0])),
+        jm.JaxmemError,
+        ("no length", "jnp.unique"),
+    ),
+    "regions that do not fit": (
+        lambda: jm.fem.LineMesh(jnp.array([0.0, 1.0]), (0, 1)),
+        jm.ShapeError,
+        ("2 regions for 1",),
+    ),
+    "no boundary condition": (lambda: jm.Layer(**LAYER, outlet=0.0), jm.JaxmemError, ("outlet = 0.0", "TotalFlux")),
+    "wrong sign name": (lambda: jm.ADM(sign="minus"), jm.JaxmemError, ("'minus'", "sign='eq23'")),
+    "grading that does not fit": (
+        lambda: jm.ADM(elements=3, grading=(0.0, 1.0)),
+        jm.JaxmemError,
+        ("2 fractions", "geometric(3"),
+    ),
+    "layer without a layer": (
+        lambda: jm.solve(jm.ADM(), jm.Case(FEED, None, PRESSURE)),
+        jm.JaxmemError,
+        ("jm.Layer(",),
+    ),
+    "round-off": (
+        lambda: jm.solve(jm.ADM(sign="eq23"), jm.Case(FEED, None, jm.Layer(0.356, 0.01, 1e-5))),
+        jm.IllPosedBoundaryError,
+        ("exp(356)", "TotalFlux"),
+    ),  # fmt: skip
+    "sheet that cannot be met": (
+        lambda: jm.fit_sheet(element(), jm.Sheet(1e-4, 0.99, 0.08, pressure=10 * bar)),
+        jm.ConvergenceError,
+        ("No A and B", "Check the units"),
+    ),  # fmt: skip
+}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    make, kind, words = REFUSED[name]
+    with pytest.raises(kind) as caught:
+        make()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_bad_lanes_have_a_status_and_the_others_an_answer():
+    pressure = jnp.array([60.0, 20.0, jnp.nan, 60.0]) * bar
+    feed = jm.Mixture.from_concentration(
+        {"Na+": jnp.array([SALT, SALT, SALT, 6e3]), "Cl-": jnp.array([SALT, SALT, SALT, 6e3])}
+    )
+    r = jm.solve(jm.SpiralWound(), jm.Case(feed, element(), jm.FeedPressure(pressure, 9 * m3_per_h)), throw=False)
+    expected = ["successful", "below_osmotic_pressure", "outside_model", "outside_model"]
+    np.testing.assert_array_equal(r.status, [code(name) for name in expected])
+    alone = ask(membrane=element())
+    np.testing.assert_allclose(r.recovery[0], alone.recovery, rtol=1e-12)
+    frame = r.to_xarray()
+    assert np.isfinite(frame["recovery"].values[0])
+    assert np.isnan(frame["recovery"].values[1:]).all()
+
+
+def test_doubtful_layers_say_so():
+    coarse = jm.solve(jm.ADM(elements=10, supg=False, sign="eq23"), jm.Case(FEED, None, jm.Layer(1e-3, 1e-4, 1.5e-9, jm.fem.Dirichlet(0.0))))  # fmt: skip
+    assert "cell Peclet" in str(coarse)
+    assert "negative" in str(coarse)
+    lanes = jm.Layer(0.356, jnp.array([1e-4, 1e-2]), 1e-5)
+    r = jm.solve(jm.ADM(sign="eq23"), jm.Case(FEED, None, lanes), throw=False)
+    np.testing.assert_array_equal(r.status, [code("successful"), code("ill_posed_boundary")])
+    np.testing.assert_allclose(r.concentration[0], SALT, rtol=1e-9)
+
+
+def test_a_film_that_cannot_be_steady_is_reported():
+    """exp(-alpha c) D falls so fast that what is carried in cannot diffuse back."""
+    model = jm.ADM(diffusivity=jm.ExponentialDiffusivity(2e-3))
+    r = jm.solve(model, jm.Case(FEED, None, jm.Layer(1e-4, 1e-5, 1e-9, jm.fem.TotalFlux(1e-6))), throw=False)
+    assert r.status == code("no_steady_state")
+
+
+def test_limits_of_makers_are_named():
+    r = ask(membrane=jm.Vessel(jm.element("SW30HRLE-400"), 6), conditions=jm.FeedPressure(90 * bar, 16 * m3_per_h))
+    assert "feed pressure above 83 bar" in r.warnings()
