@@ -18,6 +18,7 @@ import jaxmem as jm
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- benchmarks -->).*?(<!-- /benchmarks -->)", re.DOTALL)
+RO_BLOCK = re.compile(r"(<!-- benchmarks-ro -->).*?(<!-- /benchmarks-ro -->)", re.DOTALL)
 MOST_ROWS = 14
 COLUMNS = (
     ("problem", "{:s}"), ("solver", "{:s}"), ("precision", "{:s}"), ("batch", "{:d}"), ("gradient", "{:s}"),
@@ -25,6 +26,13 @@ COLUMNS = (
     ("error_median", "{:.1e}"), ("error_p95", "{:.1e}"), ("steps_mean", "{:.1f}"), ("steps_max", "{:d}"),
     ("peak_mb", "{:.0f}"), ("ratio", "{:.2f}"), ("note", "{:s}"),
 )  # fmt: skip
+
+RO_FORMS = (
+    ("problem", "{:s}"), ("lanes", "{:,d}"), ("us_per_lane", "{:,.1f}"), ("lanes_per_s", "{:,.0f}"), ("rival_us", "{:,.0f}"),
+    ("ratio", "{:,.1f}"), ("ok", "{:.2%}"), ("error", "{:.0e}"), ("compile_s", "{:.1f}"), ("note", "{:s}"),
+)  # fmt: skip
+RO_COLUMNS = tuple(zip(("problem", "lanes", "µs each", "per s", "SciPy µs", "ratio", "ok", "difference", "compile s", "note"), RO_FORMS, strict=True))  # fmt: skip
+RO_WIDTHS = (36, 8, 10, 10, 10, 8, 8, 11, 10, 24)
 
 Row = Mapping[str, Any]
 
@@ -58,13 +66,28 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
+def text_table(rows: Sequence[Row]) -> str:
+    """Aligned text of the rows of ``bench_ro``."""
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, RO_WIDTHS, strict=True)).rstrip() for line in ro_cells(rows)
+    )
+
+
+def ro_cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Head and entries of the reverse-osmosis table."""
+    lines = [[name for name, _ in RO_COLUMNS]]
+    for row in rows:
+        lines.append([form.format(row[key]) if row.get(key) is not None else "-" for key, form in RO_FORMS])
+    return lines
+
+
 # -------------------------------------------------------------------------------------------------- README
 
 
-def newest() -> list[dict[str, Any]]:
+def newest(folder: Path = RESULTS) -> list[dict[str, Any]]:
     """The latest file of each device, CPU first."""
     latest: dict[str, dict[str, Any]] = {}
-    for path in RESULTS.glob("*.json"):
+    for path in folder.glob("*.json"):
         data = json.loads(path.read_text(encoding="utf-8"))
         about = data["environment"]
         if about["device"] not in latest or about["date"] > latest[about["device"]]["environment"]["date"]:
@@ -117,6 +140,17 @@ def markdown(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "", *notes])
 
 
+def ro_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """Reverse osmosis: one table for each device."""
+    blocks = []
+    for data in found:
+        head, *lines = ro_cells(data["rows"])
+        about = data["environment"]
+        blocks += ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)]
+        blocks += ["", f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks.bench_ro`."]  # fmt: skip
+    return "\n".join(blocks)
+
+
 def main() -> None:
     """Rewrite the block of README.md, or print it when there is no such block."""
     found = newest()
@@ -127,7 +161,9 @@ def main() -> None:
     if not BLOCK.search(readme):
         print(text)
         return
-    README.write_text(BLOCK.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", readme), encoding="utf-8")
+    readme = BLOCK.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", readme)
+    osmosis = ro_markdown(newest(RESULTS / "ro"))
+    README.write_text(RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme), encoding="utf-8")
 
 
 if __name__ == "__main__":

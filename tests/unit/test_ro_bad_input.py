@@ -41,7 +41,7 @@ REFUSED = {
         lambda: ask(membrane=element(membrane=jm.membrane("NF270"))),
         jm.JaxmemError,
         ("PoreMembrane", "jm.SolutionDiffusionMembrane("),
-    ),  # fmt: skip
+    ),
     "flux of a point": (
         lambda: ask(conditions=jm.FluxDriven(1e-5)),
         jm.JaxmemError,
@@ -51,23 +51,23 @@ REFUSED = {
         lambda: ask(feed=jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT}, temperature=363.0)),
         jm.PhysicalRangeError,
         ("363", "298.15"),
-    ),  # fmt: skip
+    ),
     "salt beyond osmotic law": (
         lambda: ask(feed=jm.Mixture.from_concentration({"Na+": 5e3, "Cl-": 5e3})),
         jm.PhysicalRangeError,
         ("250", "kg/m3"),
-    ),  # fmt: skip
+    ),
     "unknown scheme": (lambda: jm.SpiralWound(scheme="forward"), jm.JaxmemError, ("'forward'", "backward")),
     "below osmotic pressure": (
         lambda: ask(conditions=jm.FeedPressure(20 * bar, 9 * m3_per_h)),
         jm.ConvergenceError,
         ("below the osmotic pressure", "higher pressure"),
-    ),  # fmt: skip
+    ),
     "point with an element": (
         lambda: jm.solve(jm.SolutionDiffusion(), jm.Case(FEED, element(), jm.PressureDriven(55 * bar))),
         jm.JaxmemError,
         ("SpiralElement", "jm.SolutionDiffusionMembrane("),
-    ),  # fmt: skip
+    ),
     "inverted element": (lambda: jm.fem.LineMesh(jnp.array([0.0, 2.0, 1.0])), jm.JaxmemError, ("inverted", "jnp.sort")),
     "duplicate node": (
         lambda: jm.fem.LineMesh(jnp.array([0.0, 1.0, 1.0])),
@@ -95,12 +95,12 @@ REFUSED = {
         lambda: jm.solve(jm.ADM(sign="eq23"), jm.Case(FEED, None, jm.Layer(0.356, 0.01, 1e-5))),
         jm.IllPosedBoundaryError,
         ("exp(356)", "TotalFlux"),
-    ),  # fmt: skip
+    ),
     "sheet that cannot be met": (
         lambda: jm.fit_sheet(element(), jm.Sheet(1e-4, 0.99, 0.08, pressure=10 * bar)),
         jm.ConvergenceError,
         ("No A and B", "Check the units"),
-    ),  # fmt: skip
+    ),
 }
 
 
