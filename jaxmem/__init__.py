@@ -36,6 +36,8 @@ from .conditions import PressedLayer as PressedLayer
 from .conditions import PressureDriven as PressureDriven
 from .conditions import Pump as Pump
 from .conditions import Recovery as Recovery
+from .conditions import SlitFlux as SlitFlux
+from .conditions import SlitPressure as SlitPressure
 from .conditions import film as film
 from .data.rejection import Dataset as Dataset
 from .data.rejection import dataset as dataset
@@ -63,6 +65,7 @@ from .membranes.solution_diffusion import SolutionDiffusionMembrane as SolutionD
 from .models.base import AbstractModel as AbstractModel
 from .models.channel.adm_sdm import ADMSDM as ADMSDM
 from .models.channel.advection_diffusion import ADM as ADM
+from .models.channel.slit import SlitRO as SlitRO
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.element.model import SpiralWound as SpiralWound
 from .models.result import citations as citations

@@ -182,3 +182,40 @@ class PressedLayer(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+
+
+_SLIT = {
+    "velocity": {"unit": "m/s", "low": 1e-6, "high": 1e2, "symbol": "ubar", "doc": "mean velocity at the inlet"},
+    "half_height": {"unit": "m", "low": 1e-6, "high": 1e-1, "symbol": "h", "hint": "mm", "doc": "half the height"},
+    "length": {"unit": "m", "low": 1e-6, "high": 1e3, "symbol": "L", "doc": "length of the slit"},
+    "diffusivity": {"unit": "m2/s", "low": 1e-14, "high": 1.0, "symbol": "D", "doc": "diffusivity of the salt"},
+    "viscosity": {"unit": "Pa s", "low": 1e-5, "high": 1.0, "symbol": "mu", "doc": "dynamic viscosity"},
+}
+
+
+class SlitPressure(eqx.Module):
+    """A slit between two membranes with its feed at a pressure over that of the permeate."""
+
+    pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P", hint="bar", doc="inlet over permeate pressure")
+    velocity: Array = field(**_SLIT["velocity"])
+    half_height: Array = field(**_SLIT["half_height"])
+    length: Array = field(**_SLIT["length"])
+    diffusivity: Array = field(**_SLIT["diffusivity"], default=1.5e-9)
+    viscosity: Array = field(**_SLIT["viscosity"], default=9e-4)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+class SlitFlux(eqx.Module):
+    """A slit whose walls let through the same volume flux everywhere."""
+
+    flux: Array = field(unit="m/s", low=0.0, high=1e-2, symbol="v_w", hint="LMH", doc="volume flux of each wall")
+    velocity: Array = field(**_SLIT["velocity"])
+    half_height: Array = field(**_SLIT["half_height"])
+    length: Array = field(**_SLIT["length"])
+    diffusivity: Array = field(**_SLIT["diffusivity"], default=1.5e-9)
+    viscosity: Array = field(**_SLIT["viscosity"], default=9e-4)
+
+    def __check_init__(self) -> None:
+        check(self)

@@ -36,6 +36,7 @@ from ..tables import element_table, plain_table
 from ..units import LMH_per_bar, day, m3_per_h, um
 from ..units import bar as bars
 from .ro_layer import layers
+from .ro_slit import slit
 
 AREA = 0.60506  # m2, the only one that gives all 20 flows
 SEED_OSMOTIC = VanTHoff(gas_constant=8.314, molar_mass=float(species("Na+", "Cl-").molar_mass.sum()))  # mol for mol
@@ -47,7 +48,7 @@ PRINTED = {  # mg/L: NDP in MPa, and flows in m3/day at 1, 1.25 .. 2 LMH/bar
 }
 PERMEANCES = np.array([1.0, 1.25, 1.5, 1.75, 2.0]) * LMH_per_bar
 TABLE3 = ((0.0245, 31.800, 31.960), (0.0310, 30.610, 30.815), (0.0445, 30.410, 30.536))  # m, kg/m3, kg/m3
-CASES, STEPS = 20 + 6 + 4 + 1, 12  # of the progress bar
+CASES, STEPS = 20 + 6 + 4 + 4 + 1, 12  # of the progress bar
 
 
 def reproduce(console: Any, out: Path, data: Path | None) -> None:
@@ -68,6 +69,8 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
         figures_13_to_15(console, progress, out)
         coupled(console, progress)
         errata(console)
+        progress.say("Slit (compiling)")
+        slit(console, progress, out)
         progress.say("Vessel (compiling)")
         vessel(console, progress, out)
     console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)

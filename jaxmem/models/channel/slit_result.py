@@ -1,0 +1,142 @@
+"""The Result of a slit: flux and wall concentration along it, and what leaves."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._status import code, message
+from ...case import Case
+
+START = 10  # steps of backward Euler at the head of the march: the inlet is a jump
+
+
+class SlitResult(eqx.Module):
+    """Answer for one slit or a batch, SI; along the slit ``(*batch, M + 1)``."""
+
+    case: Case
+    model: Any
+    state: Any
+    status: Array
+
+    @property
+    def ok(self) -> Array:
+        """Solved."""
+        return self.status == code("successful")
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
+        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+
+    @property
+    def position(self) -> Array:
+        """x, m."""
+        return self.state.x
+
+    @property
+    def concentration(self) -> Array:
+        """kg/m3, ``(*batch, M + 1, N + 1)``, from the middle to the wall."""
+        return self.state.at.concentration
+
+    @property
+    def wall_concentration(self) -> Array:
+        """kg/m3."""
+        return self.concentration[..., -1]
+
+    @property
+    def bulk_concentration(self) -> Array:
+        """Mixed cup, kg/m3."""
+        from .slit import bands
+
+        weight = jnp.asarray(bands(self.model.eta).mass).sum(
+            axis=0
+        )  # 3/2 int (1 - eta^2) phi: columns of a symmetric matrix
+        return jnp.sum(weight * self.concentration, axis=-1)
+
+    @property
+    def volume_flux(self) -> Array:
+        """v_w, m/s."""
+        return self.state.at.flux
+
+    def _passed(self, rate: Array) -> Array:
+        """What has passed one wall up to each position, by the rule of the march, per width: ``(*batch, M + 1)``."""
+        dx, steps = jnp.diff(self.position, axis=-1), rate.shape[-1] - 1
+        theta = jnp.where(jnp.arange(steps) < START, 1.0, 0.5)
+        parts = dx * (theta * rate[..., 1:] + (1.0 - theta) * rate[..., :-1])
+        return jnp.concatenate([jnp.zeros_like(parts[..., :1]), jnp.cumsum(parts, axis=-1)], axis=-1)
+
+    @property
+    def mean_flux(self) -> Array:
+        """m/s."""
+        return self._passed(self.volume_flux)[..., -1] / self.position[..., -1]
+
+    @property
+    def permeate_concentration(self) -> Array:
+        """Mixed, kg/m3."""
+        at = self.state.at
+        return self._passed(at.flux * at.permeate)[..., -1] / self._passed(at.flux)[..., -1]
+
+    @property
+    def recovery(self) -> Array:
+        """Permeate over feed."""
+        return 1.0 - self.state.at.velocity[..., -1] / self.state.at.velocity[..., 0]
+
+    @property
+    def pressure_drop(self) -> Array:
+        """Inlet less outlet, Pa."""
+        return self.state.at.pressure[..., 0] - self.state.at.pressure[..., -1]
+
+    @property
+    def sherwood(self) -> Array:
+        """``4 h k/D`` with ``k = v_w/ln[(c_w - c_p)/(c_b - c_p)]``: what film theory needs to say the same; infinite at the inlet."""
+        at, given = self.state.at, self.case.conditions
+        lift = jnp.log((self.wall_concentration - at.permeate) / (self.bulk_concentration - at.permeate))
+        scale = 4.0 * given.half_height / given.diffusivity
+        return scale[..., None] * at.flux / lift
+
+    @property
+    def salt_closure(self) -> Array:
+        """Feed less concentrate less permeate, over feed."""
+        at, h = self.state.at, self.case.conditions.half_height
+        flow = at.velocity * self.bulk_concentration
+        passed = self._passed(at.flux * at.permeate)[..., -1] / h
+        return (flow[..., 0] - flow[..., -1] - passed) / flow[..., 0]
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from ..export import need
+
+        xr = need("xarray")
+        dims, ok = tuple(f"batch_{i}" for i in range(len(self.case.batch_shape))), np.asarray(self.ok)
+        columns = {
+            "position": ("m", self.position),
+            "volume_flux": ("m s-1", self.volume_flux),
+            "wall_concentration": ("kg m-3", self.wall_concentration),
+            "bulk_concentration": ("kg m-3", self.bulk_concentration),
+            "sherwood": ("1", self.sherwood),
+        }
+        variables = {
+            name: ((*dims, "x"), np.where(ok[..., None], np.asarray(value), np.nan), {"units": unit})
+            for name, (unit, value) in columns.items()
+        }
+        variables["status"] = (dims, np.asarray(self.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
+        return xr.Dataset(variables, attrs={"model": self.model.title()})
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return "SlitResult (traced)"
+        ok = np.asarray(self.ok)
+        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} solved"]
+        for label, value, unit in (
+            ("mean flux", self.mean_flux * 3.6e6, "LMH"),
+            ("recovery", self.recovery * 100.0, "%"),
+            ("wall, outlet", self.wall_concentration[..., -1], "kg/m3"),
+            ("permeate", self.permeate_concentration, "kg/m3"),
+        ):
+            good = np.asarray(value).reshape(-1)[ok.reshape(-1)]
+            if good.size:
+                lines.append(f"  {label:<14}{good.min():.5g} to {good.max():.5g} {unit}")
+        return "\n".join(lines + [f"  {n} x {text}" for text, n in self.messages().items() if text != "Solved."][:3])
