@@ -1,5 +1,8 @@
 """What became of each lane: one sentence per code, what happened and what to try."""
 
+from typing import Any
+
+import numpy as np
 import optimistix as optx
 
 
@@ -53,3 +56,9 @@ def names() -> dict[int, str]:
 def message(number: int) -> str:
     """The sentence that belongs to an integer code."""
     return STATUS[getattr(STATUS, names()[int(number)])] or "Solved."
+
+
+def tally(status: Any) -> dict[str, int]:
+    """Sentences of the codes that occur, and how often."""
+    codes, counts = np.unique(np.asarray(status), return_counts=True)
+    return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}

@@ -1,4 +1,4 @@
-"""Meshes of a line: coordinates are a leaf, so that shapes have derivatives; ends and regions are known by index."""
+"""Meshes of a line: coordinates are a leaf, so that shapes have derivatives; ends are known by index."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,10 +10,9 @@ from .._fields import is_concrete
 
 
 class LineMesh(eqx.Module):
-    """``N + 1`` increasing nodes and the N elements between them; ``regions`` numbers the material of each element."""
+    """``N + 1`` increasing nodes and the N elements between them."""
 
     nodes: Array  # (N + 1,)
-    regions: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
         if getattr(self.nodes, "ndim", 1) != 1 or self.nodes.shape[0] < 2:
@@ -29,10 +28,6 @@ class LineMesh(eqx.Module):
                     f"Element {bad} of the mesh {what}: nodes {float(self.nodes[bad]):g} and {float(self.nodes[bad + 1]):g}. Nodes must "
                     "increase: write jnp.sort(jnp.unique(nodes))."
                 )
-        if self.regions is not None and len(self.regions) != self.nodes.shape[0] - 1:
-            raise ShapeError(
-                f"{len(self.regions)} regions for {self.nodes.shape[0] - 1} elements. Give one number an element."
-            )
 
     @property
     def widths(self) -> Array:

@@ -10,6 +10,17 @@ import jax.numpy as jnp
 from ..case import Case, all_quantities, at_path
 
 
+def known(tree: Any, solved: Any) -> Any:
+    """The same numbers with derivative zero in lanes that are not ``solved`` (their leading axes)."""
+
+    def keep(x: Any) -> Any:
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return x
+        return jnp.where(solved.reshape(solved.shape + (1,) * (x.ndim - solved.ndim)), x, jax.lax.stop_gradient(x))
+
+    return jax.tree.map(keep, tree)
+
+
 def over_lanes(function: Callable[[Case], Any], case: Case) -> Any:
     """``function`` of every lane, vmapped; outputs carry the leading axes of ``case.batch_shape``."""
     shape = case.batch_shape

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from .._errors import JaxmemError
-from .._status import code, message, names
+from .._status import code, message, names, tally
 from ..case import Case
 from ..chemistry.osmotic import van_t_hoff
 from ..chemistry.species import pretty
@@ -59,8 +59,7 @@ class PointResult(eqx.Module):
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
-        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
-        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+        return tally(self.status)
 
     # --- rejection
 

@@ -15,7 +15,7 @@ from ..membranes.polarisation import film_law
 from ..membranes.solution_diffusion import SolutionDiffusionMembrane
 from . import inputs, point
 from .base import AbstractModel
-from .lanes import over_lanes
+from .lanes import known, over_lanes
 from .result import PointResult
 from .wall import Wall, permeances, wall, wall_at
 
@@ -105,11 +105,12 @@ class SolutionDiffusion(AbstractModel):
     def observe(self, state: PointWall, case: Case) -> PointResult:
         """The Result of every lane."""
         shape, s = case.batch_shape, len(case.feed.species)
+        solved = (state.status == code("successful")) & (jnp.abs(state.residual) < 1e-9)
+        state = known(state, solved)
         feed = jnp.broadcast_to(case.feed.concentration, (*shape, s))
         total = jnp.sum(feed * case.feed.species.molar_mass, axis=-1)
         total = jnp.where(total > 0.0, total, 1.0)
         passage, interface = state.wall.permeate / total, state.wall.interface / total
-        solved = (state.status == code("successful")) & (jnp.abs(state.residual) < 1e-9)
         ions = lambda x: jnp.broadcast_to(x[..., None], (*shape, s))
         failed = jnp.where(state.status == code("successful"), code("no_solution_found"), state.status)
         return PointResult(

@@ -1,5 +1,6 @@
 """Reverse osmosis: every mistake is refused with the value, what is allowed and the line to type; bad lanes get a status."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -74,11 +75,6 @@ REFUSED = {
         jm.JaxmemError,
         ("no length", "jnp.unique"),
     ),
-    "regions that do not fit": (
-        lambda: jm.fem.LineMesh(jnp.array([0.0, 1.0]), (0, 1)),
-        jm.ShapeError,
-        ("2 regions for 1",),
-    ),
     "no boundary condition": (lambda: jm.Layer(**LAYER, outlet=0.0), jm.JaxmemError, ("outlet = 0.0", "TotalFlux")),
     "wrong sign name": (lambda: jm.ADM(sign="minus"), jm.JaxmemError, ("'minus'", "sign='eq23'")),
     "grading that does not fit": (
@@ -149,3 +145,26 @@ def test_a_film_that_cannot_be_steady_is_reported():
 def test_limits_of_makers_are_named():
     r = ask(membrane=jm.Vessel(jm.element("SW30HRLE-400"), 6), conditions=jm.FeedPressure(90 * bar, 16 * m3_per_h))
     assert "feed pressure above 83 bar" in r.warnings()
+
+
+def test_layers_that_fail_have_no_gradient():
+    model = jm.ADM(elements=60, diffusivity=jm.ExponentialDiffusivity(2e-3))
+
+    def wall(velocity):
+        case = jm.Case(FEED, None, jm.Layer(1e-4, velocity, 1e-9, jm.fem.TotalFlux(1e-9)))
+        r = jm.solve(model, case, throw=False)
+        return jnp.sum(r.concentration[:, -1]), r.status
+
+    slope, status = jax.grad(wall, has_aux=True)(jnp.array([1e-7, 1e-5]))
+    np.testing.assert_array_equal(status, [code("successful"), code("no_steady_state")])
+    assert slope[0] != 0.0
+    assert slope[1] == 0.0
+
+
+def test_a_transient_with_a_nonlinear_layer_is_checked_at_every_step():
+    """The largest row left in any step is what "solved" is judged by: small, and not a constant zero."""
+    layer = jm.Layer(1e-4, 0.0, 1e-9, jm.fem.Dirichlet(0.0), time=5.0)
+    good = jm.solve(
+        jm.ADM(elements=40, steps=40, diffusivity=jm.ExponentialDiffusivity(1e-3)), jm.Case(FEED, None, layer)
+    )
+    assert 0.0 < float(good.state.residual) < 1e-7

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError
-from ..._status import code, message
+from ..._status import code, tally
 from ...case import Case
 from ...chemistry.brine import brine_of
 from ...conditions import Layer, PressedLayer
@@ -25,7 +24,7 @@ from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..inputs import benign, check_membrane, check_precision, input_status
-from ..lanes import over_lanes
+from ..lanes import known, over_lanes
 from ..wall import permeances
 from .advection_diffusion import ADM, LayerState, salt
 
@@ -80,8 +79,7 @@ class CoupledResult(eqx.Module):
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
-        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
-        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+        return tally(self.status)
 
 
 class ADMSDM(AbstractModel):
@@ -153,4 +151,5 @@ class ADMSDM(AbstractModel):
 
     def observe(self, state: CoupledState, case: Case) -> CoupledResult:
         """The Result of every lane."""
-        return CoupledResult(case=case, model=self, state=state, status=state.status)
+        solved = state.status == code("successful")
+        return CoupledResult(case=case, model=self, state=known(state, solved), status=state.status)

@@ -28,10 +28,10 @@ from ...fem.forms import advection_diffusion, mass
 from ...fem.mesh import LineMesh, uniform
 from ..base import AbstractModel
 from ..inputs import benign, check_precision, input_status
-from ..lanes import over_lanes
+from ..lanes import known, over_lanes
 from .result import LayerResult
 
-REFUSED, DOUBTFUL = 36.04, 27.6  # ln(1/eps) and ln(1e12): amplification by which the outlet condition is read
+REFUSED = 36.04  # ln(1/eps): amplification by which the outlet condition is lost in round-off
 
 
 class LayerState(NamedTuple):
@@ -185,14 +185,15 @@ class ADM(AbstractModel):
             store = lambda u, x: mass(u, x, self.lumped) / (unit * step)
             storage = tangent(store, mesh, jnp.zeros(self.elements + 1))
 
-            def march(before: Array, theta: float) -> tuple[Array, None]:
+            def march(before: Array, theta: float) -> tuple[Array, Array]:
                 old = assemble(store, mesh, before) - (1.0 - theta) * spatial(before)
                 rows = lambda u: fixed(assemble(store, mesh, u) + theta * spatial(u) - old, u)
-                return newton(rows, lambda u: bands(u, storage), before, most), None
+                u = newton(rows, lambda u: bands(u, storage), before, most)
+                return u, jnp.max(jnp.abs(rows(u)))
 
             start = jnp.zeros(self.elements + 1).at[0].set(1.0)
-            u, _ = jax.lax.scan(lambda u, _: march(u, self.theta), start, None, length=self.steps)
-            residual = jnp.zeros_like(unit)
+            u, left = jax.lax.scan(lambda u, _: march(u, self.theta), start, None, length=self.steps)
+            residual = jnp.max(left)
         return LayerState(
             mesh.nodes, u * inlet, residual / jnp.max(jnp.abs(u)), self.amplification(case), jnp.zeros((), jnp.int32)
         )
@@ -204,8 +205,7 @@ class ADM(AbstractModel):
     def observe(self, state: LayerState, case: Case) -> LayerResult:
         """The Result of every lane."""
         solved = state.status == code("successful")
-        known = jnp.where(solved[..., None], state.concentration, jax.lax.stop_gradient(state.concentration))
-        return LayerResult(case=case, model=self, state=state._replace(concentration=known), status=state.status)
+        return LayerResult(case=case, model=self, state=known(state, solved), status=state.status)
 
 
 def salt(case: Case) -> Array:

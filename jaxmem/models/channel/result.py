@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._status import code, message
+from ..._status import code, tally
 from ...case import Case
+
+DOUBTFUL = 27.6  # ln(1e12): amplification of the outlet condition that is worth a warning
 
 
 class Fluxes(NamedTuple):
@@ -79,8 +81,7 @@ class LayerResult(eqx.Module):
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
-        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
-        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+        return tally(self.status)
 
     def warnings(self) -> list[str]:
         """What makes a profile doubtful."""
@@ -90,7 +91,7 @@ class LayerResult(eqx.Module):
                 f"cell Peclet number up to {float(jnp.max(self.cell_peclet)):.3g}: Galerkin oscillates above 1; write supg=True"
             )
         amplification = float(jnp.max(self.state.amplification))
-        if amplification > 27.6:
+        if amplification > DOUBTFUL:
             found.append(f"the outlet condition is amplified by exp({amplification:.3g}): the profile may be round-off")
         if bool(jnp.any(self.concentration < 0.0)):
             found.append(f"negative concentrations, down to {float(jnp.min(self.concentration)):.3g} mol/m3")

@@ -29,7 +29,7 @@ from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..inputs import benign, check_membrane, check_precision, input_status
-from ..lanes import over_lanes
+from ..lanes import known, over_lanes
 from ..wall import permeances
 from .slit_result import START, SlitResult
 
@@ -207,4 +207,5 @@ class SlitRO(AbstractModel):
 
     def observe(self, state: SlitState, case: Case) -> SlitResult:
         """The Result of every lane."""
-        return SlitResult(case=case, model=self, state=state, status=state.status)
+        solved = state.status == code("successful")
+        return SlitResult(case=case, model=self, state=known(state, solved), status=state.status)

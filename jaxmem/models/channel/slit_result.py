@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._status import code, message
+from ..._status import code, tally
 from ...case import Case
 
 START = 10  # steps of backward Euler at the head of the march: the inlet is a jump
@@ -28,8 +28,7 @@ class SlitResult(eqx.Module):
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
-        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
-        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+        return tally(self.status)
 
     @property
     def position(self) -> Array:

@@ -22,7 +22,7 @@ from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..inputs import benign, check_precision, input_status
-from ..lanes import over_lanes
+from ..lanes import known, over_lanes
 from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics
 from .result import ElementResult
 
@@ -148,13 +148,7 @@ class SpiralWound(AbstractModel):
         brine = self.brine or brine_of(case.feed)
         status = _status(state, clean, brine)
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
-
-        def known(x: Array) -> Array:
-            """Derivative zero in failed lanes."""
-            mask = good.reshape(good.shape + (1,) * (x.ndim - good.ndim))
-            return jnp.where(mask, x, jax.lax.stop_gradient(x))
-
-        state = jax.tree.map(lambda x: known(x) if jnp.issubdtype(x.dtype, jnp.floating) else x, state)
+        state = known(state, good)
         return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
 
 

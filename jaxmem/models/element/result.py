@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._status import code, message, names
+from ..._status import code, message, names, tally
 from ...case import Case
 from ...conditions import ATMOSPHERE
 from ...units import LMH, bar, m3_per_h
@@ -55,8 +55,7 @@ class ElementResult(eqx.Module):
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
-        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
-        return {message(int(c)): int(n) for c, n in zip(codes, counts, strict=True)}
+        return tally(self.status)
 
     def warnings(self) -> dict[str, int]:
         """Limits of makers that are crossed, and by how many of the solved lanes."""
