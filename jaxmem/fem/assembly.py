@@ -1,79 +1,122 @@
-"""From element residuals to a tridiagonal system: no loop over elements in Python, no dense matrix."""
+"""From a weak form to its residual and its matrix: cell by cell, without a loop over cells.
+
+The matrix of a cell is ``sum_q w B^T C B``: B holds shape functions and their gradients, C is the derivative of the form at the quadrature
+point. Matrices are collected in the shape that ``direct`` solves: a stencil on a grid, nonzeros elsewhere.
+"""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
 from jax import Array
 
-from .mesh import LineMesh
+from .direct import nonzeros
+from .forms import Form
+from .space import Frame, Points, Space, shifts
+from .stencil import offsets
 
-GAUSS = (0.5 - 0.5 / np.sqrt(3.0), 0.5 + 0.5 / np.sqrt(3.0))  # two points, exact to the third degree
-ElementResidual = Callable[..., Array]
-
-
-def assemble(element: ElementResidual, mesh: LineMesh, u: Array, *per_element: Any) -> Array:
-    """Sum of ``element(ends of u (2,), ends of x (2,), *per_element)`` over all elements, ``(N + 1,)``."""
-    pairs = jax.vmap(element)(_ends(u), _ends(mesh.nodes), *per_element)
-    return jnp.zeros_like(u).at[:-1].add(pairs[:, 0]).at[1:].add(pairs[:, 1])
+Flux = Callable[[Points], Array]
 
 
-def tangent(element: ElementResidual, mesh: LineMesh, u: Array, *per_element: Any) -> tuple[Array, Array, Array]:
-    """Lower, main and upper diagonal of the Jacobian of ``assemble``."""
-    blocks = jax.vmap(jax.jacfwd(element))(_ends(u), _ends(mesh.nodes), *per_element)
-    main = jnp.zeros_like(u).at[:-1].add(blocks[:, 0, 0]).at[1:].add(blocks[:, 1, 1])
-    return blocks[:, 1, 0], main, blocks[:, 0, 1]
+def integrate(space: Space, form: Form, u: Array) -> Array:
+    """``int f phi + F . grad phi`` for every test function, ``(N,)``."""
+    taken = space.take(u)
+
+    def at(frame: Frame) -> list[Array]:
+        f, flux = form(space.points(taken, frame))
+        return [
+            frame.weight * (frame.shapes[n] * f + jnp.sum(frame.gradients[:, n] * flux, axis=0))
+            for n in range(len(taken))
+        ]
+
+    return space.give(space.over_points(at))
 
 
-def _ends(x: Array) -> Array:
-    return jnp.stack([x[:-1], x[1:]], axis=-1)
+def integrate_boundary(space: Space, facets: np.ndarray, flux: Flux, u: Array) -> Array:
+    """``int flux phi`` over facets for every test function, ``(N,)``."""
+    nodes = space.facet_nodes(facets)
+    ends, local = u[nodes.T], jnp.zeros(())
+    for shapes, weight, place, normal in space.facet_frames(facets):
+        points = Points(jnp.tensordot(shapes, ends, 1), place, facets[:, 0], normal=normal)
+        local = local + shapes[:, None] * weight * flux(points)
+    return jnp.zeros_like(u).at[nodes.T].add(local)
 
 
-def solve_bands(lower: Array, main: Array, upper: Array, right: Array) -> Array:
-    """The tridiagonal solve, by lineax."""
-    return lx.linear_solve(lx.TridiagonalLinearOperator(main, lower, upper), right, lx.Tridiagonal()).value
+def matrix(space: Space, form: Form, u: Array) -> Array:
+    """Derivative of ``integrate`` with respect to ``u``, as a stencil ``(offsets, *lattice)`` or nonzeros."""
+    taken = space.take(u)
+
+    def of_cells(frame: Frame) -> Array:
+        points = space.points(taken, frame)
+        still, one = (jnp.zeros_like(points.value), jnp.zeros_like(points.gradient)), jnp.ones_like(points.value)
+        basis = [(one, still[1]), *((still[0], still[1].at[j].set(1.0)) for j in range(len(points.place)))]
+        at = lambda value, slope: form(points._replace(value=value, gradient=slope))
+        columns = [jax.jvp(at, (points.value, points.gradient), direction)[1] for direction in basis]
+        trial = [jnp.asarray(frame.shapes)[:, None], *frame.gradients]  # of every trial function: value and gradient
+        f = sum((b * column[0] for b, column in zip(trial, columns, strict=True)), jnp.zeros(()))  # (n, E)
+        flux = sum((b[None] * column[1][:, None] for b, column in zip(trial, columns, strict=True)), jnp.zeros(()))
+        here = sum((s[:, None] * part[None] for s, part in zip(frame.gradients, flux, strict=True)), jnp.zeros(()))
+        return frame.weight * (here + trial[0][:, None] * f[None])
+
+    return _collect(space, space.over_points(of_cells))
 
 
-def bands_of(linear: Callable[[Array], Array], like: Array) -> tuple[Array, Array, Array]:
-    """Diagonals of a tridiagonal linear map, from three coloured probes."""
-    n = like.shape[0]
-    row = np.arange(n)
-    probes = jax.vmap(linear)(jnp.asarray([(row % 3 == c) for c in range(3)], like.dtype))
-    column = lambda j: probes[(row + j) % 3, row]
-    return column(-1)[1:], column(0), column(1)[:-1]
+def matrix_boundary(space: Space, facets: np.ndarray, flux: Flux, u: Array, into: Array) -> Array:
+    """``into``, a matrix, with the derivative of ``integrate_boundary`` added."""
+    nodes = space.facet_nodes(facets)
+    ends, total = u[nodes.T], jnp.zeros(())
+    for shapes, weight, place, normal in space.facet_frames(facets):
+        at = lambda value, place=place, normal=normal: flux(Points(value, place, facets[:, 0], normal=normal))
+        value = jnp.tensordot(shapes, ends, 1)
+        slope = jax.jvp(at, (value,), (jnp.ones_like(value),))[1]
+        total = total + shapes[:, None, None] * shapes[None, :, None] * (weight * slope)
+    row, column = np.broadcast_arrays(nodes.T[:, None], nodes.T[None])
+    shape = space.numbering.shape
+    if shape is None:
+        return into.at[nonzeros(space.mesh.topology, space.degree, row, column)].add(total)
+    step = np.stack(np.unravel_index(column, shape)) - np.stack(np.unravel_index(row, shape)) + space.degree
+    which = np.ravel_multi_index(tuple(step), [2 * space.degree + 1] * len(shape))
+    return into.reshape(len(into), -1).at[which, row].add(total).reshape(into.shape)
 
 
-def newton(residual: Callable[[Array], Array], bands: Callable[[Array], tuple], start: Array, most: int) -> Array:
-    """The root of a tridiagonal system by Newton with halved steps where the residual would grow; implicit derivatives.
+def hold(space: Space, fixed: np.ndarray, into: Array) -> Array:
+    """Rows of fixed unknowns become those of the identity."""
+    if space.numbering.shape is None:
+        every = np.arange(len(space))
+        row = nonzeros(space.mesh.topology, space.degree)[0]
+        diagonal = nonzeros(space.mesh.topology, space.degree, every[fixed], every[fixed])
+        return jnp.where(fixed[row], 0.0, into).at[diagonal].set(1.0)
+    identity = np.zeros((len(into),) + (1,) * (into.ndim - 1))
+    identity[len(into) // 2] = 1.0
+    return jnp.where(fixed.reshape(space.numbering.shape), identity, into)
 
-    ``bands(u)`` gives the diagonals of the Jacobian. One step is exact for a linear system: then ``most=1``.
-    """
 
-    def solve(f: Callable[[Array], Array], u: Array) -> Array:
-        if most == 1:
-            return u - solve_bands(*bands(u), f(u))
+def diagonal(space: Space, values: Array) -> Array:
+    """The matrix with ``values (N,)`` on its diagonal."""
+    shape, topology, degree = space.numbering.shape, space.mesh.topology, space.degree
+    if shape is None:
+        every = np.arange(len(space))
+        return jnp.zeros(len(nonzeros(topology, degree)[0])).at[nonzeros(topology, degree, every, every)].set(values)
+    count = len(offsets(degree, len(shape)))
+    return jnp.zeros((count, *shape)).at[count // 2].set(values.reshape(shape))
 
-        def size(u: Array) -> Array:
-            worst = jnp.max(jnp.abs(f(u)))
-            return jnp.where(jnp.isfinite(worst), worst, jnp.inf)
 
-        def step(carry: tuple) -> tuple:
-            u, worst, _, count = carry
-            change = solve_bands(*bands(u), f(u))
-            fractions = 0.5 ** jnp.arange(8, dtype=u.dtype)
-            trial = jax.vmap(lambda s: size(u - s * change))(fractions)
-            first = jnp.argmax(trial < worst)
-            better = trial[first] < worst
-            new = jnp.where(better, u - fractions[first] * change, u)
-            return new, jnp.where(better, trial[first], worst), better, count + 1
-
-        first = (u, size(u), jnp.asarray(True), 0)
-        return jax.lax.while_loop(lambda c: c[2] & (c[1] > 0.0) & (c[3] < most), step, first)[0]
-
-    def respond(g: Callable[[Array], Array], y: Array) -> Array:
-        return solve_bands(*bands_of(g, y), y)
-
-    return jax.lax.custom_root(residual, jax.lax.stop_gradient(start), solve, respond)
+def _collect(space: Space, local: Array) -> Array:
+    """Matrices of all cells ``(n, n, E)``, summed."""
+    topology, degree, shape = space.mesh.topology, space.degree, space.numbering.shape
+    if shape is None:
+        dofs = space.numbering.dofs.T
+        row, column = np.broadcast_arrays(dofs[:, None], dofs[None])
+        place = nonzeros(topology, degree, row, column)
+        return jnp.zeros(len(nonzeros(topology, degree)[0])).at[place].add(local)
+    grid, steps = topology.shape or (), offsets(degree, len(shape))
+    found = [jnp.zeros(shape) for _ in steps]
+    index = {tuple(step): i for i, step in enumerate(steps)}
+    for layer, nodes in enumerate(shifts(topology, degree)):
+        for n, row in enumerate(nodes):
+            for m, column in enumerate(nodes):
+                value = local[n, m].reshape(-1, *grid)[layer]
+                i = index[tuple(column - row)]
+                found[i] = found[i] + space.spread(value, row)
+    return jnp.stack(found)

@@ -1,10 +1,16 @@
-"""What happens at an end of the domain. Values are scaled by the caller; the names say which flux they fix."""
+"""What happens on a boundary; the names say what they fix. ``n`` points outward, ``v`` is the velocity along it."""
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
 from .._fields import check, field
+
+
+class Natural(eqx.Module):
+    """Nothing is said: the weak form decides, see its docstring."""
 
 
 class Dirichlet(eqx.Module):
@@ -53,11 +59,18 @@ class Permeable(eqx.Module):
         check(self)
 
 
+class Integrand(eqx.Module):
+    """``int g(points) phi`` over the boundary is added to the weak form; ``g`` is a function of ``fem.Points``."""
+
+    function: Callable
+
+
 Outlet = Dirichlet | Gradient | TotalFlux | Robin | Permeable
+Condition = Outlet | Natural
 
 
-def outflow(outlet: Outlet, concentration: Array, velocity: Array, diffusivity: Array) -> Array:
-    """``D C'`` at the outlet: what the weak form integrates by parts. Zero for a Dirichlet end, whose row is replaced."""
+def outflow(outlet: Condition, concentration: Array, velocity: Array, diffusivity: Array) -> Array:
+    """``D dC/dn``: what the weak form integrates by parts. Zero for a Dirichlet boundary, whose rows are replaced."""
     if isinstance(outlet, Gradient):
         return diffusivity * outlet.slope
     if isinstance(outlet, TotalFlux):

@@ -1,41 +1,98 @@
-"""Weak forms as plain functions of one element: two nodes, linear shape functions, values at two Gauss points."""
+"""Weak forms: plain functions of what is known at quadrature points.
+
+A form returns ``(f, F)`` and stands for ``int f phi + F . grad phi`` over the mesh, for every test function ``phi``.
+"""
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .assembly import GAUSS
-from .stabilisation import optimal_tau
+from .boundary import Condition, outflow
+from .space import Points
+from .stabilisation import along, optimal_tau
+
+Form = Callable[[Points], tuple[Array, Array]]
 
 
-def advection_diffusion(
-    u: Array,
-    x: Array,
-    velocity: Array,
-    diffusivity: Callable[[Array], Array],
-    source: Callable[[Array, Array], Array],
-    supg: bool,
-) -> Array:
-    """``int D(u) u' phi' + v u' phi - R(u, x) phi``, with SUPG also ``int tau v phi' (v u' - (D u')' - R)``; ``(2,)``."""
-    h = x[1] - x[0]
-    slope, test_slope = (u[1] - u[0]) / h, jnp.stack([-1.0 / h, 1.0 / h])
-    total = jnp.zeros_like(u)
-    for xi in GAUSS:
-        value, place = u[0] + xi * (u[1] - u[0]), x[0] + xi * h
-        d, d_slope = jax.jvp(diffusivity, (value,), (jnp.ones_like(value),))
-        s = source(value, place)
-        test = jnp.asarray([1.0 - xi, xi])
-        here = d * slope * test_slope + (velocity * slope - s) * test
-        if supg:
-            strong = velocity * slope - d_slope * slope**2 - s
-            here = here + optimal_tau(velocity, d, h) * velocity * test_slope * strong
-        total = total + 0.5 * h * here
-    return total
+def constant(value: Array, place: Array) -> Array:
+    """1: the diffusivity is ``scale`` alone."""
+    return jnp.ones_like(value)
 
 
-def mass(u: Array, x: Array, lumped: bool) -> Array:
-    """``int u phi``, consistent or lumped, ``(2,)``."""
-    h = x[1] - x[0]
-    return 0.5 * h * u if lumped else h / 6.0 * jnp.stack([2.0 * u[0] + u[1], u[0] + 2.0 * u[1]])
+def nothing(value: Array, place: Array) -> Array:
+    """0: no source."""
+    return jnp.zeros_like(value)
+
+
+def unit_mass(points: Points) -> tuple[Array, Array]:
+    """``int u phi``: what time derivatives multiply."""
+    return points.value, jnp.zeros_like(points.gradient)
+
+
+class AdvectionDiffusion(eqx.Module):
+    r"""``v . grad c = div(D grad c) + R``, D(c, x) = ``scale`` times ``diffusivity(c, x)``, R = ``source(c, x)``.
+
+    ``int D grad c . grad phi + v . grad c phi - R phi``: nothing said of a boundary means ``D dc/dn = 0``. With ``conservative=True``
+    ``int (D grad c - v c) . grad phi - R phi``: there it means that nothing passes. ``supg=True`` adds ``tau (v . grad c - div(D grad c) - R)
+    v . grad phi``, for elements of degree 1 and a velocity without divergence.
+
+    ``velocity`` is ``(d,)``, ``(d, E)`` cell by cell, or a function of places ``(d, E)``; ``scale`` a number or ``(E,)``.
+    ``partition`` (a number or ``(E,)``) is the concentration in a cell over the unknown: an unknown that is continuous where two phases meet
+    makes concentrations jump by the ratio of their partition coefficients, and keeps the flux.
+    """
+
+    velocity: Array | Callable
+    scale: Array | float = 1.0
+    diffusivity: Callable = constant
+    source: Callable = nothing
+    partition: Array | float = 1.0
+    supg: bool = eqx.field(static=True, default=False)
+    conservative: bool = eqx.field(static=True, default=False)
+
+    def velocity_at(self, points: Points) -> Array:
+        """``(d, E)``, broadcast."""
+        if callable(self.velocity):
+            return self.velocity(points.place)
+        v = jnp.asarray(self.velocity)
+        if v.ndim == 1:
+            return v[:, None]
+        return v if points.normal is None else v[:, points.cell]
+
+    def concentration(self, points: Points) -> Array:
+        """The unknown times the partition coefficient of its cell."""
+        return _of_cell(self.partition, points) * points.value
+
+    def diffusivity_at(self, concentration: Array, points: Points) -> Array:
+        """D, ``(E,)``."""
+        return _of_cell(self.scale, points) * self.diffusivity(concentration, points.place)
+
+    def __call__(self, points: Points) -> tuple[Array, Array]:
+        c, slope = self.concentration(points), _of_cell(self.partition, points) * points.gradient
+        v, ones = self.velocity_at(points), jnp.ones_like(c)
+        d, d_slope = jax.jvp(lambda c: self.diffusivity_at(c, points), (c,), (ones,))
+        source = self.source(c, points.place)
+        carried = jnp.sum(v * slope, axis=0)
+        f, flux = carried - source, d * slope
+        if self.supg:
+            strong = carried - d_slope * jnp.sum(slope * slope, axis=0) - source
+            speed, width = along(v, points.corners)
+            flux = flux + optimal_tau(speed, d, width) * strong * v
+        if self.conservative:
+            f, flux = f - carried, flux - v * c
+        return f, flux
+
+    def through(self, condition: Condition, points: Points) -> Array:
+        """What the condition adds to the weak form on its facets, times ``phi``."""
+        c = self.concentration(points)
+        normal_velocity = jnp.sum(self.velocity_at(points) * points.normal, axis=0)
+        gradient_part = outflow(condition, c, normal_velocity, self.diffusivity_at(c, points))
+        return normal_velocity * c - gradient_part if self.conservative else -gradient_part
+
+
+def _of_cell(field: Array | float, points: Points) -> Array:
+    """A number, or the number of each cell at hand."""
+    field = jnp.asarray(field)
+    return field if field.ndim == 0 or points.normal is None else field[points.cell]

@@ -1,67 +1,231 @@
-"""Meshes of a line: coordinates are a leaf, so that shapes have derivatives; ends are known by index."""
+"""Meshes: coordinates of points, which are a leaf (shapes have derivatives), and a topology, which is fixed.
+
+Boundaries and regions are known by index, never by comparing coordinates: a grid names its sides, an imported mesh names what its file names.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-from .._errors import JaxmemError, ShapeError
+from .._errors import JaxmemError, ShapeError, unknown
 from .._fields import is_concrete
+from .elements import CORNERS, DIMENSION, FACETS
+from .grading import uniform
+
+Facets = dict[str, np.ndarray]  # of each tag (F, 2): cell, and which of its facets
+Regions = dict[str, np.ndarray]  # of each tag (R,): cells
 
 
-class LineMesh(eqx.Module):
-    """``N + 1`` increasing nodes and the N elements between them."""
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """Which corners make which cells, and the names of parts of it. Two topologies of the same content are equal.
 
-    nodes: Array  # (N + 1,)
+    On a grid of ``shape`` boxes cells are numbered layer by layer: all boxes' first triangles, then all second ones.
+    """
+
+    kind: str
+    cells: np.ndarray  # (E, corners)
+    facets: Facets
+    regions: Regions = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the content."""
+        parts = [self.kind.encode(), str(self.shape).encode(), np.ascontiguousarray(self.cells).tobytes()]
+        for table in (self.facets, self.regions):
+            parts += [part for name, where in sorted(table.items()) for part in (name.encode(), where.tobytes())]
+        return hashlib.sha256(b"|".join(parts)).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Topology) and self.digest == other.digest
+
+    @cached_property
+    def boundary(self) -> np.ndarray:
+        """Facets that belong to one cell only, ``(F, 2)``."""
+        corners = [np.sort(self.cells[:, list(f)], axis=1) for f in FACETS[self.kind]]
+        each = np.stack(corners, axis=1).reshape(-1, corners[0].shape[1])
+        _, index, count = np.unique(each, axis=0, return_inverse=True, return_counts=True)
+        if (count > 2).any():
+            raise JaxmemError(
+                f"A facet of the mesh belongs to {int(count.max())} cells; two share one at most. Look for duplicate cells: write "
+                "np.unique(np.sort(cells, axis=1), axis=0)."
+            )
+        alone = np.flatnonzero(count[index.ravel()] == 1)
+        return np.stack(np.divmod(alone, len(FACETS[self.kind])), axis=1)
+
+
+class Mesh(eqx.Module):
+    """Points ``(P, d)`` and a topology of lines, triangles or quadrilaterals."""
+
+    points: Array
+    topology: Topology = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        if getattr(self.nodes, "ndim", 1) != 1 or self.nodes.shape[0] < 2:
-            raise ShapeError(
-                f"A line mesh has nodes of shape {self.nodes.shape}; it needs (N + 1,). Write fem.line(0.0, 1.0, 100)."
-            )
-        if is_concrete(self.nodes):
-            width = np.diff(np.asarray(self.nodes))
-            if not np.all(width > 0.0):
-                bad = int(np.argmin(width))
-                what = "has no length" if width[bad] == 0.0 else "is inverted"
-                raise JaxmemError(
-                    f"Element {bad} of the mesh {what}: nodes {float(self.nodes[bad]):g} and {float(self.nodes[bad + 1]):g}. Nodes must "
-                    "increase: write jnp.sort(jnp.unique(nodes))."
-                )
+        d = DIMENSION[self.topology.kind]
+        shape = getattr(self.points, "shape", None)
+        if shape is not None and (len(shape) != 2 or shape[1] != d):
+            raise ShapeError(f"Points of a mesh of {self.topology.kind}s have shape {shape}; they need (P, {d}).")
+        if not is_concrete(self.points) or shape is None:
+            return
+        size, x = self.sizes(), np.asarray(self.points)
+        if not np.all(size > 0.0):
+            bad = int(np.argmin(size))
+            what = "has no size" if size[bad] == 0.0 else "is inverted"
+            if np.isnan(size).any():
+                bad, what = int(np.argmax(np.isnan(size))), "has a corner that is not a number"
+            where = ", ".join("(" + ", ".join(f"{v:.6g}" for v in x[p]) + ")" for p in self.topology.cells[bad])
+            how = "Nodes of a line must increase: write jnp.sort(jnp.unique(nodes))."
+            if d == 2:
+                how = "Corners run counter-clockwise: write cells[i] = cells[i][::-1] for a cell that is turned."
+            raise JaxmemError(f"Element {bad} of the mesh {what}: corners {where}. {how}")
 
     @property
-    def widths(self) -> Array:
-        """``(N,)``."""
-        return jnp.diff(self.nodes)
+    def dimension(self) -> int:
+        """1 or 2."""
+        return DIMENSION[self.topology.kind]
+
+    @property
+    def nodes(self) -> Array:
+        """Of a line: its points, ``(P,)``."""
+        return self.points[:, 0]
+
+    def sizes(self) -> np.ndarray:
+        """The smallest corner's length or parallelogram of each cell: positive where no cell is turned inside out, ``(E,)``."""
+        x = np.asarray(self.points)[self.topology.cells]
+        if self.dimension == 1:
+            return x[:, 1, 0] - x[:, 0, 0]
+        ahead, behind = np.roll(x, -1, axis=1) - x, np.roll(x, 1, axis=1) - x
+        return np.min(ahead[..., 0] * behind[..., 1] - ahead[..., 1] * behind[..., 0], axis=1)
 
     def __len__(self) -> int:
-        return self.nodes.shape[0] - 1
+        return len(self.topology.cells)
 
 
-def uniform(n: int) -> np.ndarray:
-    """N + 1 equal fractions of a line."""
-    return np.linspace(0.0, 1.0, n + 1)
-
-
-def geometric(n: int, ratio: float, end: str = "right") -> np.ndarray:
-    """Elements that shrink by ``ratio`` (below 1) towards one end, ``"left"`` or ``"right"``."""
-    if not 0.0 < ratio <= 1.0 or end not in ("left", "right"):
-        raise JaxmemError(f"ratio = {ratio!r}, end = {end!r}. Write geometric(100, 0.95, end='right').")
-    at = np.concatenate([[0.0], np.cumsum(ratio ** np.arange(n))])
-    at = at / at[-1]
-    return at if end == "right" else 1.0 - at[::-1]
-
-
-def shishkin(n: int, width: float, end: str = "right") -> np.ndarray:
-    """Half of the elements within ``width`` (a fraction of the line) of one end: the mesh of a boundary layer."""
-    if not 0.0 < width < 1.0 or end not in ("left", "right"):
-        raise JaxmemError(f"width = {width!r}, end = {end!r}. Write shishkin(100, 0.05, end='right').")
-    half = n // 2
-    at = np.concatenate([np.linspace(0.0, 1.0 - width, n - half + 1), np.linspace(1.0 - width, 1.0, half + 1)[1:]])
-    return at if end == "right" else 1.0 - at[::-1]
-
-
-def line(low: float, high: float, n: int, fractions: np.ndarray | None = None) -> LineMesh:
-    """From ``low`` to ``high`` with ``n`` elements; ``fractions`` of a grading, uniform without."""
+def line(low: float, high: float, n: int, fractions: np.ndarray | None = None) -> Mesh:
+    """From ``low`` to ``high`` with ``n`` elements; ``fractions`` of a grading, uniform without. Ends are ``left`` and ``right``."""
     at = uniform(n) if fractions is None else fractions
-    return LineMesh(low + (high - low) * jnp.asarray(at))
+    return line_through(low + (high - low) * jnp.asarray(at))
+
+
+def line_through(nodes: ArrayLike) -> Mesh:
+    """Elements between increasing nodes ``(N + 1,)``."""
+    nodes = jnp.asarray(nodes)
+    if nodes.ndim != 1 or nodes.shape[0] < 2:
+        raise ShapeError(
+            f"A line needs nodes of shape (N + 1,); these are {nodes.shape}. Write fem.line(0.0, 1.0, 100)."
+        )
+    n = nodes.shape[0] - 1
+    cells = np.stack([np.arange(n), np.arange(1, n + 1)], axis=1)
+    ends = {"left": np.array([[0, 0]]), "right": np.array([[n - 1, 1]])}
+    return Mesh(nodes[:, None], Topology("line", cells, ends, shape=(n,)))
+
+
+# of one box of a grid, the corners of each cell in it, and which facet lies on each side
+_BOXES = {
+    "quadrilateral": (CORNERS["quadrilateral"][None], {"bottom": (0, 0), "right": (0, 1), "top": (0, 2), "left": (0, 3)}),
+    "triangle": (
+        np.array([[[0, 0], [1, 0], [1, 1]], [[0, 0], [1, 1], [0, 1]]]),
+        {"bottom": (0, 0), "right": (0, 1), "top": (1, 1), "left": (1, 2)},
+    ),
+}  # fmt: skip
+
+
+def box_cells(kind: str) -> np.ndarray:
+    """Corners of the cells in one box of a grid, ``(layers, corners, d)``."""
+    return CORNERS["line"][None] if kind == "line" else _BOXES[kind][0]
+
+
+def rectangle(
+    x: ArrayLike,
+    y: ArrayLike,
+    kind: str = "triangle",
+    regions: dict[str, tuple[slice, slice]] | None = None,
+    sides: dict[str, tuple[str, slice]] | None = None,
+) -> Mesh:
+    """Boxes between increasing ``x`` and ``y``, each a quadrilateral or two triangles.
+
+    Sides are ``left``, ``right``, ``bottom`` and ``top``. ``regions={"feed": (slice(0, 8), slice(None))}`` names boxes by index, and
+    ``sides={"inlet": ("left", slice(0, 4))}`` a part of a side, which the side itself keeps too.
+    """
+    if kind not in _BOXES:
+        raise unknown("Kind of cell", kind, _BOXES, 'Write fem.rectangle(x, y, "triangle").')
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.ndim != 1 or y.ndim != 1 or min(x.shape[0], y.shape[0]) < 2:
+        raise ShapeError(
+            f"x and y have shapes {x.shape} and {y.shape}; they need (nx + 1,) and (ny + 1,). Write "
+            "fem.rectangle(jnp.linspace(0.0, 1.0, 11), jnp.linspace(0.0, 1.0, 11))."
+        )
+    nx, ny = x.shape[0] - 1, y.shape[0] - 1
+    corners, on = _BOXES[kind]
+    number = np.arange((nx + 1) * (ny + 1)).reshape(nx + 1, ny + 1)
+    cells = np.stack(
+        [[number[i : nx + i, j : ny + j].ravel() for i, j in layer] for layer in corners]
+    )  # (layers, corners, boxes)
+    boxes = np.arange(nx * ny).reshape(nx, ny)
+    edge = {"left": boxes[0], "right": boxes[-1], "bottom": boxes[:, 0], "top": boxes[:, -1]}
+    facets = {
+        name: np.stack([box + on[name][0] * nx * ny, np.full_like(box, on[name][1])], 1) for name, box in edge.items()
+    }
+    for name, (side, part) in (sides or {}).items():
+        facets[name] = facets[_known(side, edge)][part]
+        _filled(name, facets[name])
+    layers = np.arange(len(corners))[:, None] * nx * ny
+    named = {name: (layers + boxes[part].ravel()).ravel() for name, part in (regions or {}).items()}
+    for name, where in named.items():
+        _filled(name, where)
+    points = jnp.stack(jnp.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    flat = np.moveaxis(cells, 1, 2).reshape(-1, corners.shape[1])
+    return Mesh(points, Topology(kind, flat, facets, named, (nx, ny)))
+
+
+def _known(name: str, among: dict) -> str:
+    if name not in among:
+        raise unknown("Side", name, among, 'Write for example sides={"inlet": ("left", slice(0, 4))}.')
+    return name
+
+
+def _filled(name: str, where: np.ndarray) -> None:
+    if not len(where):
+        raise JaxmemError(f'The part "{name}" of the mesh is empty. Write slices that hold boxes, such as slice(0, 4).')
+
+
+def unstructured(
+    points: ArrayLike, cells: np.ndarray, facets: dict[str, np.ndarray], regions: Regions | None = None
+) -> Mesh:
+    """Any mesh of triangles or quadrilaterals ``(E, 3 or 4)``; ``facets`` names boundary edges by their two corners ``(F, 2)``."""
+    cells = np.asarray(cells)
+    if cells.ndim != 2 or cells.shape[1] not in (3, 4):
+        raise ShapeError(
+            f"cells have shape {cells.shape}; they need (E, 3) for triangles or (E, 4) for quadrilaterals."
+        )
+    kind = "triangle" if cells.shape[1] == 3 else "quadrilateral"
+    if cells.min() < 0 or cells.max() >= len(points):
+        raise JaxmemError(f"cells name point {int(cells.max())} of {len(points)}. Points are counted from 0.")
+    _, first, count = np.unique(np.sort(cells, axis=1), axis=0, return_index=True, return_counts=True)
+    if (count > 1).any():
+        raise JaxmemError(
+            f"Cell {int(first[count > 1][0])} of the mesh occurs {int(count.max())} times. Write np.unique(np.sort(cells, axis=1), axis=0)."
+        )
+    mesh = Mesh(jnp.asarray(points, float), Topology(kind, cells, {}, {}))  # refuses inverted cells
+    edge = mesh.topology.boundary
+    corners = np.sort(np.array([cells[c, list(FACETS[kind][f])] for c, f in edge]), axis=1)
+    place = {tuple(pair): i for i, pair in enumerate(corners)}
+    found = {}
+    for name, pairs in facets.items():
+        missing = [tuple(p) for p in np.sort(np.asarray(pairs), axis=1) if tuple(p) not in place]
+        if missing:
+            raise JaxmemError(
+                f'The edge {tuple(map(int, missing[0]))} tagged "{name}" is not on the boundary of the mesh.'
+            )
+        found[name] = edge[[place[tuple(p)] for p in np.sort(np.asarray(pairs), axis=1)]]
+    return Mesh(mesh.points, Topology(kind, cells, found, dict(regions or {})))

@@ -69,11 +69,15 @@ REFUSED = {
         jm.JaxmemError,
         ("SpiralElement", "jm.SolutionDiffusionMembrane("),
     ),
-    "inverted element": (lambda: jm.fem.LineMesh(jnp.array([0.0, 2.0, 1.0])), jm.JaxmemError, ("inverted", "jnp.sort")),
-    "duplicate node": (
-        lambda: jm.fem.LineMesh(jnp.array([0.0, 1.0, 1.0])),
+    "inverted element": (
+        lambda: jm.fem.line_through(jnp.array([0.0, 2.0, 1.0])),
         jm.JaxmemError,
-        ("no length", "jnp.unique"),
+        ("inverted", "jnp.sort"),
+    ),
+    "duplicate node": (
+        lambda: jm.fem.line_through(jnp.array([0.0, 1.0, 1.0])),
+        jm.JaxmemError,
+        ("no size", "jnp.unique"),
     ),
     "no boundary condition": (lambda: jm.Layer(**LAYER, outlet=0.0), jm.JaxmemError, ("outlet = 0.0", "TotalFlux")),
     "wrong sign name": (lambda: jm.ADM(sign="minus"), jm.JaxmemError, ("'minus'", "sign='eq23'")),

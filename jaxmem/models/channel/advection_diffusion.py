@@ -22,10 +22,13 @@ from ..._status import code
 from ...case import Case
 from ...chemistry.diffusion import ConstantDiffusivity
 from ...conditions import Layer
-from ...fem.assembly import assemble, newton, tangent
-from ...fem.boundary import Dirichlet, Gradient, Permeable, TotalFlux, outflow
-from ...fem.forms import advection_diffusion, mass
-from ...fem.mesh import LineMesh, uniform
+from ...fem.boundary import Dirichlet, Gradient, Permeable, TotalFlux
+from ...fem.forms import AdvectionDiffusion
+from ...fem.grading import uniform
+from ...fem.mesh import line_through
+from ...fem.problem import Problem
+from ...fem.space import Space
+from ...fem.time import theta_step
 from ..base import AbstractModel
 from ..inputs import benign, check_precision, input_status
 from ..lanes import known, over_lanes
@@ -143,60 +146,42 @@ class ADM(AbstractModel):
             status=jnp.where((status == 0) & ~(state.residual < 1e-7), code("no_steady_state"), status)
         )
 
+    def problem(self, case: Case) -> Problem:
+        """The weak form of one question, for concentrations over that of the inlet; rows over the largest velocity there is."""
+        layer, inlet = case.conditions, salt(case)
+        fractions = uniform(self.elements) if self.grading is None else self.grading
+        space = Space(line_through(layer.length * jnp.asarray(fractions)))
+        factor = 1.0 if self.element_diffusivity is None else self.element_diffusivity
+        form = AdvectionDiffusion(
+            self.velocity(case)[None],
+            layer.diffusivity * factor,
+            lambda c, _: self.diffusivity(c * inlet),
+            lambda c, place: self.reaction(c * inlet, place[0]) / inlet,
+            supg=self.supg,
+        )
+        unit = jnp.maximum(jnp.abs(layer.velocity), layer.diffusivity / layer.length)
+        ends = {"left": Dirichlet(1.0), "right": _scaled(layer.outlet, inlet)}
+        return Problem(space, form, ends, unit)
+
     def profile(self, case: Case) -> LayerState:
         """One question."""
-        layer, inlet, v = case.conditions, salt(case), self.velocity(case)
-        mesh = LineMesh(layer.length * jnp.asarray(uniform(self.elements) if self.grading is None else self.grading))
-        factor = jnp.ones(self.elements) if self.element_diffusivity is None else self.element_diffusivity
-        unit = jnp.maximum(jnp.abs(v), layer.diffusivity / layer.length)  # of rows: flux over concentration
-        end = lambda u: layer.diffusivity * factor[-1] * self.diffusivity(u * inlet)
-        outlet = _scaled(layer.outlet, inlet)
-
-        def element(u: Array, x: Array, factor: Array) -> Array:
-            diffusivity = lambda c: layer.diffusivity * factor * self.diffusivity(c * inlet)
-            source = lambda c, place: self.reaction(c * inlet, place) / inlet
-            return advection_diffusion(u, x, v, diffusivity, source, self.supg) / unit
-
-        def spatial(u: Array) -> Array:
-            rows = assemble(element, mesh, u, factor)
-            return rows.at[-1].add(-outflow(outlet, u[-1], v, end(u[-1])) / unit)
-
-        def fixed(rows: Array, u: Array) -> Array:
-            rows = rows.at[0].set(u[0] - 1.0)
-            return rows.at[-1].set(u[-1] - outlet.value) if isinstance(outlet, Dirichlet) else rows
-
-        def bands(u: Array, storage: tuple | None = None) -> tuple:
-            lower, main, upper = tangent(element, mesh, u, factor)
-            main = main.at[-1].add(-jax.grad(lambda c: outflow(outlet, c, v, end(c)))(u[-1]) / unit)
-            if storage is not None:
-                lower, main, upper = (self.theta * a + b for a, b in zip((lower, main, upper), storage, strict=True))
-            main, upper = main.at[0].set(1.0), upper.at[0].set(0.0)
-            if isinstance(outlet, Dirichlet):
-                lower, main = lower.at[-1].set(0.0), main.at[-1].set(1.0)
-            return lower, main, upper
-
+        problem, n, layer = self.problem(case), self.elements + 1, case.conditions
         linear = getattr(self.diffusivity, "linear", False) and self.reaction is no_reaction
-        most = 1 if linear else 60
         if layer.time is None:
-            u = newton(lambda u: fixed(spatial(u), u), bands, jnp.ones(self.elements + 1), most)
-            residual = jnp.max(jnp.abs(fixed(spatial(u), u)))
+            u = problem.solve(jnp.ones(n), linear)
+            residual = jnp.max(jnp.abs(problem.residual(u)))
         else:
             step = layer.time / self.steps
-            store = lambda u, x: mass(u, x, self.lumped) / (unit * step)
-            storage = tangent(store, mesh, jnp.zeros(self.elements + 1))
 
-            def march(before: Array, theta: float) -> tuple[Array, Array]:
-                old = assemble(store, mesh, before) - (1.0 - theta) * spatial(before)
-                rows = lambda u: fixed(assemble(store, mesh, u) + theta * spatial(u) - old, u)
-                u = newton(rows, lambda u: bands(u, storage), before, most)
-                return u, jnp.max(jnp.abs(rows(u)))
+            def march(before: Array, _) -> tuple[Array, Array]:
+                u, left = theta_step(problem, before, step, self.theta, self.lumped, linear)
+                return u, jnp.max(jnp.abs(left))
 
-            start = jnp.zeros(self.elements + 1).at[0].set(1.0)
-            u, left = jax.lax.scan(lambda u, _: march(u, self.theta), start, None, length=self.steps)
+            u, left = jax.lax.scan(march, jnp.zeros(n).at[0].set(1.0), None, length=self.steps)
             residual = jnp.max(left)
-        return LayerState(
-            mesh.nodes, u * inlet, residual / jnp.max(jnp.abs(u)), self.amplification(case), jnp.zeros((), jnp.int32)
-        )
+        nodes = problem.space.mesh.nodes
+        size = residual / jnp.max(jnp.abs(u))
+        return LayerState(nodes, u * salt(case), size, self.amplification(case), jnp.zeros((), jnp.int32))
 
     def residual(self, state: LayerState, case: Case) -> Array:
         """Largest row over the largest flux, ``(*batch, 1)``."""

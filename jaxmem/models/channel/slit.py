@@ -23,8 +23,8 @@ from ..._status import code
 from ...case import Case
 from ...chemistry.brine import brine_of
 from ...conditions import SlitFlux, SlitPressure
-from ...fem.assembly import solve_bands
-from ...fem.mesh import geometric
+from ...fem.grading import geometric
+from ...linalg.block_tridiagonal import tridiagonal
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
@@ -159,7 +159,7 @@ class SlitRO(AbstractModel):
                 velocity = before.velocity - dx * (theta * flux + (1.0 - theta) * before.flux) / h
                 mean = theta * velocity + (1.0 - theta) * before.velocity
                 matrix = velocity * b.mass + theta * dx * across(flux)
-                c = solve_bands(matrix[0, 1:], matrix[1], matrix[2, :-1], old)
+                c = tridiagonal(matrix[0, 1:], matrix[1], matrix[2, :-1], old)
                 pressure = before.pressure - dx * 3.0 * given.viscosity * mean / h**2
                 return Position(c, velocity, pressure, flux, share(flux) * c[-1])
 
