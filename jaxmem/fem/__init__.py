@@ -9,6 +9,7 @@
 Nothing here knows membranes.
 """
 
+from .assembly import matrix as matrix
 from .boundary import Dirichlet as Dirichlet
 from .boundary import Gradient as Gradient
 from .boundary import Integrand as Integrand
