@@ -34,6 +34,13 @@ RO_FORMS = (
 RO_COLUMNS = tuple(zip(("problem", "lanes", "µs each", "per s", "SciPy µs", "ratio", "ok", "difference", "compile s", "note"), RO_FORMS, strict=True))  # fmt: skip
 RO_WIDTHS = (36, 8, 10, 10, 10, 8, 8, 11, 10, 24)
 
+FEM_BLOCK = re.compile(r"(<!-- benchmarks-fem -->).*?(<!-- /benchmarks-fem -->)", re.DOTALL)
+FEM_FORMS = (
+    ("problem", "{:s}"), ("unknowns", "{:,d}"), ("assembly_ms", "{:,.1f}"), ("solve_ms", "{:,.1f}"), ("rival_assembly_ms", "{:,.0f}"),
+    ("rival_solve_ms", "{:,.0f}"), ("ratio", "{:.1f}"), ("gradient", "{:.1f}"), ("difference", "{:.0e}"), ("compile_s", "{:.1f}"),
+)  # fmt: skip
+FEM_HEAD = ("problem", "unknowns", "assembly ms", "solve ms", "scikit-fem ms", "SuperLU ms", "ratio", "gradient/value", "difference", "compile s")  # fmt: skip
+
 Row = Mapping[str, Any]
 
 
@@ -151,6 +158,22 @@ def ro_markdown(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(blocks)
 
 
+def fem_table(rows: Sequence[Row]) -> list[list[str]]:
+    """Head and entries of the finite-element table."""
+    return [list(FEM_HEAD), *([form.format(row[key]) for key, form in FEM_FORMS] for row in rows)]
+
+
+def fem_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """Finite elements: one table for each device."""
+    blocks = []
+    for data in found:
+        head, *lines = fem_table(data["rows"])
+        about = data["environment"]
+        blocks += ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)]
+        blocks += ["", f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks.bench_fem`."]  # fmt: skip
+    return "\n".join(blocks)
+
+
 def main() -> None:
     """Rewrite the block of README.md, or print it when there is no such block."""
     found = newest()
@@ -163,7 +186,9 @@ def main() -> None:
         return
     readme = BLOCK.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", readme)
     osmosis = ro_markdown(newest(RESULTS / "ro"))
-    README.write_text(RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme), encoding="utf-8")
+    readme = RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme)
+    elements = fem_markdown(newest(RESULTS / "fem"))
+    README.write_text(FEM_BLOCK.sub(lambda m: f"{m[1]}\n{elements}\n{m[2]}", readme), encoding="utf-8")
 
 
 if __name__ == "__main__":

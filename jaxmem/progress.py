@@ -31,6 +31,11 @@ class Bar:
         self._failed += int(result.status.size - result.ok.sum())
         self._progress.update(self._task, advance=result.status.size, failed=self._failed)
 
+    def step(self, failed: bool = False) -> None:
+        """One piece of work that is no Result is done."""
+        self._failed += int(failed)
+        self._progress.update(self._task, advance=1, failed=self._failed)
+
 
 @contextmanager
 def bar(console: Any, total: int) -> Iterator[Bar]:

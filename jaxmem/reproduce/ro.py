@@ -1,4 +1,4 @@
-"""Reverse osmosis: every table and figure of Najdawi 2025 (doi 10.4236/eng.2025.1710029) that one dimension holds, and a vessel.
+"""Reverse osmosis: every table and figure of Najdawi 2025 (doi 10.4236/eng.2025.1710029), a slit, and a vessel.
 
 Numbers of the paper stand in this file as printed there; everything else is computed.
 """
@@ -36,6 +36,7 @@ from ..tables import element_table, plain_table
 from ..units import LMH_per_bar, day, m3_per_h, um
 from ..units import bar as bars
 from .ro_layer import layers
+from .ro_regions import regions
 from .ro_slit import slit
 
 AREA = 0.60506  # m2, the only one that gives all 20 flows
@@ -48,7 +49,7 @@ PRINTED = {  # mg/L: NDP in MPa, and flows in m3/day at 1, 1.25 .. 2 LMH/bar
 }
 PERMEANCES = np.array([1.0, 1.25, 1.5, 1.75, 2.0]) * LMH_per_bar
 TABLE3 = ((0.0245, 31.800, 31.960), (0.0310, 30.610, 30.815), (0.0445, 30.410, 30.536))  # m, kg/m3, kg/m3
-CASES, STEPS = 20 + 6 + 4 + 4 + 1, 12  # of the progress bar
+CASES, STEPS = 20 + 6 + 4 + 4 + 1, 14  # of the progress bar
 
 
 def reproduce(console: Any, out: Path, data: Path | None) -> None:
@@ -65,6 +66,8 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
         table_3(console)
         progress.say("Figures 6 to 10")
         layers(console, progress, out)
+        progress.say("Figures 11 and 12 (compiling)")
+        regions(console, progress, out)
         progress.say("Figures 13 to 15, ADM-SDM")
         figures_13_to_15(console, progress, out)
         coupled(console, progress)
@@ -242,10 +245,7 @@ def errata(console: Any) -> None:
     console.print(f"[bold]Errata of the paper ({len(lines)})")
     for name, text in lines.items():
         console.print(f"{name:>4}  {text}", highlight=False, soft_wrap=True)
-    console.print(
-        "Fig. 11 and 12, the three regions of the commercial solver, need the two-dimensional elements that are not built yet.\n",
-        highlight=False,
-    )
+    console.print()
 
 
 def vessel(console: Any, progress: Bar, out: Path) -> None:

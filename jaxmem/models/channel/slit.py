@@ -4,7 +4,8 @@ r"""A slit between two membranes in two dimensions: polarisation resolved, no ma
     d ubar/dx = -v_w/h,    dP/dx = -3 mu ubar/h^2
     wall: v_w c - D c_y = v_w c_p = B (c - c_p),    v_w = A (P - Pi(c) + Pi(c_p))
 
-The flow is Berman's for small wall Reynolds numbers (1953, doi 10.1063/1.1721476). Diffusion along x is left out, so that the equations are
+The flow is Berman's for small wall Reynolds numbers (1953, doi 10.1063/1.1721476). With a membrane on the upper side only
+``v = v_w [1 + eta (3 - eta^2)/2]/2`` and ``d ubar/dx = -v_w/(2 h)``. Diffusion along x is left out, so that the equations are
 marched from the inlet: linear finite elements across (graded to the wall, conservative form), the trapezoidal rule along (backward Euler for
 the first steps), one root for the wall flux at every position. Salt and water balance to round-off.
 """
@@ -64,7 +65,7 @@ class Bands(NamedTuple):
     diffusion: np.ndarray  # int phi' phi'
 
 
-def bands(eta: np.ndarray) -> Bands:
+def bands(eta: np.ndarray, sides: int = 2) -> Bands:
     """Exact element integrals on the nodes ``eta``, assembled; each ``(3, N + 1)``, row r holding offset r - 1."""
     h = np.diff(eta)
     found = np.zeros((3, 3, eta.size))
@@ -73,6 +74,7 @@ def bands(eta: np.ndarray) -> Bands:
         place = eta[:-1] + xi * h
         value, slope = ((1.0 - xi) * np.ones_like(h), xi * np.ones_like(h)), (-1.0 / h, 1.0 / h)
         u, v = 1.5 * (1.0 - place**2), place * (3.0 - place**2) / 2.0
+        v = v if sides == 2 else 0.5 * (1.0 + v)
         for i in range(2):
             for j in range(2):
                 terms = (w * u * value[i] * value[j], -w * v * slope[i] * value[j], w * slope[i] * slope[j])
@@ -87,8 +89,8 @@ def _times(b: Array, c: Array) -> Array:
 
 
 class SlitRO(AbstractModel):
-    """A symmetric slit with membranes on both sides (``SlitPressure``, or ``SlitFlux`` for an imposed wall flux); equations at the head
-    of the file.
+    """A slit with membranes on both sides, or with ``sides=1`` on the upper one (``SlitPressure``, or ``SlitFlux`` for an imposed wall
+    flux); equations at the head of the file.
 
     ``osmotic=None`` takes the law of the feed's brine. ``steps`` positions grow as the cube of their number, ``elements`` shrink by
     ``ratio`` towards the wall. Breaks down where the slit runs dry, and where Re_w = v_w h/nu exceeds about 1.
@@ -97,8 +99,13 @@ class SlitRO(AbstractModel):
     elements: int = eqx.field(static=True, default=160)
     ratio: float = eqx.field(static=True, default=0.9625)
     steps: int = eqx.field(static=True, default=200)
+    sides: int = eqx.field(static=True, default=2)
     osmotic: Callable | None = None
     precision: str = eqx.field(static=True, default="float64")
+
+    def __check_init__(self) -> None:
+        if self.sides not in (1, 2):
+            raise JaxmemError(f"sides = {self.sides!r}. A slit has membranes on 2 sides or on 1: write sides=2.")
 
     def title(self) -> str:
         """Name and options, as printed."""
@@ -110,8 +117,14 @@ class SlitRO(AbstractModel):
 
     @property
     def eta(self) -> np.ndarray:
-        """Nodes across, 0 in the middle and 1 at the wall."""
-        return geometric(self.elements, self.ratio)
+        """Nodes across, from 0 in the middle, or from -1 at the closed wall, to 1 at the membrane."""
+        at = geometric(self.elements, self.ratio)
+        return at if self.sides == 2 else 2.0 * at - 1.0
+
+    @property
+    def bands(self) -> Bands:
+        """Matrices across the slit."""
+        return bands(self.eta, self.sides)
 
     def check(self, case: Case) -> None:
         """Refuse other membranes and conditions."""
@@ -133,7 +146,7 @@ class SlitRO(AbstractModel):
         given, t, brine = case.conditions, case.feed.temperature, brine_of(case.feed)
         p, h, d = permeances(case.membrane, t), given.half_height, given.diffusivity
         bulk = jnp.sum(case.feed.mass_concentration, axis=-1)
-        b = Bands(*(jnp.asarray(x, bulk.dtype) for x in bands(self.eta)))
+        b = Bands(*(jnp.asarray(x, bulk.dtype) for x in self.bands))
 
         def osmotic(c: Array) -> Array:
             return (self.osmotic or brine.osmotic)(brine.mass_fraction(c, t), c, t)
@@ -156,7 +169,8 @@ class SlitRO(AbstractModel):
             old = old - (1.0 - theta) * dx * _times(across(before.flux), before.concentration)
 
             def after(flux: Array) -> Position:
-                velocity = before.velocity - dx * (theta * flux + (1.0 - theta) * before.flux) / h
+                lost = 0.5 * self.sides / h * dx * (theta * flux + (1.0 - theta) * before.flux)
+                velocity = before.velocity - lost
                 mean = theta * velocity + (1.0 - theta) * before.velocity
                 matrix = velocity * b.mass + theta * dx * across(flux)
                 c = tridiagonal(matrix[0, 1:], matrix[1], matrix[2, :-1], old)

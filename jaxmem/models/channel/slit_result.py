@@ -48,11 +48,10 @@ class SlitResult(eqx.Module):
     @property
     def bulk_concentration(self) -> Array:
         """Mixed cup, kg/m3."""
-        from .slit import bands
-
-        weight = jnp.asarray(bands(self.model.eta).mass).sum(
+        weight = jnp.asarray(self.model.bands.mass).sum(
             axis=0
         )  # 3/2 int (1 - eta^2) phi: columns of a symmetric matrix
+        weight = weight / jnp.sum(weight)
         return jnp.sum(weight * self.concentration, axis=-1)
 
     @property
@@ -101,7 +100,7 @@ class SlitResult(eqx.Module):
         """Feed less concentrate less permeate, over feed."""
         at, h = self.state.at, self.case.conditions.half_height
         flow = at.velocity * self.bulk_concentration
-        passed = self._passed(at.flux * at.permeate)[..., -1] / h
+        passed = 0.5 * self.model.sides * self._passed(at.flux * at.permeate)[..., -1] / h
         return (flow[..., 0] - flow[..., -1] - passed) / flow[..., 0]
 
     def to_xarray(self) -> Any:
