@@ -62,12 +62,15 @@ from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
 from .membranes.pore import PoreMembrane as PoreMembrane
 from .membranes.pore import membrane as membrane
 from .membranes.solution_diffusion import SolutionDiffusionMembrane as SolutionDiffusionMembrane
+from .membranes.train import Stage as Stage
+from .membranes.train import Train as Train
 from .models.base import AbstractModel as AbstractModel
 from .models.channel.adm_sdm import ADMSDM as ADMSDM
 from .models.channel.advection_diffusion import ADM as ADM
 from .models.channel.slit import SlitRO as SlitRO
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.element.model import SpiralWound as SpiralWound
+from .models.element.train import ReverseOsmosisTrain as ReverseOsmosisTrain
 from .models.result import citations as citations
 from .models.sdem import SDEM as SDEM
 from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion

@@ -101,17 +101,7 @@ class SpiralWound(AbstractModel):
                 "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
             )
         check_precision(case, self.precision)
-        temperature, salt = case.feed.temperature, case.feed.mass_concentration
-        if is_concrete(temperature) and not _in(np.asarray(temperature), *TEMPERATURES).any():
-            raise PhysicalRangeError(
-                f"temperature = {float(np.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
-                "degrees Celsius write 298.15."
-            )
-        if is_concrete(salt) and not (np.sum(np.asarray(salt), -1) <= STRONGEST).any():
-            raise PhysicalRangeError(
-                f"The feed holds {float(np.ravel(np.sum(np.asarray(salt), -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
-                "jaxmem is SI: for mg/L write Mixture.from_mass_concentration with * jm.units.mg_per_L."
-            )
+        check_feed(case)
 
     def initial_guess(self, case: Case) -> Array:
         """The pressure that an ideal vessel would need, Pa, ``(*batch)``."""
@@ -120,9 +110,7 @@ class SpiralWound(AbstractModel):
     @eqx.filter_jit
     def find(self, case: Case) -> ElementState:
         """March every lane."""
-        status = input_status(case)
-        sound = _in(case.feed.temperature, *TEMPERATURES) & (jnp.sum(case.feed.mass_concentration, -1) <= STRONGEST)
-        status = jnp.where((status == 0) & ~jnp.broadcast_to(sound, status.shape), code("outside_model"), status)
+        status = feed_status(case)
         state = over_lanes(self._lane, benign(case, status == code("successful")))
         return state._replace(status=status)
 
@@ -146,10 +134,32 @@ class SpiralWound(AbstractModel):
         """The Result of every lane."""
         clean = benign(case, state.status == code("successful"))
         brine = self.brine or brine_of(case.feed)
-        status = _status(state, clean, brine)
+        status = march_status(state, clean, brine)
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
         state = known(state, good)
         return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
+
+
+def check_feed(case: Case) -> None:
+    """Refuse feeds beyond the range of the properties, where all lanes are."""
+    temperature, salt = case.feed.temperature, case.feed.mass_concentration
+    if is_concrete(temperature) and not _in(np.asarray(temperature), *TEMPERATURES).any():
+        raise PhysicalRangeError(
+            f"temperature = {float(np.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
+            "degrees Celsius write 298.15."
+        )
+    if is_concrete(salt) and not (np.sum(np.asarray(salt), -1) <= STRONGEST).any():
+        raise PhysicalRangeError(
+            f"The feed holds {float(np.ravel(np.sum(np.asarray(salt), -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
+            "jaxmem is SI: for mg/L write Mixture.from_mass_concentration with * jm.units.mg_per_L."
+        )
+
+
+def feed_status(case: Case) -> Array:
+    """Code of the inputs of every lane."""
+    status = input_status(case)
+    sound = _in(case.feed.temperature, *TEMPERATURES) & (jnp.sum(case.feed.mass_concentration, -1) <= STRONGEST)
+    return jnp.where((status == 0) & ~jnp.broadcast_to(sound, status.shape), code("outside_model"), status)
 
 
 def _in(x: Any, low: float, high: float) -> Any:
@@ -171,7 +181,7 @@ def _target(case: Case) -> Array | None:
     return None
 
 
-def _feed(case: Case, brine: Brine, pressure: Array) -> Stream:
+def feed_stream(case: Case, brine: Brine, pressure: Array) -> Stream:
     """The inlet, kg/s."""
     t, c = case.feed.temperature, jnp.sum(case.feed.mass_concentration, axis=-1)
     mass = case.conditions.flow * brine.density(brine.mass_fraction(c, t), t)
@@ -190,30 +200,50 @@ def recovered(inlet: Stream, outlet: Stream, brine: Brine, temperature: Array) -
 
 
 def _vessel_march(model: SpiralWound, case: Case, brine: Brine, pressure: Array) -> tuple[Stream, March]:
-    """All elements in series; outputs lead with the element."""
-    vessel = _vessel(case)
-    p: Physics = physics(
-        vessel.element, case.feed.temperature, case.conditions.permeate_pressure, brine, model.mass_transfer, model.friction
-    )  # fmt: skip
-    inlet = _feed(case, brine, pressure)
+    """The inlet, and all elements in series."""
+    inlet = feed_stream(case, brine, pressure)
+    behind = case.conditions.permeate_pressure
+    return inlet, march_vessel(model, _vessel(case), inlet, case.feed.temperature, behind, brine)
 
-    def element(carry: tuple[Stream, Array], _) -> tuple:
+
+def march_vessel(
+    model: SpiralWound,
+    vessel: Vessel,
+    inlet: Stream,
+    temperature: Array,
+    permeate_pressure: Array,
+    brine: Brine,
+    most: Array | None = None,
+) -> March:
+    """All elements in series; outputs lead with the element. After ``most`` elements, where given, nothing moves on."""
+    p: Physics = physics(
+        vessel.element, temperature, permeate_pressure, brine, model.mass_transfer, model.friction
+    )  # fmt: skip
+
+    def element(carry: tuple[Stream, Array], number: Array) -> tuple:
         stream, flux = carry
         march = SCHEMES[model.scheme](p, stream, model.cells, flux)
         after = march.outlet._replace(pressure=march.outlet.pressure - vessel.interconnector_loss)
-        return (after, march.nodes.wall.flux[-1]), march
+        moved = (after, march.nodes.wall.flux[-1])
+        if most is not None:
+            moved = jax.tree.map(lambda new, old: jnp.where(number < most, new, old), moved, carry)
+        return moved, march
 
-    _, marches = jax.lax.scan(element, (inlet, first_flux(p, inlet)), None, length=vessel.count)
-    return inlet, marches
+    return jax.lax.scan(element, (inlet, first_flux(p, inlet)), jnp.arange(vessel.count))[1]
 
 
 def _first_pressure(case: Case, brine: Brine, recovery: Array | None) -> Array:
     if recovery is None:
         return case.conditions.pressure
-    vessel, t = _vessel(case), case.feed.temperature
-    membrane = vessel.element.membrane
+    vessel = _vessel(case)
+    return ideal_pressure(case, brine, recovery, vessel.element, vessel.count * vessel.element.area)
+
+
+def ideal_pressure(case: Case, brine: Brine, recovery: Array, element: SpiralElement, area: Array) -> Array:
+    """What a recovery would take without friction and polarisation."""
+    t, membrane = case.feed.temperature, element.membrane
     permeance = membrane.water_permeance * membrane.temperature(t)
-    flux = recovery * case.conditions.flow / (vessel.count * vessel.element.area)
+    flux = recovery * case.conditions.flow / area
     reach = jnp.clip(recovery, 1e-6, 0.95)
     osmotic = brine.osmotic_pressure(jnp.sum(case.feed.mass_concentration, axis=-1), t)
     return case.conditions.permeate_pressure + 1.15 * osmotic * -jnp.log1p(-reach) / reach + flux / permeance
@@ -231,7 +261,7 @@ def _pressure(model: SpiralWound, case: Case, brine: Brine, recovery: Array) -> 
     return root_of_increasing(short, low, low + 1e8, _first_pressure(case, brine, recovery), most=40)
 
 
-def _status(state: ElementState, case: Case, brine: Brine) -> Array:
+def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     """Code of every lane."""
     c = case.conditions
     shape = state.status.shape
