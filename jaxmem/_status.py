@@ -38,6 +38,11 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "The outlet condition sits where the solution's exponential has decayed below round-off (amplification above 4e15). Try TotalFlux "
         "or Dirichlet at the outlet, or the film's length as the domain."
     )
+    layer_unresolved = (
+        "The concentrated layer at the membrane is thinner than the cells of the mesh there, so that its profile means nothing. Try more "
+        "elements, a smaller ratio of their sizes, or a smaller flux."
+    )
+    wall_reynolds_number = "The wall Reynolds number v_w h/nu exceeds 1: the flow is not the one this model assumes. Try a smaller flux or height."
     no_steady_state = "No steady profile was found: with this diffusivity the salt that arrives cannot diffuse back. Try a thinner layer or a smaller velocity."
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."

@@ -1,5 +1,7 @@
 """What is imposed: the type says which unknown is given. And the mass transfer of the feed side."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
@@ -107,6 +109,13 @@ class Pump(eqx.Module):
         check(self)
 
 
+def _check_pump(pump: Any) -> None:
+    if not isinstance(pump, Pump):
+        raise JaxmemError(
+            f"pump = {pump!r} is not a pump. Write pump=jm.Pump(pump_efficiency=0.88, energy_recovery=0.95)."
+        )
+
+
 _FLOW = {"unit": "m3/s", "low": 1e-12, "high": 1e3, "symbol": "Q_f", "hint": "m3_per_h"}
 _PERMEATE = {"unit": "Pa", "low": 0.0, "high": 1e8, "symbol": "P_p", "hint": "bar", "default": ATMOSPHERE}
 
@@ -117,10 +126,11 @@ class FeedPressure(eqx.Module):
     pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P_f", hint="bar", doc="feed pressure, absolute")
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
-    pump: Pump = Pump()
+    pump: Any = Pump()
 
     def __check_init__(self) -> None:
         check(self)
+        _check_pump(self.pump)
 
 
 class Recovery(eqx.Module):
@@ -129,10 +139,11 @@ class Recovery(eqx.Module):
     recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
-    pump: Pump = Pump()
+    pump: Any = Pump()
 
     def __check_init__(self) -> None:
         check(self)
+        _check_pump(self.pump)
 
 
 class MeanFlux(eqx.Module):
@@ -141,10 +152,11 @@ class MeanFlux(eqx.Module):
     flux: Array = field(unit="m/s", low=1e-9, high=1e-2, symbol="J", hint="LMH", doc="permeate flow over area")
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
-    pump: Pump = Pump()
+    pump: Any = Pump()
 
     def __check_init__(self) -> None:
         check(self)
+        _check_pump(self.pump)
 
 
 # ------------------------------------------------------------------------------ a layer of solution
@@ -160,7 +172,7 @@ class Layer(eqx.Module):
     velocity: Array = field(unit="m/s", low=-1e2, high=1e2, symbol="v", hint="LMH", doc="velocity towards the outlet")
     diffusivity: Array = field(unit="m2/s", low=1e-14, high=1.0, symbol="D", doc="diffusivity of the salt, dilute")
     outlet: Outlet = Gradient()
-    time: Array | None = field(unit="s", low=0.0, symbol="t", doc="time since the feed came", optional=True)
+    time: Array | None = field(unit="s", low=1e-12, symbol="t", doc="time since the feed came", optional=True)
 
     def __check_init__(self) -> None:
         check(self)

@@ -4,14 +4,18 @@ A form returns ``(f, F)`` and stands for ``int f phi + F . grad phi`` over the m
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from .._errors import JaxmemError, PhysicalRangeError, ShapeError
+from .._fields import is_concrete
 from .boundary import Condition, outflow
-from .space import Points
+from .space import Points, Space
 from .stabilisation import along, optimal_tau
 
 Form = Callable[[Points], tuple[Array, Array]]
@@ -39,23 +43,25 @@ class AdvectionDiffusion(eqx.Module):
     ``int (D grad c - v c) . grad phi - R phi``: there it means that nothing passes. ``supg=True`` adds ``tau (v . grad c - div(D grad c) - R)
     v . grad phi``, for elements of degree 1 and a velocity without divergence.
 
+    The parameter tau takes the diffusivity at c = 0, so that it is one number in time too.
+
     ``velocity`` is ``(d,)``, ``(d, E)`` cell by cell, or a function of places ``(d, E)``; ``scale`` a number or ``(E,)``.
     ``partition`` (a number or ``(E,)``) is the concentration in a cell over the unknown: an unknown that is continuous where two phases meet
     makes concentrations jump by the ratio of their partition coefficients, and keeps the flux.
     """
 
-    velocity: Array | Callable
-    scale: Array | float = 1.0
-    diffusivity: Callable = constant
-    source: Callable = nothing
-    partition: Array | float = 1.0
+    velocity: Any
+    scale: Any = 1.0
+    diffusivity: Any = constant
+    source: Any = nothing
+    partition: Any = 1.0
     supg: bool = eqx.field(static=True, default=False)
     conservative: bool = eqx.field(static=True, default=False)
 
     def velocity_at(self, points: Points) -> Array:
         """``(d, E)``, broadcast."""
         if callable(self.velocity):
-            return self.velocity(points.place)
+            return jnp.asarray(self.velocity(points.place))
         v = jnp.asarray(self.velocity)
         if v.ndim == 1:
             return v[:, None]
@@ -78,11 +84,53 @@ class AdvectionDiffusion(eqx.Module):
         f, flux = carried - source, d * slope
         if self.supg:
             strong = carried - d_slope * jnp.sum(slope * slope, axis=0) - source
-            speed, width = along(v, points.corners)
-            flux = flux + optimal_tau(speed, d, width) * strong * v
+            flux = flux + self.tau(points) * strong * v
         if self.conservative:
             f, flux = f - carried, flux - v * c
         return f, flux
+
+    def tau(self, points: Points) -> Array:
+        """Of SUPG, s."""
+        speed, width = along(self.velocity_at(points), points.corners)
+        return optimal_tau(speed, self.diffusivity_at(jnp.zeros_like(points.value), points), width)
+
+    def mass(self, points: Points) -> tuple[Array, Array]:
+        """What a time derivative multiplies: the concentration, seen by the same test functions as the rest."""
+        c = self.concentration(points)
+        if not self.supg:
+            return c, jnp.zeros_like(points.gradient)
+        return c, self.tau(points) * c * self.velocity_at(points)
+
+    def check(self, space: Space) -> None:
+        """Refuse coefficients that do not belong to a space."""
+        d, cells = space.mesh.dimension, len(space.mesh)
+        if not callable(self.velocity):
+            shape = _shape("velocity", self.velocity)
+            if shape not in ((d,), (d, cells)):
+                raise ShapeError(
+                    f"velocity has shape {shape} on a mesh of {cells} cells in {d} dimensions; it needs ({d},) or ({d}, {cells}). Write "
+                    f"velocity=({'1.0,' if d == 1 else '1.0, 0.0'}), or a function of places ({d}, E)."
+                )
+        for name in ("scale", "partition"):
+            value = getattr(self, name)
+            shape = _shape(name, value)
+            if shape not in ((), (cells,)):
+                raise ShapeError(
+                    f"{name} has shape {shape}; it needs () or ({cells},), one number for a cell. Write space.by_region({{...}})."
+                )
+            if is_concrete(jnp.asarray(value)) and not bool(np.all(np.asarray(value) > 0.0)):
+                raise PhysicalRangeError(
+                    f"{name} = {float(np.min(np.asarray(value))):g} is not positive. Write {name}=1.0."
+                )
+        for name in ("diffusivity", "source"):
+            if not callable(getattr(self, name)):
+                raise JaxmemError(
+                    f"{name} = {getattr(self, name)!r} is not a function. Write {name}=lambda c, place: jnp.ones_like(c)."
+                )
+        if self.supg and space.degree != 1:
+            raise JaxmemError(
+                "SUPG is for elements of degree 1: second derivatives are left out. Write fem.Space(mesh, degree=1)."
+            )
 
     def through(self, condition: Condition, points: Points) -> Array:
         """What the condition adds to the weak form on its facets, times ``phi``."""
@@ -90,6 +138,16 @@ class AdvectionDiffusion(eqx.Module):
         normal_velocity = jnp.sum(self.velocity_at(points) * points.normal, axis=0)
         gradient_part = outflow(condition, c, normal_velocity, self.diffusivity_at(c, points))
         return normal_velocity * c - gradient_part if self.conservative else -gradient_part
+
+
+def _shape(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        array = jnp.asarray(value)
+        if jnp.issubdtype(array.dtype, jnp.number):
+            return array.shape
+    except (TypeError, ValueError):
+        pass
+    raise JaxmemError(f"{name} = {value!r} is not a number or an array of numbers. Write {name}=1.0.")
 
 
 def _of_cell(field: Array | float, points: Points) -> Array:

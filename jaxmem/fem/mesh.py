@@ -113,7 +113,13 @@ class Mesh(eqx.Module):
 
 def line(low: float, high: float, n: int, fractions: np.ndarray | None = None) -> Mesh:
     """From ``low`` to ``high`` with ``n`` elements; ``fractions`` of a grading, uniform without. Ends are ``left`` and ``right``."""
-    at = uniform(n) if fractions is None else fractions
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise JaxmemError(f"n = {n!r} is not a number of elements. Write fem.line(0.0, 1.0, 100).")
+    at = uniform(n) if fractions is None else np.asarray(fractions, float)
+    if at.shape != (n + 1,) or at[0] != 0.0 or at[-1] != 1.0:
+        raise JaxmemError(
+            f"fractions of shape {at.shape} must be {n + 1} numbers from 0 to 1. Write fem.geometric({n}, 0.95)."
+        )
     return line_through(low + (high - low) * jnp.asarray(at))
 
 
@@ -155,7 +161,7 @@ def rectangle(
     """Boxes between increasing ``x`` and ``y``, each a quadrilateral or two triangles.
 
     Sides are ``left``, ``right``, ``bottom`` and ``top``. ``regions={"feed": (slice(0, 8), slice(None))}`` names boxes by index, and
-    ``sides={"inlet": ("left", slice(0, 4))}`` a part of a side, which the side itself keeps too.
+    ``sides={"inlet": ("left", slice(0, 4))}`` a part of a side; the side keeps the rest, if there is one.
     """
     if kind not in _BOXES:
         raise unknown("Kind of cell", kind, _BOXES, 'Write fem.rectangle(x, y, "triangle").')
@@ -176,9 +182,13 @@ def rectangle(
     facets = {
         name: np.stack([box + on[name][0] * nx * ny, np.full_like(box, on[name][1])], 1) for name, box in edge.items()
     }
+    whole = dict(facets)
     for name, (side, part) in (sides or {}).items():
-        facets[name] = facets[_known(side, edge)][part]
+        facets[name] = np.atleast_2d(whole[_known(side, edge)][part])
         _filled(name, facets[name])
+        rest = [f for f in facets[side] if f.tolist() not in facets[name].tolist()]
+        facets[side] = np.array(rest).reshape(-1, 2)
+    facets = {name: where for name, where in facets.items() if len(where)}
     layers = np.arange(len(corners))[:, None] * nx * ny
     named = {name: (layers + boxes[part].ravel()).ravel() for name, part in (regions or {}).items()}
     for name, where in named.items():
@@ -209,8 +219,16 @@ def unstructured(
             f"cells have shape {cells.shape}; they need (E, 3) for triangles or (E, 4) for quadrilaterals."
         )
     kind = "triangle" if cells.shape[1] == 3 else "quadrilateral"
+    if not cells.size or not np.issubdtype(cells.dtype, np.integer):
+        raise JaxmemError(
+            f"cells of type {cells.dtype} and shape {cells.shape} name no points. Write np.array([[0, 1, 2], ...])."
+        )
     if cells.min() < 0 or cells.max() >= len(points):
-        raise JaxmemError(f"cells name point {int(cells.max())} of {len(points)}. Points are counted from 0.")
+        wrong = int(cells.min() if cells.min() < 0 else cells.max())
+        raise JaxmemError(f"cells name point {wrong} of {len(points)}. Points are counted from 0.")
+    idle = np.setdiff1d(np.arange(len(points)), cells)
+    if idle.size:
+        raise JaxmemError(f"Point {int(idle[0])} belongs to no cell. Leave such points out, and count the others anew.")
     _, first, count = np.unique(np.sort(cells, axis=1), axis=0, return_index=True, return_counts=True)
     if (count > 1).any():
         raise JaxmemError(
@@ -221,7 +239,9 @@ def unstructured(
     corners = np.sort(np.array([cells[c, list(FACETS[kind][f])] for c, f in edge]), axis=1)
     place = {tuple(pair): i for i, pair in enumerate(corners)}
     found = {}
-    for name, pairs in facets.items():
+    for name, given in facets.items():
+        pairs = np.unique(np.sort(np.reshape(np.asarray(given, int), (-1, 2)), axis=1), axis=0)
+        _filled(name, pairs)
         missing = [tuple(p) for p in np.sort(np.asarray(pairs), axis=1) if tuple(p) not in place]
         if missing:
             raise JaxmemError(

@@ -95,11 +95,17 @@ def _slices(topology: Topology, degree: int, lattice) -> list:
 class Space(eqx.Module):
     """Continuous functions, polynomials of ``degree`` 1 or 2 in every cell of ``mesh``; ``quadrature`` is the degree integrated exactly."""
 
-    mesh: Mesh
+    mesh: Any
     degree: int = eqx.field(static=True, default=1)
     quadrature: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
+        if not isinstance(self.mesh, Mesh):
+            raise JaxmemError(
+                f"A space needs a mesh, not a {type(self.mesh).__name__}. Write fem.Space(fem.line(0.0, 1.0, 100))."
+            )
+        if self.quadrature is not None and (not isinstance(self.quadrature, int) or self.quadrature < 1):
+            raise JaxmemError(f"quadrature = {self.quadrature!r} is not a degree. Write quadrature=4, or leave it out.")
         if self.degree not in DEGREES:
             raise JaxmemError(
                 f"degree = {self.degree!r}: elements have degree 1 or 2. Write fem.Space(mesh, degree=1)."

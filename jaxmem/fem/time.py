@@ -6,15 +6,23 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from .._errors import JaxmemError
+from .._fields import is_concrete
 from ..nonlinear.damped_newton import damped_newton
 from .direct import direct
 from .problem import Problem
 
 
 def theta_step(
-    problem: Problem, before: Array, step: ArrayLike, theta: float, lumped: bool = False, linear: bool = False
+    problem: Problem, before: ArrayLike, step: ArrayLike, theta: ArrayLike, lumped: bool = False, linear: bool = False
 ) -> tuple[Array, Array]:
     """One step of ``M u' + spatial(u) = 0``: ``theta`` 1/2 is Crank and Nicolson's, 1 backward Euler. The new unknowns, and their residual."""
+    before = problem.unknowns(before)
+    for name, value, good in (("step", step, lambda x: x > 0.0), ("theta", theta, lambda x: (x >= 0.0) & (x <= 1.0))):
+        if is_concrete(jnp.asarray(value)) and not bool(jnp.all(good(jnp.asarray(value)))):
+            raise JaxmemError(
+                f"{name} = {value} is not possible. Write step > 0 in seconds, and theta=0.5 or theta=1.0."
+            )
     store = lambda u: problem.stored(u, lumped) / step
     old = store(before) - (1.0 - theta) * problem.spatial(before)
     storage = problem.storage(lumped) / step
@@ -29,8 +37,8 @@ def theta_step(
 
 def evolve(
     problem: Problem,
-    start: Array,
-    times: ArrayLike,
+    start: ArrayLike,
+    times: Any,
     solver: Any = None,
     rtol: float = 1e-6,
     atol: float = 1e-9,
@@ -44,7 +52,14 @@ def evolve(
     """
     import diffrax
 
-    mass, times = problem.stored(jnp.ones_like(start), lumped=True), jnp.asarray(times)
+    start, times = problem.unknowns(start), jnp.asarray(times, jnp.result_type(float))
+    if problem.space.degree != 1:
+        raise JaxmemError(
+            "The lumped mass of elements of degree 2 is not positive. Write fem.Space(mesh, degree=1), or use theta_step."
+        )
+    if times.ndim != 1 or times.shape[0] < 2 or (is_concrete(times) and not bool(jnp.all(jnp.diff(times) > 0.0))):
+        raise JaxmemError(f"times = {times} do not increase. Write jnp.linspace(0.0, 1.0, 11).")
+    mass = problem.stored(jnp.ones_like(start), lumped=True)
 
     def rate(t: Array, u: Array, args: Any) -> Array:
         return jnp.where(problem.fixed, 0.0, -problem.spatial(u) / mass)

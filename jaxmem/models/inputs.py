@@ -1,5 +1,6 @@
 """What a model asks of a case before it computes: the right types and precision, sound numbers, harmless ones elsewhere."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from .._config import double_precision
 from .._errors import JaxmemError, PrecisionError
 from .._status import code
 from ..case import Case, all_quantities, at_path
+from ..chemistry.brine import brine_of
 from ..chemistry.mixture import TOLERANCE, imbalance
 
 
@@ -55,6 +57,14 @@ def input_status(case: Case) -> Array:
     )
     status = jnp.where(neutral, code("successful"), code("charge_imbalance"))
     return jnp.where(sound, status, code("outside_model"))
+
+
+def below_osmotic(case: Case, pressure: Array, law: Callable | None = None) -> Array:
+    """Whether a pressure over the permeate is below the osmotic pressure of the feed, ``(*batch)``."""
+    t, brine = case.feed.temperature, brine_of(case.feed)
+    c = jnp.sum(case.feed.mass_concentration, axis=-1)
+    osmotic = (law or brine.osmotic)(brine.mass_fraction(c, t), c, t)
+    return jnp.broadcast_to(pressure <= case.membrane.reflection * osmotic, case.batch_shape)
 
 
 def benign(case: Case, sound: Array) -> Case:

@@ -38,6 +38,11 @@ def permeances(membrane, temperature: Array) -> Permeances:
     return Permeances(membrane.water_permeance * factor, membrane.salt_permeability * factor, membrane.reflection)
 
 
+def passage(p: Permeances, flux: Array) -> Array:
+    """``c_p/c_m`` at a flux: ``[B + (1 - sigma) J_w]/(J_w + B)``."""
+    return (p.salt + (1.0 - p.reflection) * flux) / (flux + p.salt + 1e-300)
+
+
 def _salt(p: Permeances, polarisation: Callable, permeate: Callable, bulk: Array, flux: Array) -> tuple[Array, ...]:
     """``r``, ``c_m`` and ``c_p`` at a flux."""
     alpha, beta = polarisation(flux)

@@ -52,7 +52,8 @@ def solved(space: fem.Space, partition: Array | float) -> tuple[Array, Array]:
     diffusivity = space.by_region({"feed": OPEN, "membrane": MEMBRANE, "permeate": OPEN})
     inside = space.by_region({"membrane": partition}, elsewhere=1.0)
     form = fem.AdvectionDiffusion(velocity, diffusivity, partition=inside, supg=True)
-    closed = {side: fem.Natural() for side in ("left", "right", "top", "membrane bottom")}
+    tops = [f"{name} top" for name in NAMES]
+    closed = {side: fem.Natural() for side in ("left", "right", "membrane bottom", *tops)}
     problem = fem.Problem(
         space, form, {"feed bottom": fem.Dirichlet(FEED), "permeate bottom": fem.Dirichlet(0.0), **closed}
     )

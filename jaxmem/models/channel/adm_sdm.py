@@ -1,7 +1,7 @@
 """ADM and SDM solved together: the layer of solution that advection and diffusion shape, on the membrane whose flux moves it.
 
-    (D(C) C')' = J_w C',    C(0) = C_0,    J_w C - D C' = J_w c_p at the membrane,    c_p = B C_m/(J_w + B)
-    J_w = A [dP - (Pi(C_m) - Pi(c_p))]
+    (D(C) C')' = J_w C',    C(0) = C_0,    J_w C - D C' = J_w c_p at the membrane
+    J_w = A [dP - sigma (Pi(C_m) - Pi(c_p))],    J_w c_p = B (C_m - c_p) + (1 - sigma) J_w C_m
 
 The layer is solved by finite elements at every flux that is tried; the water balance increases with the flux and has one root. With a
 constant diffusivity this is film theory with ``k = D/delta``; Najdawi 2025 (doi 10.4236/eng.2025.1710029) takes the two one after the other.
@@ -23,10 +23,10 @@ from ...fem.boundary import Permeable
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import benign, check_membrane, check_precision, input_status
+from ..inputs import below_osmotic, benign, check_membrane, check_precision, input_status
 from ..lanes import known, over_lanes
-from ..wall import permeances
-from .advection_diffusion import ADM, LayerState, salt
+from ..wall import passage, permeances
+from .advection_diffusion import ADM, LayerState, salt, scale
 
 
 class CoupledState(NamedTuple):
@@ -105,6 +105,11 @@ class ADMSDM(AbstractModel):
             raise JaxmemError(
                 f"ADMSDM needs a PressedLayer; Case.conditions is a {type(case.conditions).__name__}. Write {line}."
             )
+        if not isinstance(self.adm, ADM) or self.adm.sign != "weak":
+            raise JaxmemError(
+                "ADMSDM solves its layer with a jm.ADM of the weak form: the printed sign of Eq. 23 dilutes at the membrane. Write "
+                "adm=jm.ADM(elements=100)."
+            )
         check_precision(case, self.precision)
 
     def initial_guess(self, case: Case) -> Array:
@@ -115,21 +120,23 @@ class ADMSDM(AbstractModel):
         given, t, brine = case.conditions, case.feed.temperature, brine_of(case.feed)
         p = permeances(case.membrane, t)
         bulk = jnp.sum(case.feed.mass_concentration, axis=-1)
-        per_mole = bulk / jnp.where(bulk > 0.0, salt(case), 1.0)
+        per_mole = bulk / scale(case)
 
         def osmotic(c: Array) -> Array:
             mass = c * per_mole
             return (self.osmotic or brine.osmotic)(brine.mass_fraction(mass, t), mass, t)
 
         def layer(flux: Array) -> tuple[LayerState, Array]:
-            share = p.salt / (flux + p.salt + 1e-300)  # c_p/c_m
+            share = passage(p, flux)
             conditions = Layer(given.length, flux, given.diffusivity, Permeable(flux * share))
             state = self.adm.profile(Case(case.feed, None, conditions))
             return state, share * state.concentration[-1]
 
         def imbalance(flux: Array) -> Array:
             state, permeate = layer(flux)
-            return flux / p.water - given.pressure + osmotic(state.concentration[-1]) - osmotic(permeate)
+            return (
+                flux / p.water - given.pressure + p.reflection * (osmotic(state.concentration[-1]) - osmotic(permeate))
+            )
 
         high = p.water * given.pressure
         bulk_flux = jnp.maximum(p.water * (given.pressure - osmotic(salt(case))), 0.02 * high)
@@ -143,7 +150,10 @@ class ADMSDM(AbstractModel):
         status = input_status(case)
         state = over_lanes(self._lane, benign(case, status == code("successful")))
         missed = ~(jnp.abs(state.residual) < 1e-8) | ~(state.layer.residual < 1e-7)
-        return state._replace(status=jnp.where((status == 0) & missed, code("no_steady_state"), status))
+        sound = status == code("successful")
+        weak = below_osmotic(case, case.conditions.pressure, self.osmotic)
+        status = jnp.where(sound & missed, code("no_steady_state"), status)
+        return state._replace(status=jnp.where(sound & weak, code("below_osmotic_pressure"), status))
 
     def residual(self, state: CoupledState, case: Case) -> Array:
         """Water balance over dP, and the largest row of the layer, ``(*batch, 2)``."""

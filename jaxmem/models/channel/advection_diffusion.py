@@ -7,7 +7,6 @@ r"""The advection-diffusion model (ADM) of a layer of solution, by linear finite
 its flux is ``J = -D C' - v C`` and its layer sits at the inlet.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,19 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._errors import IllPosedBoundaryError, JaxmemError
+from ..._errors import IllPosedBoundaryError, JaxmemError, PhysicalRangeError, ShapeError
 from ..._fields import is_concrete
 from ..._status import code
 from ...case import Case
 from ...chemistry.diffusion import ConstantDiffusivity
 from ...conditions import Layer
 from ...fem.boundary import Dirichlet, Gradient, Permeable, TotalFlux
+from ...fem.direct import direct
 from ...fem.forms import AdvectionDiffusion
 from ...fem.grading import uniform
 from ...fem.mesh import line_through
 from ...fem.problem import Problem
 from ...fem.space import Space
 from ...fem.time import theta_step
+from ...nonlinear.damped_newton import damped_newton
 from ..base import AbstractModel
 from ..inputs import benign, check_precision, input_status
 from ..lanes import known, over_lanes
@@ -57,16 +58,17 @@ class ADM(AbstractModel):
 
     The salt is counted in equivalents (mol/m3 of positive charge: of NaCl, its concentration). ``supg=True`` makes nodes exact for constant
     coefficients; ``False`` is Galerkin, which oscillates where ``v h/(2 D) > 1``. ``reaction(C, x)`` adds mol/m3/s. In time: ``steps`` steps
-    of the ``theta`` rule (1/2 Crank-Nicolson, 1 backward Euler). A steady outlet condition that round-off would decide is refused.
+    of the ``theta`` rule (1/2 Crank-Nicolson, 1 backward Euler), the first two as four halves of backward Euler, which damp the jump at the
+    inlet (Rannacher 1984, doi 10.1007/BF01390130); steps longer than the time that salt takes through the layer blur what happens before. A steady outlet condition that round-off would decide is refused.
     """
 
     elements: int = eqx.field(static=True, default=200)
     grading: tuple[float, ...] | None = eqx.field(static=True, default=None)  # N + 1 fractions of the length
     supg: bool = eqx.field(static=True, default=True)
     sign: str = eqx.field(static=True, default="weak")
-    diffusivity: Callable = ConstantDiffusivity()
-    reaction: Callable = no_reaction
-    element_diffusivity: Array | None = None  # (N,) factors of D, one an element
+    diffusivity: Any = ConstantDiffusivity()
+    reaction: Any = no_reaction
+    element_diffusivity: Any = None  # (N,) factors of D, one an element
     steps: int = eqx.field(static=True, default=200)
     theta: float = eqx.field(static=True, default=0.5)
     lumped: bool = eqx.field(static=True, default=False)
@@ -76,11 +78,33 @@ class ADM(AbstractModel):
     def __check_init__(self) -> None:
         if self.sign not in ("weak", "eq23"):
             raise JaxmemError(f"sign = {self.sign!r} is not known. Write sign='weak' or sign='eq23'.")
+        if not isinstance(self.steps, int) or self.steps < 1 or self.theta not in (0.5, 1.0):
+            raise JaxmemError(
+                f"steps = {self.steps!r}, theta = {self.theta!r}. Write steps=200 (an integer), and theta=0.5 (Crank-Nicolson) or theta=1.0."
+            )
+        for name in ("diffusivity", "reaction"):
+            if not callable(getattr(self, name)):
+                raise JaxmemError(f"{name} = {getattr(self, name)!r} is not a function of concentration. Write {name}=jm.ExponentialDiffusivity(1e-4), or leave it out.")  # fmt: skip
         if not isinstance(self.elements, int) or self.elements < 1:
             raise JaxmemError(f"elements = {self.elements!r} is not a number of elements. Write elements=200.")
         if self.grading is not None and len(self.grading) != self.elements + 1:
             raise JaxmemError(
                 f"grading has {len(self.grading)} fractions for {self.elements} elements. Write grading=tuple(jm.fem.geometric({self.elements}, 0.95))."
+            )
+
+        at = np.asarray(uniform(self.elements) if self.grading is None else self.grading)
+        if at[0] != 0.0 or at[-1] != 1.0 or not np.all(np.diff(at) > 0.0):
+            raise JaxmemError(
+                f"grading does not rise from 0 to 1. Write grading=tuple(jm.fem.geometric({self.elements}, 0.95))."
+            )
+        factor = self.element_diffusivity
+        if factor is not None and jnp.shape(factor) != (self.elements,):
+            raise ShapeError(
+                f"element_diffusivity has shape {jnp.shape(factor)}; it needs ({self.elements},). Write jnp.ones({self.elements})."
+            )
+        if is_concrete(factor) and not bool(np.all(np.asarray(factor) > 0.0)):
+            raise PhysicalRangeError(
+                "element_diffusivity holds a factor that is not positive. Write factors of the diffusivity, such as 0.5."
             )
 
     def title(self) -> str:
@@ -105,6 +129,7 @@ class ADM(AbstractModel):
         layer, v = case.conditions, self.velocity(case)
         fractions = uniform(self.elements) if self.grading is None else np.asarray(self.grading)
         peclet = jnp.abs(v * layer.length / layer.diffusivity)[..., None] * np.diff(fractions) / 2.0
+        peclet = peclet if self.element_diffusivity is None else peclet / self.element_diffusivity
         growth = 2.0 * peclet
         if not self.supg:
             growth = jnp.abs(jnp.log(jnp.abs((1.0 + peclet) / jnp.where(peclet == 1.0, 1e-300, 1.0 - peclet))))
@@ -148,7 +173,7 @@ class ADM(AbstractModel):
 
     def problem(self, case: Case) -> Problem:
         """The weak form of one question, for concentrations over that of the inlet; rows over the largest velocity there is."""
-        layer, inlet = case.conditions, salt(case)
+        layer, inlet = case.conditions, scale(case)
         fractions = uniform(self.elements) if self.grading is None else self.grading
         space = Space(line_through(layer.length * jnp.asarray(fractions)))
         factor = 1.0 if self.element_diffusivity is None else self.element_diffusivity
@@ -160,7 +185,7 @@ class ADM(AbstractModel):
             supg=self.supg,
         )
         unit = jnp.maximum(jnp.abs(layer.velocity), layer.diffusivity / layer.length)
-        ends = {"left": Dirichlet(1.0), "right": _scaled(layer.outlet, inlet)}
+        ends = {"left": Dirichlet(salt(case) / inlet), "right": _scaled(layer.outlet, inlet)}
         return Problem(space, form, ends, unit)
 
     def profile(self, case: Case) -> LayerState:
@@ -168,20 +193,24 @@ class ADM(AbstractModel):
         problem, n, layer = self.problem(case), self.elements + 1, case.conditions
         linear = getattr(self.diffusivity, "linear", False) and self.reaction is no_reaction
         if layer.time is None:
-            u = problem.solve(jnp.ones(n), linear)
+            u = damped_newton(problem.residual, jnp.ones(n), direct(problem.space), 1 if linear else 60, problem.matrix)
             residual = jnp.max(jnp.abs(problem.residual(u)))
         else:
-            step = layer.time / self.steps
+            damped = min(self.steps, 2)
+            sizes = np.concatenate([np.full(2 * damped, 0.5), np.ones(self.steps - damped)])
+            thetas = np.where(np.arange(sizes.size) < 2 * damped, 1.0, self.theta)
 
-            def march(before: Array, _) -> tuple[Array, Array]:
-                u, left = theta_step(problem, before, step, self.theta, self.lumped, linear)
+            def march(before: Array, how: tuple[Array, Array]) -> tuple[Array, Array]:
+                size, theta = how
+                u, left = theta_step(problem, before, layer.time / self.steps * size, theta, self.lumped, linear)
                 return u, jnp.max(jnp.abs(left))
 
-            u, left = jax.lax.scan(march, jnp.zeros(n).at[0].set(1.0), None, length=self.steps)
+            start = jnp.zeros(n).at[0].set(salt(case) / scale(case))
+            u, left = jax.lax.scan(march, start, (jnp.asarray(sizes), jnp.asarray(thetas)))
             residual = jnp.max(left)
         nodes = problem.space.mesh.nodes
-        size = residual / jnp.max(jnp.abs(u))
-        return LayerState(nodes, u * salt(case), size, self.amplification(case), jnp.zeros((), jnp.int32))
+        size = residual / jnp.maximum(jnp.max(jnp.abs(u)), 1.0)
+        return LayerState(nodes, u * scale(case), size, self.amplification(case), jnp.zeros((), jnp.int32))
 
     def residual(self, state: LayerState, case: Case) -> Array:
         """Largest row over the largest flux, ``(*batch, 1)``."""
@@ -198,6 +227,12 @@ def salt(case: Case) -> Array:
     z, c = case.feed.species.charge, case.feed.concentration
     charged = jnp.sum(jnp.maximum(z, 0.0) * c, axis=-1)
     return jnp.where(charged > 0.0, charged, jnp.sum(c, axis=-1))
+
+
+def scale(case: Case) -> Array:
+    """What concentrations are counted in: the feed's, or 1 mol/m3 where it holds no salt."""
+    inlet = salt(case)
+    return jnp.where(inlet > 0.0, inlet, 1.0)
 
 
 def _scaled(outlet: Any, inlet: Array) -> Any:

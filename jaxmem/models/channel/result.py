@@ -85,16 +85,19 @@ class LayerResult(eqx.Module):
 
     def warnings(self) -> list[str]:
         """What makes a profile doubtful."""
-        found = []
-        if not self.model.supg and bool(jnp.any(self.cell_peclet > 1.0)):
+        found, known = [], np.asarray(self.ok)
+        if not known.any():
+            return found
+        if not self.model.supg and bool(np.any(np.asarray(self.cell_peclet > 1.0) & known)):
             found.append(
                 f"cell Peclet number up to {float(jnp.max(self.cell_peclet)):.3g}: Galerkin oscillates above 1; write supg=True"
             )
-        amplification = float(jnp.max(self.state.amplification))
+        amplification = float(np.max(np.asarray(self.state.amplification)[known]))
         if amplification > DOUBTFUL:
             found.append(f"the outlet condition is amplified by exp({amplification:.3g}): the profile may be round-off")
-        if bool(jnp.any(self.concentration < 0.0)):
-            found.append(f"negative concentrations, down to {float(jnp.min(self.concentration)):.3g} mol/m3")
+        least = float(np.min(np.asarray(self.concentration)[known]))
+        if least < 0.0:
+            found.append(f"negative concentrations, down to {least:.3g} mol/m3")
         return found
 
     def to_xarray(self) -> Any:

@@ -2,7 +2,7 @@ r"""A slit between two membranes in two dimensions: polarisation resolved, no ma
 
     u c_x + v c_y = D c_yy,    u = 3/2 ubar(x) (1 - eta^2),    v = v_w(x) eta (3 - eta^2)/2,    eta = y/h
     d ubar/dx = -v_w/h,    dP/dx = -3 mu ubar/h^2
-    wall: v_w c - D c_y = v_w c_p = B (c - c_p),    v_w = A (P - Pi(c) + Pi(c_p))
+    wall: v_w c - D c_y = v_w c_p = B (c - c_p) + (1 - sigma) v_w c,    v_w = A [P - sigma (Pi(c) - Pi(c_p))]
 
 The flow is Berman's for small wall Reynolds numbers (1953, doi 10.1063/1.1721476). With a membrane on the upper side only
 ``v = v_w [1 + eta (3 - eta^2)/2]/2`` and ``d ubar/dx = -v_w/(2 h)``. Diffusion along x is left out, so that the equations are
@@ -29,11 +29,12 @@ from ...linalg.block_tridiagonal import tridiagonal
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import benign, check_membrane, check_precision, input_status
+from ..inputs import below_osmotic, benign, check_membrane, check_precision, input_status
 from ..lanes import known, over_lanes
-from ..wall import permeances
+from ..wall import passage, permeances
 from .slit_result import START, SlitResult
 
+_DENSITY = 1000.0  # kg/m3, of the wall Reynolds number
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(
     4
 )  # exact: the weights u and v are cubics times two linear functions
@@ -104,6 +105,16 @@ class SlitRO(AbstractModel):
     precision: str = eqx.field(static=True, default="float64")
 
     def __check_init__(self) -> None:
+        if (
+            not isinstance(self.elements, int)
+            or self.elements < 4
+            or not isinstance(self.steps, int)
+            or self.steps < START
+        ):
+            raise JaxmemError(
+                f"elements = {self.elements!r}, steps = {self.steps!r}. A slit needs 4 elements across and {START} steps along it or more: write "
+                "elements=160, steps=200."
+            )
         if self.sides not in (1, 2):
             raise JaxmemError(f"sides = {self.sides!r}. A slit has membranes on 2 sides or on 1: write sides=2.")
 
@@ -152,7 +163,7 @@ class SlitRO(AbstractModel):
             return (self.osmotic or brine.osmotic)(brine.mass_fraction(c, t), c, t)
 
         def share(flux: Array) -> Array:
-            return p.salt / (flux + p.salt + 1e-300)  # c_p/c_m
+            return passage(p, flux)  # c_p/c_m
 
         def across(flux: Array) -> Array:
             """What moves across at a wall flux, per length of the channel, over h: diagonals."""
@@ -161,7 +172,7 @@ class SlitRO(AbstractModel):
 
         def walled(pressure: Array, wall: Array, flux: Array) -> Array:
             """Water balance of the wall, Pa; increases with the flux."""
-            return flux / p.water - pressure + osmotic(wall) - osmotic(share(flux) * wall)
+            return flux / p.water - pressure + p.reflection * (osmotic(wall) - osmotic(share(flux) * wall))
 
         def step(before: Position, move: tuple[Array, Array]) -> tuple[Position, Position]:
             dx, theta = move
@@ -211,7 +222,16 @@ class SlitRO(AbstractModel):
         at = state.at
         finite = jnp.all(jnp.isfinite(at.concentration), axis=(-2, -1)) & (jnp.min(at.velocity, axis=-1) > 0.0)
         status = jnp.where((status == 0) & ~finite, code("channel_runs_dry"), status)
-        if isinstance(case.conditions, SlitPressure):
+        given, sound = case.conditions, status != code("outside_model")
+        largest = jnp.max(at.flux, axis=-1)
+        thin = largest * given.half_height * (self.eta[-1] - self.eta[-2]) > given.diffusivity
+        thin = thin | (jnp.min(at.concentration, axis=(-2, -1)) < 0.0)
+        status = jnp.where((status == 0) & thin, code("layer_unresolved"), status)
+        fast = largest * given.half_height * _DENSITY / given.viscosity > 1.0
+        status = jnp.where((status == 0) & fast, code("wall_reynolds_number"), status)
+        if isinstance(given, SlitPressure):
+            weak = below_osmotic(case, given.pressure, self.osmotic)
+            status = jnp.where(sound & weak, code("below_osmotic_pressure"), status)
             status = jnp.where((status == 0) & (jnp.min(at.pressure, axis=-1) <= 0.0), code("pressure_spent"), status)
         return state._replace(status=status)
 
