@@ -19,12 +19,12 @@ from .stencil import offsets
 Flux = Callable[[Points], Array]
 
 
-def integrate(space: Space, form: Form, u: Array) -> Array:
-    """``int f phi + F . grad phi`` for every test function, ``(N,)``."""
-    taken = space.take(u)
+def integrate(space: Space, form: Form, u: Array, before: Array | None = None) -> Array:
+    """``int f phi + F . grad phi`` for every test function, ``(N,)``; the form may look at the unknowns ``before`` a step in time."""
+    taken, earlier = space.take(u), None if before is None else space.take(before)
 
     def at(frame: Frame) -> list[Array]:
-        f, flux = form(space.points(taken, frame))
+        f, flux = form(space.points(taken, frame, earlier))
         return [
             frame.weight * (frame.shapes[n] * f + jnp.sum(frame.gradients[:, n] * flux, axis=0))
             for n in range(len(taken))
@@ -43,12 +43,12 @@ def integrate_boundary(space: Space, facets: np.ndarray, flux: Flux, u: Array) -
     return jnp.zeros_like(u).at[nodes.T].add(local)
 
 
-def matrix(space: Space, form: Form, u: Array) -> Array:
+def matrix(space: Space, form: Form, u: Array, before: Array | None = None) -> Array:
     """Derivative of ``integrate`` with respect to ``u``, as a stencil ``(offsets, *lattice)`` or nonzeros."""
-    taken = space.take(u)
+    taken, earlier = space.take(u), None if before is None else space.take(before)
 
     def of_cells(frame: Frame) -> Array:
-        points = space.points(taken, frame)
+        points = space.points(taken, frame, earlier)
         still, one = (jnp.zeros_like(points.value), jnp.zeros_like(points.gradient)), jnp.ones_like(points.value)
         basis = [(one, still[1]), *((still[0], still[1].at[j].set(1.0)) for j in range(len(points.place)))]
         at = lambda value, slope: form(points._replace(value=value, gradient=slope))

@@ -43,8 +43,6 @@ class AdvectionDiffusion(eqx.Module):
     ``int (D grad c - v c) . grad phi - R phi``: there it means that nothing passes. ``supg=True`` adds ``tau (v . grad c - div(D grad c) - R)
     v . grad phi``, for elements of degree 1 and a velocity without divergence.
 
-    The parameter tau takes the diffusivity at c = 0, so that it is one number in time too.
-
     ``velocity`` is ``(d,)``, ``(d, E)`` cell by cell, or a function of places ``(d, E)``; ``scale`` a number or ``(E,)``.
     ``partition`` (a number or ``(E,)``) is the concentration in a cell over the unknown: an unknown that is continuous where two phases meet
     makes concentrations jump by the ratio of their partition coefficients, and keeps the flux.
@@ -84,22 +82,25 @@ class AdvectionDiffusion(eqx.Module):
         f, flux = carried - source, d * slope
         if self.supg:
             strong = carried - d_slope * jnp.sum(slope * slope, axis=0) - source
-            flux = flux + self.tau(points) * strong * v
+            flux = flux + self.tau(points, d) * strong * v
         if self.conservative:
             f, flux = f - carried, flux - v * c
         return f, flux
 
-    def tau(self, points: Points) -> Array:
+    def tau(self, points: Points, diffusivity: Array) -> Array:
         """Of SUPG, s."""
         speed, width = along(self.velocity_at(points), points.corners)
-        return optimal_tau(speed, self.diffusivity_at(jnp.zeros_like(points.value), points), width)
+        return optimal_tau(speed, diffusivity, width)
 
     def mass(self, points: Points) -> tuple[Array, Array]:
-        """What a time derivative multiplies: the concentration, seen by the same test functions as the rest."""
+        """What a time derivative multiplies: the concentration, seen by the same test functions as the rest (of SUPG, as the unknowns before
+        the step make them)."""
         c = self.concentration(points)
         if not self.supg:
             return c, jnp.zeros_like(points.gradient)
-        return c, self.tau(points) * c * self.velocity_at(points)
+        before = points if points.held is None else points._replace(value=points.held)
+        d = self.diffusivity_at(self.concentration(before), points)
+        return c, self.tau(points, d) * c * self.velocity_at(points)
 
     def check(self, space: Space) -> None:
         """Refuse coefficients that do not belong to a space."""

@@ -173,19 +173,19 @@ class Problem(eqx.Module):
         change = size(self.residual(1.1 * u) - self.residual(u))  # the size of the terms that cancel
         return u, left / (before + change + jnp.finfo(u.dtype).tiny)
 
-    def stored(self, u: Array, lumped: bool = False) -> Array:
+    def stored(self, u: Array, lumped: bool = False, before: Array | None = None) -> Array:
         """``int u phi``, or with the lumped mass ``u int phi``; forms may weigh it (``form.mass``: partition, SUPG)."""
         if lumped:
-            return u * integrate(self.space, self._mass, jnp.ones_like(u)) / self.scale
-        return integrate(self.space, self._mass, u) / self.scale
+            return u * integrate(self.space, self._mass, jnp.ones_like(u), before) / self.scale
+        return integrate(self.space, self._mass, u, before) / self.scale
 
     @property
     def _mass(self) -> Form:
         return getattr(self.form, "mass", unit_mass)
 
-    def storage(self, lumped: bool = False) -> Array:
+    def storage(self, lumped: bool = False, before: Array | None = None) -> Array:
         """The matrix of ``stored``."""
         ones = jnp.ones(len(self.space))
         if lumped:
-            return diagonal(self.space, self.stored(ones, True))
-        return matrix(self.space, self._mass, ones) / self.scale
+            return diagonal(self.space, self.stored(ones, True, before))
+        return matrix(self.space, self._mass, ones, before) / self.scale

@@ -29,6 +29,7 @@ class Points(NamedTuple):
     gradient: Array | None = None  # (d, E)
     corners: Array | None = None  # (d, corners, E) gradients of the corners' hat functions: sizes along a direction
     normal: Array | None = None  # (d, E) outward
+    held: Array | None = None  # (E,) what the unknown was before a step in time
 
 
 class Frame(NamedTuple):
@@ -194,11 +195,12 @@ class Space(eqx.Module):
         _, first = np.unique(self.numbering.dofs.ravel(), return_index=True)
         return places[first]
 
-    def points(self, local: list[Array], frame: Frame) -> Points:
-        """Values ``take``n from the unknowns, at the quadrature point of a frame."""
+    def points(self, local: list[Array], frame: Frame, before: list[Array] | None = None) -> Points:
+        """Values ``take``n from the unknowns, and from those before a step in time, at the quadrature point of a frame."""
+        held = None if before is None else sum(shape * u for shape, u in zip(frame.shapes, before, strict=True))
         value = sum(shape * u for shape, u in zip(frame.shapes, local, strict=True))
         gradient = sum(frame.gradients[:, n] * u for n, u in enumerate(local))
-        return Points(value, frame.place, np.arange(len(self.mesh)), gradient, frame.corners)
+        return Points(value, frame.place, np.arange(len(self.mesh)), gradient, frame.corners, held=held)
 
     # ------------------------------------------------------------------ parts
 

@@ -23,9 +23,9 @@ def theta_step(
             raise JaxmemError(
                 f"{name} = {value} is not possible. Write step > 0 in seconds, and theta=0.5 or theta=1.0."
             )
-    store = lambda u: problem.stored(u, lumped) / step
+    store = lambda u: problem.stored(u, lumped, before) / step
     old = store(before) - (1.0 - theta) * problem.spatial(before)
-    storage = problem.storage(lumped) / step
+    storage = problem.storage(lumped, before) / step
 
     def rows(u: Array) -> Array:
         return problem.held(store(u) + theta * problem.spatial(u) - old, u)
@@ -59,7 +59,7 @@ def evolve(
         )
     if times.ndim != 1 or times.shape[0] < 2 or (is_concrete(times) and not bool(jnp.all(jnp.diff(times) > 0.0))):
         raise JaxmemError(f"times = {times} do not increase. Write jnp.linspace(0.0, 1.0, 11).")
-    mass = problem.stored(jnp.ones_like(start), lumped=True)
+    mass = problem.stored(jnp.ones_like(start), True, start)
 
     def rate(t: Array, u: Array, args: Any) -> Array:
         return jnp.where(problem.fixed, 0.0, -problem.spatial(u) / mass)
