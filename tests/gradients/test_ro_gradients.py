@@ -36,7 +36,9 @@ def test_vessel_both_ways(imposed):
     np.testing.assert_allclose(reverse, forward, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("imposed", "way"), [("pressure", jax.jacrev), ("recovery", jax.jacfwd)])
+@pytest.mark.parametrize(
+    ("imposed", "way"), [("pressure", jax.jacrev), pytest.param("recovery", jax.jacfwd, marks=pytest.mark.campaign)]
+)
 def test_vessel(imposed, way):
     ask, one = (lambda x: outcome(x, imposed)), jnp.ones(10)
     slope, f, step = jax.jit(way(ask))(one), jax.jit(ask), 1e-5
