@@ -107,6 +107,7 @@ class Direct(lx.AbstractLinearSolver):
         return gather(found, shape, self.degree)
 
     def compute(self, state: Array, vector: Array, options: dict) -> tuple:
+        """Elimination, block by block."""
         shape = numbering(self.topology, self.degree).shape
         x = (
             self._unordered(state, vector)
@@ -129,6 +130,7 @@ class Direct(lx.AbstractLinearSolver):
         return jnp.zeros_like(vector).at[order].set(x[: order.size])
 
     def transpose(self, state: Array, options: dict) -> tuple:
+        """The matrix turned, in the same shape."""
         shape = numbering(self.topology, self.degree).shape
         if shape is None:
             _, _, row, column = banded(self.topology, self.degree)

@@ -25,8 +25,11 @@ class Problem(eqx.Module):
     """``form`` on ``space`` with ``conditions``: one for each tag of the boundary, none left out.
 
     ``Dirichlet`` fixes unknowns; ``Natural()`` adds nothing; ``Integrand(g)`` adds ``int g phi``; the others are for forms that say what
-    they mean by ``form.through(condition, points)``, as ``AdvectionDiffusion`` does. Where two boundaries meet, Dirichlet holds the corner; of two Dirichlet ones that whose name comes first
-    in the alphabet.
+    they mean by ``form.through(condition, points)``, as ``AdvectionDiffusion`` does. Where two boundaries meet, Dirichlet holds the corner; of
+    two Dirichlet ones, that whose name comes first in the alphabet. Rows are divided by ``scale``.
+
+    Raises ``JaxmemError`` for a boundary without a condition or with two, for conditions the form does not know, and what ``form.check``
+    refuses.
     """
 
     space: Any
@@ -149,7 +152,7 @@ class Problem(eqx.Module):
         u, left = self._solved(self.unknowns(start), linear)
         if is_concrete(left) and not float(left) < 1e-6:
             raise ConvergenceError(
-                f"The equations were not solved: {float(left):.1e} of their first residual is left. A problem needs a condition that holds the level "
+                f"The equations were not solved: {float(left):.1e} of the residual is left. A problem needs a condition that holds the level "
                 "(Dirichlet, Robin or Permeable somewhere), coefficients that stay positive, and from afar a better start."
             )
         return u

@@ -23,7 +23,7 @@ def ask(train: jm.Train, conditions) -> jm.models.element.train_result.TrainResu
 
 
 def test_stages_in_line_are_one_vessel():
-    """Two and four elements, with the interconnector between them as a negative booster would be: none lost but in the vessels."""
+    """Two stages of one vessel each, of two and of four elements, are a vessel of six."""
     plain = lambda n: jm.Vessel(ELEMENT, n)
     conditions = jm.FeedPressure(jnp.array([18.0, 24.0]) * bar, FLOW, pump=jm.Pump(0.8, 0.9))
     whole = jm.solve(jm.SpiralWound(), jm.Case(FEED, plain(6), conditions))
