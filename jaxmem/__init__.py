@@ -59,6 +59,14 @@ from .membranes.hindrance import DechadilokDeen as DechadilokDeen
 from .membranes.layered import LayeredMembrane as LayeredMembrane
 from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
 from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
+from .membranes.polarisation import ConstantDrop as ConstantDrop
+from .membranes.polarisation import ConstantModulus as ConstantModulus
+from .membranes.polarisation import ConstantTransfer as ConstantTransfer
+from .membranes.polarisation import FlatFriction as FlatFriction
+from .membranes.polarisation import Leveque as Leveque
+from .membranes.polarisation import SchockMiquel as SchockMiquel
+from .membranes.polarisation import SpacerTransfer as SpacerTransfer
+from .membranes.polarisation import SpiralFriction as SpiralFriction
 from .membranes.pore import PoreMembrane as PoreMembrane
 from .membranes.pore import membrane as membrane
 from .membranes.solution_diffusion import SolutionDiffusionMembrane as SolutionDiffusionMembrane
@@ -69,6 +77,7 @@ from .models.channel.adm_sdm import ADMSDM as ADMSDM
 from .models.channel.advection_diffusion import ADM as ADM
 from .models.channel.slit import SlitRO as SlitRO
 from .models.dspmde.model import DSPMDE as DSPMDE
+from .models.element.ions import SpiralWoundIons as SpiralWoundIons
 from .models.element.model import SpiralWound as SpiralWound
 from .models.element.train import ReverseOsmosisTrain as ReverseOsmosisTrain
 from .models.result import citations as citations

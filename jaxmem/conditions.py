@@ -19,7 +19,7 @@ class MassTransfer(eqx.Module):
     """Mass-transfer coefficients of the feed side: one value at a reference ion, scaled with diffusivity; or one per ion."""
 
     coefficient: Array = field(
-        unit="m/s", low=1e-9, high=1.0, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
+        unit="m/s", low=1e-9, high=1e12, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
     )
     exponent: float = eqx.field(static=True, default=2.0 / 3.0)
     reference: str | None = eqx.field(static=True, default="Na+")

@@ -20,6 +20,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_disable_most_optimizations", True)  # compilation is most of the time of the tests
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..chemistry.species import pretty
 from ..units import LMH, bar
 from .style import COMMON, STYLES, pyplot
 
@@ -33,6 +34,32 @@ class ElementPlots:
             axes[1].set(ylabel="Salt (kg m$^{-3}$)")
             axes[1].legend()
             axes[2].plot(position, columns(nodes.stream.pressure) / bar, color="#0072B2")
+            axes[2].set(ylabel="Pressure (bar)")
+            for axis in axes:
+                axis.set_xlabel("Position (elements)" if position[-1] > 1.0 else "Position (fraction of the element)")
+        return axes
+
+
+class IonElementPlots(ElementPlots):
+    """``.profiles()``: what happens to each ion along a vessel."""
+
+    def profiles(self, lane: Any = ()) -> Any:
+        """Flux, local rejection of each species, and pressure along the vessel; returns three matplotlib Axes."""
+        plt = pyplot()
+        nodes, names = self._result.state.nodes, self._result.clean.feed.species.names
+        lane = lane if isinstance(lane, tuple) else (lane,)
+        position = _position(nodes.flux[lane].shape)
+        bulk = np.asarray(nodes.concentration[lane]).reshape(len(position), -1)
+        local = 1.0 - np.asarray(nodes.permeate[lane]).reshape(len(position), -1) / np.where(bulk > 0.0, bulk, 1.0)
+        with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
+            _, axes = plt.subplots(1, 3, figsize=(11.5, 3.3), layout="constrained")
+            axes[0].plot(position, np.asarray(nodes.flux[lane]).ravel() / LMH, color="#0072B2")
+            axes[0].set(ylabel="Flux (L m$^{-2}$ h$^{-1}$)", ylim=(0.0, None))
+            for i, name in enumerate(names):
+                axes[1].plot(position, 100.0 * local[:, i], label=pretty(name))
+            axes[1].set(ylabel="Local rejection (%)")
+            axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+            axes[2].plot(position, np.asarray(nodes.stream.pressure[lane]).ravel() / bar, color="#0072B2")
             axes[2].set(ylabel="Pressure (bar)")
             for axis in axes:
                 axis.set_xlabel("Position (elements)" if position[-1] > 1.0 else "Position (fraction of the element)")

@@ -1,8 +1,10 @@
 """The reference file as batched cases; entries of one model and ion set share a batch."""
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,12 +20,23 @@ def reference() -> dict:
     return json.loads(FILE.read_text())
 
 
-def _facts(entries: list[dict]) -> tuple[list[str], dict]:
-    ions = list(dict.fromkeys(n for e in entries for n in e["ions"]))
-    facts: dict = {}
-    for e in entries:
-        facts.update(e["ions"])
-    return ions, facts
+def _inputs(part: Any) -> Iterator[dict]:
+    """Every record of inputs in a part of the file."""
+    if isinstance(part, dict):
+        if isinstance(part.get("ions"), dict):
+            yield part
+        part = list(part.values())
+    for inner in part if isinstance(part, list) else ():
+        yield from _inputs(inner)
+
+
+@lru_cache
+def facts() -> dict[str, dict]:
+    """Every ion of the file: all batches hold all of them, so that they share their programs."""
+    return {name: fact for e in _inputs(reference()) for name, fact in e["ions"].items()}
+
+
+SMALL = 1e-10  # m: the radius of an ion that a lane does not hold, so that it never fills the pore
 
 
 def batch(
@@ -33,11 +46,13 @@ def batch(
     transfer: list[dict] | None = None,
     pressure: bool = False,
 ):
-    """``inputs`` of several entries as one Case over the union of their ions, and the ions' names in the file."""
-    ions, facts = _facts(entries)
+    """``inputs`` of several entries as one Case over all ions of the file, and their names there."""
+    ions = list(facts())
 
     def per_ion(key: str, default: float = 0.03) -> jnp.ndarray:  # a property may differ between entries
-        return jnp.asarray([[e["ions"].get(n, facts[n]).get(key, default) for n in ions] for e in entries])
+        return jnp.asarray(
+            [[e["ions"].get(n, {**facts()[n], "r_s": SMALL}).get(key, default) for n in ions] for e in entries]
+        )
 
     radius = per_ion("r_s")
     which = jm.Species(

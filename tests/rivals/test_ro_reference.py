@@ -165,7 +165,7 @@ def test_watertap_1d_and_its_limit(name):
         )
 
 
-@pytest.mark.parametrize("name", ["fit_SW30-2514", "fit_SW30-4040_watertap"])
+@pytest.mark.parametrize("name", [pytest.param("fit_SW30-2514", marks=pytest.mark.campaign), "fit_SW30-4040_watertap"])
 def test_fit_of_a_data_sheet(name):
     i, o = ENTRIES[name]["inputs"], ENTRIES[name]["outputs"]
     element = jm.SpiralElement(None, i["area_m2"], i["L_active_m"], i["h_m"], i["porosity"])

@@ -108,6 +108,7 @@ def test_failed_lane_has_no_gradient() -> None:
         assert (np.asarray(without)[rest] != 0.0).all()
 
 
+@pytest.mark.campaign
 def test_a_gradient_does_not_depend_on_the_company() -> None:
     """Lanes on different sets of grids, in the given and in the opposite order, and mapped one by one."""
     case = r2(64, 2)
@@ -144,15 +145,17 @@ def test_second_solve_compiles_nothing() -> None:
     assert seen
 
 
-@pytest.mark.parametrize(("precision", "limit"), [("float64", 1e-12), ("float32", 1e-6)])
+@pytest.mark.parametrize(
+    ("precision", "limit"), [("float64", 1e-12), pytest.param("float32", 1e-6, marks=pytest.mark.campaign)]
+)
 def test_a_batch_equals_its_pieces(precision: str, limit: float) -> None:
     """Sizes below, at and above every block of the solver; pieces from both ends."""
-    model, case = jm.DSPMDE(activity="ideal", precision=precision), r2(16384, 7)
+    model, case = jm.DSPMDE(activity="ideal", precision=precision), r2(9000, 7)
     whole = jm.solve(model, case, throw=False)
     rejection, ok = np.asarray(whole.observed_rejection), np.asarray(whole.ok)
     assert ok.mean() > 0.99
-    for size in (1, 7, 256, 1024, 4096):
-        for piece in (slice(0, size), slice(16384 - size, 16384)):
+    for size in (1, 65, 1024):
+        for piece in (slice(0, size), slice(9000 - size, 9000)):
             part = jm.solve(model, case[piece], throw=False)
             assert np.array_equal(part.status, whole.status[piece])
             off = np.abs(np.asarray(part.observed_rejection) - rejection[piece])[ok[piece]].max()
@@ -165,7 +168,11 @@ def test_compiler_adds_up(dtype: type, n: int) -> None:
     """jaxlib 0.10.2 on a CPU loses terms of this sum (jax issue 39103); that version is excluded."""
     eye = jnp.eye(3, dtype=dtype)
     x = jnp.zeros((n, 3), dtype).at[:, 0].set(jnp.arange(n, dtype=dtype))
-    squares = jax.jit(jax.vmap(lambda row: jnp.sum((eye @ row) ** 2)))(x)
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        squares = jax.jit(jax.vmap(lambda row: jnp.sum((eye @ row) ** 2)))(x)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", True)
     assert np.array_equal(squares, np.arange(n, dtype=dtype) ** 2)
 
 

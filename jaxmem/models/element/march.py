@@ -3,7 +3,7 @@ r"""Along the feed channel of an element: what stays in the feed, and its pressu
     d m_w/ds = -A_m rho_0 J_w,    d m_s/ds = -A_m J_w r,    dP/ds = L dP/dx        (s from 0 at the inlet to 1 at the outlet)
 
 with ``J_w`` and ``r = J_s/J_w`` of the local wall (``wall.py``). Water that passes is counted at ``rho_0`` = 1000 kg/m3.
-Two ways along: Dormand and Prince 1980 (doi 10.1016/0771-050X(80)90013-3), fifth order with an error estimate; or cells with
+Two ways along: Dormand and Prince (``dormand_prince.py``), fifth order with an error estimate; or cells with
 ``theta`` = 1 (backward differences) or 1/2 (mean of the ends), the schemes of WaterTAP.
 """
 
@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ...chemistry.brine import Brine
@@ -19,6 +18,7 @@ from ...membranes.element import SpiralElement
 from ...membranes.polarisation import Flow
 from ...nonlinear.small_system import root_of_small
 from ..wall import Permeances, Wall, permeances, wall
+from .dormand_prince import dormand_prince
 
 WATER_DENSITY = 1000.0  # kg/m3 of the water that passes
 _DRY = 0.5  # kg of water per kg of salt: less is no solution
@@ -111,46 +111,15 @@ def first_flux(p: Physics, stream: Stream) -> Array:
     return 0.5 * p.permeances.water * jnp.maximum(free, 0.02 * drive)
 
 
-# Dormand-Prince 5(4): one row a stage; the last is the step of fifth order itself. And fifth less fourth order.
-_STAGES = np.array(
-    [
-        [1 / 5, 0, 0, 0, 0, 0, 0],
-        [3 / 40, 9 / 40, 0, 0, 0, 0, 0],
-        [44 / 45, -56 / 15, 32 / 9, 0, 0, 0, 0],
-        [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729, 0, 0, 0],
-        [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656, 0, 0],
-        [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0],
-    ]
-)
-_ERROR = np.array([71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40])
-
-
 def explicit(p: Physics, inlet: Stream, cells: int, start: Array) -> March:
-    """Dormand-Prince over ``cells`` equal steps."""
-    h = 1.0 / cells
-    rate, here = _rate(p, inlet, start)
+    """Dormand-Prince over ``cells`` equal steps; each position starts from the flux of the one before."""
 
-    def step(carry: tuple, _) -> tuple:
-        stream, first, here, error = carry
-        rates = jax.tree.map(lambda k: jnp.zeros((7, *k.shape), k.dtype).at[0].set(k), first)
+    def rate(stream: Stream, flux: Array) -> tuple[Stream, Array, Local]:
+        change, here = _rate(p, stream, flux)
+        return change, here.wall.flux, here
 
-        def stage(carry: tuple, row: tuple) -> tuple:
-            rates, _, _, flux = carry
-            i, weights = row
-            end = jax.tree.map(lambda x, k: x + h * jnp.tensordot(weights, k, 1), stream, rates)
-            rate, there = _rate(p, end, flux)
-            rates = jax.tree.map(lambda k, new: k.at[i].set(new), rates, rate)
-            return (rates, end, there, there.wall.flux), None
-
-        rows = (np.arange(1, 7), jnp.asarray(_STAGES, start.dtype))
-        (rates, end, there, _), _ = jax.lax.scan(stage, (rates, stream, here, here.wall.flux), rows)
-        error = error + jnp.abs(h * jnp.tensordot(jnp.asarray(_ERROR, start.dtype), rates.water, 1)) / inlet.water
-        return (end, jax.tree.map(lambda k: k[-1], rates), there, error), there
-
-    carry = (inlet, rate, here, jnp.zeros_like(start))
-    (outlet, _, _, error), later = jax.lax.scan(step, carry, None, length=cells)
-    nodes = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), here, later)
-    return March(outlet, nodes, error)
+    outlet, nodes, error = dormand_prince(rate, inlet, start, cells)
+    return March(outlet, nodes, error.water / inlet.water)
 
 
 def implicit(p: Physics, inlet: Stream, cells: int, start: Array, theta: float) -> March:

@@ -90,22 +90,19 @@ class SpiralWound(AbstractModel):
                 f"SpiralWound needs an element or a vessel; Case.membrane is a {type(case.membrane).__name__}. Write "
                 'jm.Case(feed, jm.element("SW30HRLE-400"), conditions).'
             )
-        membrane = _vessel(case).element.membrane
+        membrane = vessel_of(case).element.membrane
         if not isinstance(membrane, SolutionDiffusionMembrane):
             raise JaxmemError(
-                f"The element's membrane is a {type(membrane).__name__}. Write jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
+                f"The element's membrane is a {type(membrane).__name__}, which tells ions apart. Write jm.solve(jm.SpiralWoundIons(), case) "
+                "for it, or give the element a jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
             )
-        if not isinstance(case.conditions, FeedPressure | Recovery | MeanFlux):
-            raise JaxmemError(
-                f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FeedPressure(55 * bar, flow=8 * m3_per_h), "
-                "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
-            )
+        check_conditions(case)
         check_precision(case, self.precision)
         check_feed(case)
 
     def initial_guess(self, case: Case) -> Array:
         """The pressure that an ideal vessel would need, Pa, ``(*batch)``."""
-        return over_lanes(lambda c: _first_pressure(c, self.brine or brine_of(c.feed), _target(c)), case)
+        return over_lanes(lambda c: _first_pressure(c, self.brine or brine_of(c.feed), imposed_recovery(c)), case)
 
     @eqx.filter_jit
     def find(self, case: Case) -> ElementState:
@@ -116,7 +113,7 @@ class SpiralWound(AbstractModel):
 
     def _lane(self, case: Case) -> ElementState:
         """One question: for an imposed recovery, the pressure that gives it; then the march itself."""
-        brine, target = self.brine or brine_of(case.feed), _target(case)
+        brine, target = self.brine or brine_of(case.feed), imposed_recovery(case)
         pressure = case.conditions.pressure if target is None else _pressure(self, case, brine, target)
         inlet, marches = _vessel_march(self, case, brine, pressure)
         outlet = jax.tree.map(lambda x: x[-1], marches.outlet)
@@ -138,6 +135,15 @@ class SpiralWound(AbstractModel):
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
         state = known(state, good)
         return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
+
+
+def check_conditions(case: Case) -> None:
+    """Refuse conditions that are not those of an element."""
+    if not isinstance(case.conditions, FeedPressure | Recovery | MeanFlux):
+        raise JaxmemError(
+            f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FeedPressure(55 * bar, flow=8 * m3_per_h), "
+            "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
+        )
 
 
 def check_feed(case: Case) -> None:
@@ -166,17 +172,18 @@ def _in(x: Any, low: float, high: float) -> Any:
     return (x >= low) & (x <= high)
 
 
-def _vessel(case: Case) -> Vessel:
+def vessel_of(case: Case) -> Vessel:
+    """The vessel of a case; an element is a vessel of one."""
     return case.membrane if isinstance(case.membrane, Vessel) else Vessel(case.membrane, 1)
 
 
-def _target(case: Case) -> Array | None:
+def imposed_recovery(case: Case) -> Array | None:
     """The imposed recovery, or None where the pressure is imposed."""
     c = case.conditions
     if isinstance(c, Recovery):
         return c.recovery
     if isinstance(c, MeanFlux):
-        vessel = _vessel(case)
+        vessel = vessel_of(case)
         return c.flux * vessel.element.area * vessel.count / c.flow
     return None
 
@@ -203,7 +210,7 @@ def _vessel_march(model: SpiralWound, case: Case, brine: Brine, pressure: Array)
     """The inlet, and all elements in series."""
     inlet = feed_stream(case, brine, pressure)
     behind = case.conditions.permeate_pressure
-    return inlet, march_vessel(model, _vessel(case), inlet, case.feed.temperature, behind, brine)
+    return inlet, march_vessel(model, vessel_of(case), inlet, case.feed.temperature, behind, brine)
 
 
 def march_vessel(
@@ -235,7 +242,7 @@ def march_vessel(
 def _first_pressure(case: Case, brine: Brine, recovery: Array | None) -> Array:
     if recovery is None:
         return case.conditions.pressure
-    vessel = _vessel(case)
+    vessel = vessel_of(case)
     return ideal_pressure(case, brine, recovery, vessel.element, vessel.count * vessel.element.area)
 
 

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from ..._status import code, message, names, tally
 from ...case import Case
 from ...conditions import ATMOSPHERE
-from ...units import LMH, bar, m3_per_h
+from ...units import LMH
+from .separation import AbstractSeparation
 
 LIMITS = {  # what makers ask for; published and second-hand
     "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
@@ -23,11 +21,8 @@ LIMITS = {  # what makers ask for; published and second-hand
 }
 
 
-class ElementResult(eqx.Module):
-    """Answer for one vessel or a batch; arrays ``(*batch)``, SI; ``elements`` adds an axis of E elements.
-
-    Failed lanes keep what was computed and say why in ``status``; exports write NaN for them.
-    """
+class ElementResult(AbstractSeparation):
+    """Answer for one vessel or a batch; arrays ``(*batch)``, SI; ``elements`` adds an axis of E elements."""
 
     case: Case
     model: Any
@@ -39,11 +34,6 @@ class ElementResult(eqx.Module):
     # --- how it went
 
     @property
-    def ok(self) -> Array:
-        """Solved, accurate or not: the accuracy is in ``error_estimate``."""
-        return (self.status == code("successful")) | (self.status == code("accuracy_not_reached"))
-
-    @property
     def steps(self) -> Array:
         """Steps along the channel."""
         return jnp.full(self.status.shape, self.state.nodes.stream.water.shape[-1] - 1)
@@ -53,17 +43,9 @@ class ElementResult(eqx.Module):
         """Estimated discretisation error of the recovery (zero for the comparison schemes: not estimated)."""
         return self.state.error
 
-    def messages(self) -> dict[str, int]:
-        """Sentences of the codes that occur, and how often."""
-        return tally(self.status)
-
-    def warnings(self) -> dict[str, int]:
-        """Limits of makers that are crossed, and by how many of the solved lanes."""
-        ok = np.asarray(self.ok)
-        counts = {
-            text: int((np.broadcast_to(np.asarray(rule(self)), ok.shape) & ok).sum()) for text, rule in LIMITS.items()
-        }
-        return {text: n for text, n in counts.items() if n}
+    def limits(self) -> dict[str, Array]:
+        """What makers ask for, and the lanes that do not keep it."""
+        return {text: rule(self) for text, rule in LIMITS.items()}
 
     # --- streams
 
@@ -87,11 +69,6 @@ class ElementResult(eqx.Module):
     def concentrate_flow(self) -> Array:
         """m3/s."""
         return self._volume(self.state.outlet.water, self.state.outlet.salt)
-
-    @property
-    def recovery(self) -> Array:
-        """Permeate flow over feed flow."""
-        return self.permeate_flow / self.feed_flow
 
     @property
     def feed_concentration(self) -> Array:
@@ -209,9 +186,9 @@ class ElementResult(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
-        from .export import to_xarray
+        from .export import OF_SALT, to_xarray
 
-        return to_xarray(self)
+        return to_xarray(self, OF_SALT)
 
     def to_dataframe(self) -> Any:
         """A ``pandas.DataFrame``: one row per lane and element; failed lanes are NaN."""
@@ -224,25 +201,10 @@ class ElementResult(eqx.Module):
 
         return ElementPlots(self)
 
-    def __str__(self) -> str:
-        if not hasattr(self.status, "__array__"):
-            return "ElementResult (traced)"
-        ok = np.asarray(self.ok).reshape(-1)
-        lines = [f"{self.model.title()}, {self.brine.name}: {int(ok.sum())}/{ok.size} solved"]
-        if ok.any():
-            for label, value, unit in (
-                ("recovery", self.recovery * 100.0, "%"),
-                ("feed pressure", self.feed_pressure / bar, "bar"),
-                ("permeate", self.permeate_flow / m3_per_h, "m3/h"),
-                ("permeate salt", self.permeate_concentration * 1e3, "mg/L"),
-                ("energy", self.specific_energy / 3.6e6, "kWh/m3"),
-            ):
-                good = np.asarray(value).reshape(-1)[ok]
-                span = f"{good.min():.4g}" if ok.size == 1 else f"{good.min():.4g} to {good.max():.4g}"
-                lines.append(f"  {label:<14}{span} {unit}")
-        notes = [f"{n} x {text}" for text, n in self.warnings().items()]
-        for number, name in names().items():
-            count = int((np.asarray(self.status) == number).sum())
-            if count and name != "successful":
-                notes.append(f"{count} x {name}: {message(number)}")
-        return "\n".join(lines + [f"  {note}"[:150] for note in notes[: 8 - len(lines)]])
+    def heading(self) -> str:
+        """Model and brine."""
+        return f"{self.model.title()}, {self.brine.name}"
+
+    def rows(self) -> list[tuple[str, Array, str]]:
+        """Salt in the permeate."""
+        return [("permeate salt", self.permeate_concentration * 1e3, "mg/L")]

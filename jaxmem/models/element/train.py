@@ -12,7 +12,7 @@ from ..._errors import JaxmemError
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import Brine, brine_of
-from ...conditions import FeedPressure, MeanFlux, Recovery
+from ...conditions import MeanFlux, Recovery
 from ...membranes.element import Vessel
 from ...membranes.pore import Provenance
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
@@ -26,6 +26,7 @@ from .march import March, Stream
 from .model import (  # fmt: skip
     ElementState,
     SpiralWound,
+    check_conditions,
     check_feed,
     feed_status,
     feed_stream,
@@ -79,11 +80,7 @@ class ReverseOsmosisTrain(AbstractModel):
                 raise JaxmemError(
                     f"An element's membrane is a {type(membrane).__name__}. Write jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
                 )
-        if not isinstance(case.conditions, FeedPressure | Recovery | MeanFlux):
-            raise JaxmemError(
-                f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FeedPressure(55 * bar, flow=50 * m3_per_h), "
-                "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
-            )
+        check_conditions(case)
         check_precision(case, self.precision)
         check_feed(case)
 

@@ -4,18 +4,16 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from ..._status import code, tally
 from ...case import Case
 from ...conditions import ATMOSPHERE, FeedPressure
-from ...units import bar, m3_per_h
 from .result import ElementResult
+from .separation import AbstractSeparation
 
 
-class TrainResult(eqx.Module):
-    """Answer for one train or a batch; arrays ``(*batch)``, SI. Failed lanes keep what was computed and say why in ``status``."""
+class TrainResult(AbstractSeparation):
+    """Answer for one train or a batch; arrays ``(*batch)``, SI."""
 
     case: Case
     model: Any
@@ -24,21 +22,10 @@ class TrainResult(eqx.Module):
     clean: Case  # the case, with harmless numbers in lanes whose inputs are not sound
     status: Array
 
-    @property
-    def ok(self) -> Array:
-        """Solved, accurate or not."""
-        return (self.status == code("successful")) | (self.status == code("accuracy_not_reached"))
-
-    def messages(self) -> dict[str, int]:
-        """Sentences of the codes that occur, and how often."""
-        return tally(self.status)
-
-    def warnings(self) -> dict[str, int]:
-        """Limits of makers that are crossed in each stage, and by how many of the lanes."""
-        found = {}
-        for i, stage in enumerate(self.stages, 1):
-            found |= {f"stage {i}: {text}": n for text, n in stage.warnings().items()}
-        return found
+    def limits(self) -> dict[str, Array]:
+        """What makers ask for in each stage, and the lanes that do not keep it."""
+        stages = enumerate(self.stages, 1)
+        return {f"stage {i}: {text}": over for i, stage in stages for text, over in stage.limits().items()}
 
     @property
     def stages(self) -> tuple[ElementResult, ...]:
@@ -84,11 +71,6 @@ class TrainResult(eqx.Module):
     def discharge_flow(self) -> Array:
         """Concentrate that leaves the train, m3/s."""
         return self._volume(self.state.discharge.water, self.state.discharge.salt)
-
-    @property
-    def recovery(self) -> Array:
-        """Permeate flow over feed flow."""
-        return self.permeate_flow / self.feed_flow
 
     @property
     def permeate_concentration(self) -> Array:
@@ -156,26 +138,13 @@ class TrainResult(eqx.Module):
         frames = [stage.to_dataframe().assign(stage=i) for i, stage in enumerate(self.stages, 1)]
         return need("pandas").concat(frames, ignore_index=True)
 
-    def __str__(self) -> str:
-        if not hasattr(self.status, "__array__"):
-            return "TrainResult (traced)"
-        ok = np.asarray(self.ok).reshape(-1)
-        lines = [
-            f"{len(self.state.stages)} stages, {self.model.title()}, {self.brine.name}: {int(ok.sum())}/{ok.size} solved"
-        ]
-        for label, value, unit in (
-            ("recovery", self.recovery * 100.0, "%"),
-            ("feed pressure", self.feed_pressure / bar, "bar"),
-            ("permeate", self.permeate_flow / m3_per_h, "m3/h"),
-            ("permeate salt", self.permeate_concentration * 1e3, "mg/L"),
-            ("energy", self.specific_energy / 3.6e6, "kWh/m3"),
-        ):
-            good = np.asarray(value).reshape(-1)[ok]
-            if good.size:
-                span = f"{good.min():.4g}" if ok.size == 1 else f"{good.min():.4g} to {good.max():.4g}"
-                lines.append(f"  {label:<14}{span} {unit}")
-        notes = [f"{n} x {text}" for text, n in {**self.warnings(), **self.messages()}.items() if text != "Solved."]
-        return "\n".join(lines + [f"  {note}"[:150] for note in notes[: 8 - len(lines)]])
+    def heading(self) -> str:
+        """Stages, model and brine."""
+        return f"{len(self.state.stages)} stages, {self.model.title()}, {self.brine.name}"
+
+    def rows(self) -> list[tuple[str, Array, str]]:
+        """Salt in the permeate."""
+        return [("permeate salt", self.permeate_concentration * 1e3, "mg/L")]
 
 
 def _part(x: Any) -> bool:

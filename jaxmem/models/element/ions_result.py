@@ -1,0 +1,172 @@
+"""The Result of an element or a vessel whose membrane tells ions apart."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from ...case import Case
+from ...chemistry.species import pretty
+from ...conditions import ATMOSPHERE
+from ...units import LMH
+from .separation import AbstractSeparation
+
+LIMITS = {  # what makers of eight-inch elements ask for; second-hand
+    "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
+    "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
+    "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
+    "flux of an element above 50 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 50.0 * LMH,
+}
+
+
+class IonElementResult(AbstractSeparation):
+    """Answer for one vessel or a batch; arrays ``(*batch)`` or, per species, ``(*batch, S)``, SI; ``elements`` adds an axis."""
+
+    case: Case
+    model: Any
+    state: Any
+    clean: Case
+    status: Array
+
+    @property
+    def error_estimate(self) -> Array:
+        """Estimated discretisation error of flow and ions that leave, relative to those that enter."""
+        return self.state.error
+
+    def limits(self) -> dict[str, Array]:
+        """What makers ask for, and the lanes that do not keep it."""
+        return {text: rule(self) for text, rule in LIMITS.items()}
+
+    # --- streams
+
+    @property
+    def feed_flow(self) -> Array:
+        """m3/s."""
+        return self.state.inlet.flow
+
+    @property
+    def concentrate_flow(self) -> Array:
+        """m3/s."""
+        return self.state.outlet.flow
+
+    @property
+    def permeate_flow(self) -> Array:
+        """m3/s."""
+        return self.feed_flow - self.concentrate_flow
+
+    @property
+    def feed_concentration(self) -> Array:
+        """mol/m3, ``(*batch, S)``."""
+        return self.state.inlet.ions / self.feed_flow[..., None]
+
+    @property
+    def permeate(self) -> Array:
+        """mol/m3, mixed, ``(*batch, S)``."""
+        return (self.state.inlet.ions - self.state.outlet.ions) / self.permeate_flow[..., None]
+
+    @property
+    def concentrate(self) -> Array:
+        """mol/m3, ``(*batch, S)``."""
+        return self.state.outlet.ions / self.concentrate_flow[..., None]
+
+    @property
+    def observed_rejection(self) -> Array:
+        """``1 - c_p/c_f`` of the whole vessel, ``(*batch, S)``; 1 for a species that the feed does not hold."""
+        feed = self.feed_concentration
+        return 1.0 - self.permeate / jnp.where(feed > 0.0, feed, 1.0)
+
+    # --- pressure and energy
+
+    @property
+    def feed_pressure(self) -> Array:
+        """Absolute, Pa."""
+        return self.state.inlet.pressure
+
+    @property
+    def concentrate_pressure(self) -> Array:
+        """Absolute, Pa."""
+        return self.state.outlet.pressure
+
+    @property
+    def pressure_drop(self) -> Array:
+        """Feed less concentrate, Pa."""
+        return self.feed_pressure - self.concentrate_pressure
+
+    @property
+    def mean_flux(self) -> Array:
+        """Permeate flow over all area, m/s."""
+        vessel = self.clean.membrane
+        return self.permeate_flow / (getattr(vessel, "element", vessel).area * getattr(vessel, "count", 1))
+
+    @property
+    def specific_energy(self) -> Array:
+        """``[(P_f - P_0) Q_f/eta - eta_ERD (P_c - P_0) Q_c]/Q_p``, J/m3; divide by 3.6e6 for kWh/m3."""
+        pump = self.clean.conditions.pump
+        spent = (self.feed_pressure - ATMOSPHERE) * self.feed_flow / pump.pump_efficiency
+        regained = (self.concentrate_pressure - ATMOSPHERE) * self.concentrate_flow * pump.energy_recovery
+        return (spent - regained) / self.permeate_flow
+
+    # --- balances
+
+    @property
+    def closure(self) -> Array:
+        """Charge left in permeate and concentrate, relative to the ions there."""
+        charge = self.clean.feed.species.charge
+        left = [
+            jnp.abs(jnp.sum(charge * c, -1)) / (jnp.sum(jnp.abs(charge) * c, -1) + 1e-30)
+            for c in (self.permeate, self.concentrate)
+        ]
+        return jnp.maximum(*left)
+
+    # --- per element
+
+    @property
+    def elements(self) -> dict[str, Array]:
+        """Columns ``(*batch, E)``, those of ions ``(*batch, E, S)``: flows, concentrations, pressures, flux, rejection."""
+        nodes = self.state.nodes
+        first, last = ([x[..., i] for x in (nodes.stream.flow, nodes.stream.pressure)] for i in (0, -1))
+        ions, after = nodes.stream.ions[..., 0, :], nodes.stream.ions[..., -1, :]
+        passed = first[0] - last[0]
+        vessel = getattr(self.clean.membrane, "element", self.clean.membrane)
+        permeate, feed = (ions - after) / passed[..., None], nodes.concentration[..., 0, :]
+        return {
+            "feed_flow": first[0],
+            "feed_pressure": first[1],
+            "pressure_drop": first[1] - last[1],
+            "flux": passed / vessel.area[..., None],
+            "recovery": passed / first[0],
+            "permeate_flow": passed,
+            "feed_concentration": feed,
+            "permeate_concentration": permeate,
+            "rejection": 1.0 - permeate / jnp.where(feed > 0.0, feed, 1.0),
+            "polarisation_modulus": nodes.interface[..., 0, :] / jnp.where(feed > 0.0, feed, 1.0),
+        }
+
+    # --- out
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from .export import OF_IONS, to_xarray
+
+        return to_xarray(self, OF_IONS, self.clean.feed.species.names)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame``: one row per lane, element and species; failed lanes are NaN."""
+        batch = [f"batch_{i}" for i in range(len(self.case.batch_shape))]
+        return self.to_xarray().to_dataframe(dim_order=[*batch, "element", "species"]).reset_index()
+
+    @property
+    def plot(self) -> Any:
+        """``.plot.profiles()`` returns matplotlib Axes."""
+        from ...plot.element import IonElementPlots
+
+        return IonElementPlots(self)
+
+    def heading(self) -> str:
+        """Model."""
+        return self.model.title()
+
+    def rows(self) -> list[tuple[str, Array, str]]:
+        """Rejection of every species."""
+        names = self.clean.feed.species.names
+        return [(f"R {pretty(n)}", 100.0 * self.observed_rejection[..., i], "%") for i, n in enumerate(names)]

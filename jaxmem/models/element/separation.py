@@ -1,0 +1,111 @@
+"""What the Results of an element, a vessel and a train have in common: a feed, split into permeate and the rest."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jax import Array
+
+from ..._status import code, message, names, tally
+from ...case import Case
+from ...units import bar, m3_per_h
+
+
+class AbstractSeparation(eqx.Module):
+    """Answer for one question or a batch; arrays ``(*batch)``, SI.
+
+    Failed lanes keep what was computed and say why in ``status``; exports write NaN for them.
+    """
+
+    case: eqx.AbstractVar[Case]
+    model: eqx.AbstractVar[Any]
+    state: eqx.AbstractVar[Any]
+    clean: eqx.AbstractVar[Case]  # the case, with harmless numbers in lanes whose inputs are not sound
+    status: eqx.AbstractVar[Array]
+
+    # --- how it went
+
+    @property
+    def ok(self) -> Array:
+        """Solved, accurate or not: the accuracy is in ``error_estimate``."""
+        return (self.status == code("successful")) | (self.status == code("accuracy_not_reached"))
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        return tally(self.status)
+
+    def warnings(self) -> dict[str, int]:
+        """Limits that are crossed, and by how many of the solved lanes."""
+        return count(self.limits(), self.ok)
+
+    @abc.abstractmethod
+    def limits(self) -> dict[str, Array]:
+        """For every limit, the lanes that cross it."""
+
+    # --- streams
+
+    @property
+    @abc.abstractmethod
+    def feed_flow(self) -> Array:
+        """m3/s."""
+
+    @property
+    @abc.abstractmethod
+    def permeate_flow(self) -> Array:
+        """m3/s."""
+
+    @property
+    @abc.abstractmethod
+    def feed_pressure(self) -> Array:
+        """Absolute, Pa."""
+
+    @property
+    @abc.abstractmethod
+    def specific_energy(self) -> Array:
+        """J per m3 of permeate; divide by 3.6e6 for kWh/m3."""
+
+    @property
+    def recovery(self) -> Array:
+        """Permeate flow over feed flow."""
+        return self.permeate_flow / self.feed_flow
+
+    # --- in print
+
+    @abc.abstractmethod
+    def heading(self) -> str:
+        """What was solved, and how."""
+
+    @abc.abstractmethod
+    def rows(self) -> list[tuple[str, Array, str]]:
+        """Label, value and unit of what this kind of Result prints of its permeate."""
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return f"{type(self).__name__} (traced)"
+        ok = np.asarray(self.ok).reshape(-1)
+        lines = [f"{self.heading()}: {int(ok.sum())}/{ok.size} solved"]
+        if ok.any():
+            for label, value, unit in (
+                ("recovery", self.recovery * 100.0, "%"),
+                ("feed pressure", self.feed_pressure / bar, "bar"),
+                ("permeate", self.permeate_flow / m3_per_h, "m3/h"),
+                *self.rows(),
+                ("energy", self.specific_energy / 3.6e6, "kWh/m3"),
+            ):
+                good = np.asarray(value).reshape(-1)[ok]
+                span = f"{good.min():.4g}" if ok.size == 1 else f"{good.min():.4g} to {good.max():.4g}"
+                lines.append(f"  {label:<14}{span} {unit}")
+        notes = [f"{n} x {text}" for text, n in self.warnings().items()]
+        for number, name in names().items():
+            lanes = int((np.asarray(self.status) == number).sum())
+            if lanes and name != "successful":
+                notes.append(f"{lanes} x {name}: {message(number)}")
+        return "\n".join(lines + [f"  {note}"[:150] for note in notes[: 10 - len(lines)]])
+
+
+def count(limits: dict[str, Array], ok: Array) -> dict[str, int]:
+    """How many of the lanes that are ``ok`` cross each limit; limits that none crosses are left out."""
+    good = np.asarray(ok)
+    lanes = {text: int((np.broadcast_to(np.asarray(over), good.shape) & good).sum()) for text, over in limits.items()}
+    return {text: n for text, n in lanes.items() if n}
