@@ -24,7 +24,7 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     )
     accuracy_not_reached = (
         "Solved, but the estimated discretisation error stays above the tolerance on the finest grids. Look at "
-        "result.error_estimate; the Peclet number is extreme."
+        "result.error_estimate; the Peclet number is extreme, or along a channel there are too few cells."
     )
     no_solute = "The feed of this lane holds no solute at all: there is nothing to reject. Leave the lane out."
     below_osmotic_pressure = (
@@ -33,7 +33,10 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     )
     pressure_spent = "Friction uses up the feed pressure before the end of the channel. Try a lower flow, a higher spacer or fewer elements."
     recovery_out_of_reach = "No pressure up to 1000 bar gives this recovery or flux. Try a smaller recovery, more area or a lower feed flow."
-    channel_runs_dry = "The channel runs dry: nearly all water has passed before its end. Try a smaller pressure or area, or a higher feed flow."
+    channel_runs_dry = (
+        "The channel runs dry: nearly all water has passed before its end. Try a smaller pressure or area, a higher feed flow, or, where "
+        "it should not run dry, more cells."
+    )
     ill_posed_boundary = (
         "The outlet condition sits where the solution's exponential has decayed below round-off (amplification above 4e15). Try TotalFlux "
         "or Dirichlet at the outlet, or the film's length as the domain."

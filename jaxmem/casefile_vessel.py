@@ -5,7 +5,7 @@
 "Cl-" = "19.4 g/L"
 balance = "Cl-"
 [membrane]
-element = "SW30HRLE-400"              # a record; or area, length, water_permeance and salt_permeability
+element = "SW30HRLE-400"              # a record; or area, length, water_permeance and salt_permeability; or area, length and name = "NF270"
 elements = 6                          # in series; 1 without
 [conditions]
 pressure = "60 bar"                   # absolute; or recovery = "45 %", or flux = "15 LMH"; one value or [from, to, how many]
@@ -19,7 +19,10 @@ from ._amounts import amount, span
 from ._errors import JaxmemError, unknown
 from .conditions import FeedPressure, MeanFlux, Pump, Recovery
 from .membranes.element import SpiralElement, Vessel, element
+from .membranes.pore import membrane as pore_membrane
 from .membranes.solution_diffusion import SolutionDiffusionMembrane
+from .models.base import AbstractModel
+from .models.element.ions import SpiralWoundIons
 from .models.element.model import SpiralWound
 
 _GEOMETRY = {"area": "area", "length": "length", "spacer_height": "length", "porosity": "fraction"}
@@ -34,32 +37,38 @@ def is_vessel(record: dict) -> bool:
     return isinstance(part, dict) and bool({"element", "area"} & set(part))
 
 
-def question(record: dict) -> tuple[SpiralWound, Any, Any]:
-    """Model, vessel and conditions of a file."""
-    model = record.get("model", "SpiralWound")
-    if model != "SpiralWound":
+def question(record: dict) -> tuple[AbstractModel, Any, Any]:
+    """Model, vessel and conditions of a file. Membranes with a name tell ions apart."""
+    ions = "name" in record["membrane"]
+    name = "SpiralWoundIons" if ions else "SpiralWound"
+    if record.get("model", name) != name:
         raise JaxmemError(
-            f'model = {model!r} does not know elements. Write model = "SpiralWound", or leave the line out.'
+            f'model = {record["model"]!r} is not for this element. Write model = "{name}", or leave the line out.'
         )
     part = record.get("conditions")
     if not isinstance(part, dict):
         raise JaxmemError("the table [conditions] is missing. Write [conditions] with a pressure and a flow.")
-    return SpiralWound(), _vessel(dict(record["membrane"])), _conditions(part)
+    model = SpiralWoundIons() if ions else SpiralWound()
+    return model, _vessel(dict(record["membrane"])), _conditions(part)
 
 
 def _vessel(part: dict) -> Vessel:
-    count, name = part.pop("elements", 1), part.pop("element", None)
+    count, name, pore = part.pop("elements", 1), part.pop("element", None), part.pop("name", None)
     for key in part:
         if key not in (*_GEOMETRY, *_MEMBRANE):
-            raise unknown("Entry of [membrane]", key, ("element", "elements", *_GEOMETRY, *_MEMBRANE), "")
+            raise unknown("Entry of [membrane]", key, ("element", "elements", "name", *_GEOMETRY, *_MEMBRANE), "")
     geometry = {k: amount(k, v, _GEOMETRY[k])[0] for k, v in part.items() if k in _GEOMETRY}
     numbers = {k: amount(k, v, _MEMBRANE[k])[0] for k, v in part.items() if k in _MEMBRANE}
     if numbers and len(numbers) < 2:
         raise JaxmemError("A membrane needs water_permeance and salt_permeability together. Write both.")
+    if pore is not None and numbers:
+        raise JaxmemError("[membrane] has a name and permeances: two membranes. Leave one of them out.")
     membrane = {"membrane": SolutionDiffusionMembrane(**numbers)} if numbers else {}
+    if pore is not None:
+        membrane = {"membrane": pore_membrane(pore)}
     if name is not None:
         return Vessel(element(name, **membrane, **geometry), count)
-    for key in ("area", "length", *_MEMBRANE):
+    for key in ("area", "length", *(() if pore is not None else _MEMBRANE)):
         if key not in part:
             raise JaxmemError(f'[membrane] has neither an element nor a {key}. Write element = "SW30HRLE-400".')
     return Vessel(SpiralElement(**membrane, **geometry), count)

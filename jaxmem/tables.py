@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 
 from .chemistry.species import pretty
+from .models.element.ions_result import IonElementResult
 from .units import LMH, bar, m3_per_h
 
 
@@ -96,8 +97,35 @@ def vessel_table(result: Any, title: str = "", rows: int = 10) -> Table:
     return table
 
 
+def ion_table(result: Any, title: str = "", rows: int = 10) -> Table:
+    """Flow, flux, pressure and rejection of each ion: a row for every element of one vessel, or for every one of many vessels."""
+    table = plain_table(title, caption=result.model.title())
+    batch, species = bool(result.case.batch_shape), result.case.feed.species.names
+    e = result.elements
+    parts = (
+        ("feed\nm3/h", (result.feed_flow if batch else e["feed_flow"]) / m3_per_h, 2),
+        ("P\nbar", (result.feed_pressure if batch else e["feed_pressure"]) / bar, 2),
+        ("flux\nLMH", (result.mean_flux if batch else e["flux"]) / LMH, 1),
+        ("rec.\n%", (result.recovery if batch else e["recovery"]) * 100.0, 1),
+    )
+    flat = [np.asarray(value).reshape(-1) for _, value, _ in parts]
+    rejection = 100.0 * np.asarray(result.observed_rejection if batch else e["rejection"]).reshape(-1, len(species))
+    if not batch:
+        table.add_column("", justify="right")
+    for heading in (*(h for h, *_ in parts), *(f"{pretty(n)}\n%" for n in species)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    ok = np.broadcast_to(np.asarray(result.ok).reshape(-1), flat[0].shape)
+    for i in np.unique(np.linspace(0, ok.size - 1, min(rows, ok.size)).round().astype(int)):
+        cells = [f"{x[i]:.{digits}f}" for x, (*_, digits) in zip(flat, parts, strict=True)]
+        cells += [f"{r:.2f}" for r in rejection[i]]
+        table.add_row(*([] if batch else [str(i + 1)]), *(cells if ok[i] else ["failed"] * len(cells)))
+    return table
+
+
 def result_table(result: Any, title: str = "") -> Table:
     """The table that suits a result: rejections of a point, elements of a vessel, or one row for each of many vessels."""
+    if isinstance(result, IonElementResult):
+        return ion_table(result, title=title)
     if not hasattr(result, "elements"):
         return rejection_table(result, title=title)
     return vessel_table(result, title=title) if result.case.batch_shape else element_table(result, title=title)

@@ -1,4 +1,4 @@
-"""Finite elements: meshes, spaces, weak forms as functions of quadrature points, conditions on every boundary, direct solvers.
+"""Finite elements: meshes, spaces, weak forms as functions of quadrature points, conditions on every boundary, solvers.
 
     mesh = fem.rectangle(x, y)                      which cells, and the names of their sides
     space = fem.Space(mesh, degree=2)               which unknowns
@@ -23,6 +23,8 @@ from .forms import AdvectionDiffusion as AdvectionDiffusion
 from .grading import geometric as geometric
 from .grading import shishkin as shishkin
 from .grading import uniform as uniform
+from .iterative import Iterative as Iterative
+from .iterative import iterative as iterative
 from .mesh import Mesh as Mesh
 from .mesh import Topology as Topology
 from .mesh import line as line

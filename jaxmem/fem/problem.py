@@ -16,8 +16,9 @@ from .._fields import is_concrete
 from ..nonlinear.damped_newton import damped_newton
 from .assembly import diagonal, hold, integrate, integrate_boundary, matrix, matrix_boundary
 from .boundary import Condition, Dirichlet, Integrand, Natural
-from .direct import direct
+from .direct import Direct, direct
 from .forms import Form, unit_mass
+from .iterative import Iterative
 from .space import Points, Space
 
 
@@ -143,13 +144,19 @@ class Problem(eqx.Module):
             found = matrix_boundary(self.space, facets, flux, u, found)
         return hold(self.space, self.fixed, theta * found / self.scale + storage)
 
-    def solve(self, start: ArrayLike | None = None, linear: bool = False) -> Array:
-        """The unknowns ``(N,)``; ``linear=True`` where the form is linear in them: one step.
+    def solve(
+        self,
+        start: ArrayLike | None = None,
+        linear: bool = False,
+        solver: Direct | Iterative | None = None,
+    ) -> Array:
+        """The unknowns ``(N,)``; ``linear=True`` where the form is linear in them: one step. ``solver=fem.iterative(space)`` for grids that
+        are wide in both directions; ``fem.direct(space)`` without.
 
         Raises ``ConvergenceError`` where no solution was found: not a finite one, or with rows left over 1e-6 of what they were. While
         being traced nothing is raised: look at ``residual``.
         """
-        u, left = self._solved(self.unknowns(start), linear)
+        u, left = self._solved(self.unknowns(start), linear, solver or direct(self.space))
         if is_concrete(left) and not float(left) < 1e-6:
             raise ConvergenceError(
                 f"The equations were not solved: {float(left):.1e} of the residual is left. A problem needs a condition that holds the level "
@@ -169,8 +176,8 @@ class Problem(eqx.Module):
         return u
 
     @eqx.filter_jit
-    def _solved(self, start: Array, linear: bool) -> tuple[Array, Array]:
-        u = damped_newton(self.residual, start, direct(self.space), 1 if linear else 60, self.matrix)
+    def _solved(self, start: Array, linear: bool, solver: Direct | Iterative) -> tuple[Array, Array]:
+        u = damped_newton(self.residual, start, solver, 1 if linear else 60, self.matrix)
         size = lambda rows: jnp.max(jnp.abs(rows))
         before, left = size(self.residual(start)), size(self.residual(u))
         change = size(self.residual(1.1 * u) - self.residual(u))  # the size of the terms that cancel

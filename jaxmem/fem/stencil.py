@@ -18,7 +18,7 @@ def offsets(degree: int, dimension: int) -> np.ndarray:
     return np.stack(np.meshgrid(*[axis] * dimension, indexing="ij"), -1).reshape(-1, dimension)
 
 
-def _shifted(field: Array, offset: np.ndarray) -> Array:
+def shifted(field: Array, offset: np.ndarray) -> Array:
     """``field[I + offset]``, zero outside."""
     pads = [(max(-o, 0), max(o, 0)) for o in map(int, offset)]
     cut = tuple(slice(max(o, 0), max(o, 0) + n) for o, n in zip(map(int, offset), field.shape, strict=True))
@@ -47,7 +47,7 @@ def gather(probes: Array, shape: tuple[int, ...], degree: int) -> Array:
 def transposed(stencil: Array, degree: int) -> Array:
     """Entry of offset o in the row of p is that of -o in the row of p + o."""
     steps = offsets(degree, stencil.ndim - 1)
-    return jnp.stack([_shifted(stencil[-1 - i], step) for i, step in enumerate(steps)])
+    return jnp.stack([shifted(stencil[-1 - i], step) for i, step in enumerate(steps)])
 
 
 def solve_stencil(stencil: Array, right: Array, degree: int) -> Array:
@@ -107,4 +107,4 @@ def _banded_product(diagonals: Array, x: Array) -> Array:
     """The same matrix times ``(J, R)``."""
     half = diagonals.shape[0] // 2
     steps = [np.array([o, 0]) for o in range(-half, half + 1)]
-    return sum((diagonals[half + s[0]][:, None] * _shifted(x, s) for s in steps), jnp.zeros_like(x))
+    return sum((diagonals[half + s[0]][:, None] * shifted(x, s) for s in steps), jnp.zeros_like(x))

@@ -126,7 +126,9 @@ def film_of(entries: list[dict]) -> list:
     return [e.get("k") for e in entries]
 
 
-@pytest.mark.parametrize(("key", "tolerance"), [("ideal_sweep", 1e-7), ("sweep", 1e-6)])
+@pytest.mark.parametrize(
+    ("key", "tolerance"), [pytest.param("ideal_sweep", 1e-7, marks=pytest.mark.campaign), ("sweep", 1e-6)]
+)
 def test_watertap_sweeps(key: str, tolerance: float) -> None:
     """One cell at the stated flux, inlet and outlet points."""
     entries = reference()["watertap"][key]

@@ -1,5 +1,6 @@
 """The command line: good files give tables and files, bad ones one message and exit code 2, never a traceback."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -204,7 +205,7 @@ BAD_VESSEL = {
     "two impositions": (VESSEL + 'recovery = "40 %"\n', ("one of pressure, recovery and flux",)),
     "unknown entry": (VESSEL + 'presure = "1 bar"\n', ("'presure'", "Closest: pressure")),
     "no unit": (VESSEL.replace("60 bar", "60"), ("has no unit", '"60 bar"')),
-    "another model": ('model = "DSPMDE"\n' + VESSEL, ("does not know elements", "SpiralWound")),
+    "another model": ('model = "DSPMDE"\n' + VESSEL, ("is not for this element", "SpiralWound")),
     "half a membrane": (VESSEL.replace("elements = 6", 'water_permeance = "1 LMH/bar"'), ("together",)),
     "nothing named": (
         VESSEL.replace('element = "SW30HRLE-400"', 'area = "37 m2"'),
@@ -243,6 +244,17 @@ def test_vessel(monkeypatch, capsys, tmp_path):
     assert "kWh/m3" in said
     assert all(file.stat().st_size > 0 for file in files)
     assert "element_flux [m s-1]" in files[0].read_text(encoding="utf-8")
+
+
+def test_vessel_that_tells_ions_apart(monkeypatch, capsys, tmp_path):
+    text = re.sub(r"element = .*", 'name = "NF270"\narea = "37 m2"\nlength = "0.96 m"', VESSEL)
+    text = text.replace("60 bar", "10 bar").replace("elements = 6", "elements = 2")
+    (tmp_path / "case.toml").write_text(text, encoding="utf-8")
+    status, said = call(monkeypatch, capsys, "solve", str(tmp_path / "case.toml"), "--csv", str(tmp_path / "out.csv"))
+    assert status == 0
+    assert "DSPM-DE" in said
+    assert "Na⁺" in said
+    assert "element_rejection" in (tmp_path / "out.csv").read_text(encoding="utf-8")
 
 
 def test_vessel_that_cannot_work(monkeypatch, capsys, tmp_path):

@@ -103,6 +103,30 @@ def test_block_tridiagonal(b):
     np.testing.assert_allclose(jnp.where(mask, ours(dense), 0.0), jnp.where(mask, exact(dense), 0.0), atol=1e-10)
 
 
+def test_iterative_solver_agrees_with_the_direct_one():
+    """Value and gradient, on a grid by sweeps along its lines and on a mesh without a grid."""
+    x, y = np.linspace(0.0, 4.0, 25), 1.0 - np.linspace(1.0, 0.0, 13) ** 1.5
+    grid = fem.rectangle(x, y, "triangle")
+    cells = grid.topology.cells
+    edges = {
+        tag: np.stack([cells[f[:, 0], (f[:, 1] + i) % 3] for i in (0, 1)], 1) for tag, f in grid.topology.facets.items()
+    }
+    loose = fem.unstructured(grid.points, cells, edges)
+    for mesh, atol in ((grid, 1e-9), (loose, 1e-8)):
+        space = fem.Space(mesh)
+        ends = {"left": fem.Dirichlet(1.0), "right": fem.Natural(), "bottom": fem.Dirichlet(0.0), "top": fem.Natural()}
+
+        def total(d, solver, space=space, ends=ends):
+            form = fem.AdvectionDiffusion(lambda p: jnp.stack([p[1] * (2.0 - p[1]), 0.0 * p[0]]), d, supg=True)
+            return space.integral(fem.Problem(space, form, ends).solve(linear=True, solver=solver))
+
+        ours, theirs = (
+            jax.jit(jax.value_and_grad(lambda d, s=s: total(d, s)))(0.02)
+            for s in (fem.iterative(space), fem.direct(space))
+        )
+        np.testing.assert_allclose(ours, theirs, rtol=atol)
+
+
 def test_conservative_and_plain_forms_agree():
     """On a line with elements of degree 2: the same solution where the velocity has no divergence, whatever stands at the outlet."""
     space = fem.Space(fem.line(0.0, 1.0, 40), 2)

@@ -88,13 +88,14 @@ class ElementResult(AbstractSeparation):
     @property
     def permeate(self) -> Array:
         """mol/m3 of each species, ``(*batch, S)``: all salts pass alike."""
-        share = self.permeate_concentration / self.feed_concentration
+        share = 1.0 - self.observed_rejection
         return share[..., None] * self.clean.feed.concentration
 
     @property
     def observed_rejection(self) -> Array:
-        """``1 - c_p/c_f`` of the whole vessel."""
-        return 1.0 - self.permeate_concentration / self.feed_concentration
+        """``1 - c_p/c_f`` of the whole vessel; 1 for pure water."""
+        feed = self.feed_concentration
+        return 1.0 - self.permeate_concentration / jnp.where(feed > 0.0, feed, 1.0)
 
     # --- pressure and energy
 
