@@ -13,9 +13,9 @@ import numpy as np
 
 from jaxmem import fem
 
-from .bench_ro import warm
 from .report import RESULTS, environment, fem_table
 from .rivals import scikit_fem
+from .timing import warm
 
 WIND, D = np.array([1.0, 0.5]), 0.05
 

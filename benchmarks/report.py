@@ -32,7 +32,7 @@ RO_FORMS = (
     ("ratio", "{:,.1f}"), ("ok", "{:.2%}"), ("error", "{:.0e}"), ("compile_s", "{:.1f}"), ("note", "{:s}"),
 )  # fmt: skip
 RO_COLUMNS = tuple(zip(("problem", "lanes", "µs each", "per s", "SciPy µs", "ratio", "ok", "difference", "compile s", "note"), RO_FORMS, strict=True))  # fmt: skip
-RO_WIDTHS = (36, 8, 10, 10, 10, 8, 8, 11, 10, 24)
+RO_WIDTHS = (44, 8, 10, 10, 10, 8, 8, 11, 10, 24)
 
 FEM_BLOCK = re.compile(r"(<!-- benchmarks-fem -->).*?(<!-- /benchmarks-fem -->)", re.DOTALL)
 FEM_FORMS = (
@@ -74,7 +74,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def text_table(rows: Sequence[Row]) -> str:
-    """Aligned text of the rows of ``bench_ro``."""
+    """Aligned text of the rows of ``bench_layer`` and ``bench_element``."""
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(line, RO_WIDTHS, strict=True)).rstrip() for line in ro_cells(rows)
     )
@@ -147,14 +147,14 @@ def markdown(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "", *notes])
 
 
-def ro_markdown(found: Sequence[Mapping[str, Any]]) -> str:
-    """Reverse osmosis: one table for each device."""
+def ro_markdown(found: Sequence[Mapping[str, Any]], command: str) -> str:
+    """Layers or elements: one table for each device."""
     blocks = []
     for data in found:
         head, *lines = ro_cells(data["rows"])
         about = data["environment"]
         blocks += ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)]
-        blocks += ["", f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks.bench_ro`."]  # fmt: skip
+        blocks += ["", f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks.{command}`."]  # fmt: skip
     return "\n".join(blocks)
 
 
@@ -185,7 +185,8 @@ def main() -> None:
         print(text)
         return
     readme = BLOCK.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", readme)
-    osmosis = ro_markdown(newest(RESULTS / "ro"))
+    parts = (("layer", "bench_layer"), ("element", "bench_element"))
+    osmosis = "\n\n".join(ro_markdown(newest(RESULTS / folder), command) for folder, command in parts)
     readme = RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme)
     elements = fem_markdown(newest(RESULTS / "fem"))
     README.write_text(FEM_BLOCK.sub(lambda m: f"{m[1]}\n{elements}\n{m[2]}", readme), encoding="utf-8")

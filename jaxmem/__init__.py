@@ -36,6 +36,7 @@ from .conditions import PressedLayer as PressedLayer
 from .conditions import PressureDriven as PressureDriven
 from .conditions import Pump as Pump
 from .conditions import Recovery as Recovery
+from .conditions import RequiredArea as RequiredArea
 from .conditions import SlitFlux as SlitFlux
 from .conditions import SlitPressure as SlitPressure
 from .conditions import film as film

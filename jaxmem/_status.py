@@ -32,7 +32,10 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "passes. Try a higher pressure, or a weaker feed."
     )
     pressure_spent = "Friction uses up the feed pressure before the end of the channel. Try a lower flow, a higher spacer or fewer elements."
-    recovery_out_of_reach = "No pressure up to 1000 bar gives this recovery or flux. Try a smaller recovery, more area or a lower feed flow."
+    recovery_out_of_reach = (
+        "No pressure up to 1000 bar (or, where the area is asked for, no area) gives this recovery or flux. Try a smaller recovery, more "
+        "pressure or area, or a lower feed flow."
+    )
     channel_runs_dry = (
         "The channel runs dry: nearly all water has passed before its end. Try a smaller pressure or area, a higher feed flow, or, where "
         "it should not run dry, more cells."

@@ -159,6 +159,20 @@ class MeanFlux(eqx.Module):
         _check_pump(self.pump)
 
 
+class RequiredArea(eqx.Module):
+    """Pressure, recovery and flow are imposed; the membrane area of each element follows: wider channels of the same length."""
+
+    recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
+    pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P_f", hint="bar", doc="feed pressure, absolute")
+    flow: Array = field(doc="feed flow of one vessel", **_FLOW)
+    permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
+    pump: Any = Pump()
+
+    def __check_init__(self) -> None:
+        check(self)
+        _check_pump(self.pump)
+
+
 # ------------------------------------------------------------------------------ a layer of solution
 
 

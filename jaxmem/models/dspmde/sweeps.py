@@ -134,13 +134,14 @@ def _joined(pieces: list[Root], n: int) -> Root:
 @cache
 def _program() -> Callable:
     """``_solve`` compiled. On a CPU the compiler's first level takes half the time of its last, for equally fast code, and
-    the widest vectors pay (ignored where the processor has none)."""
+    the widest vectors pay (ignored where the processor has none); where JAX is told to optimise little, nothing is asked for."""
 
     def solve_piece(core: Core, form: Form, effort: Effort, count: Array) -> Root:
         return _solve(core, form, effort, jnp.arange(core.wall.shape[0]) < count)
 
     wide = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
-    options = wide if jax.default_backend() == "cpu" else None
+    plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
+    options = None if plain else wide
     return jax.jit(solve_piece, static_argnums=(1, 2), compiler_options=options)
 
 

@@ -15,7 +15,7 @@ from ..._fields import is_concrete
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import Brine, NaClBrine, SeaSaltBrine, brine_of
-from ...conditions import FeedPressure, MeanFlux, Recovery
+from ...conditions import FeedPressure, MeanFlux, Recovery, RequiredArea
 from ...membranes.element import SpiralElement, Vessel
 from ...membranes.polarisation import SpacerTransfer, SpiralFriction
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
@@ -42,6 +42,7 @@ class ElementState(NamedTuple):
     inlet: Stream
     outlet: Stream
     nodes: Local  # (E, n + 1)
+    area: Array  # of an element, m2
     error: Array  # estimated error of the outlet's water flow, relative to the inlet
     missed: Array  # what is left of the imposed recovery, relative
     status: Array  # code of the inputs
@@ -96,7 +97,7 @@ class SpiralWound(AbstractModel):
                 f"The element's membrane is a {type(membrane).__name__}, which tells ions apart. Write jm.solve(jm.SpiralWoundIons(), case) "
                 "for it, or give the element a jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
             )
-        check_conditions(case)
+        check_conditions(case, RequiredArea)
         check_precision(case, self.precision)
         check_feed(case)
 
@@ -114,13 +115,18 @@ class SpiralWound(AbstractModel):
     def _lane(self, case: Case) -> ElementState:
         """One question: for an imposed recovery, the pressure that gives it; then the march itself."""
         brine, target = self.brine or brine_of(case.feed), imposed_recovery(case)
-        pressure = case.conditions.pressure if target is None else _pressure(self, case, brine, target)
+        if isinstance(case.conditions, RequiredArea):
+            case = _sized(case, _area(self, case, brine))
+            pressure = case.conditions.pressure
+        else:
+            pressure = case.conditions.pressure if target is None else _pressure(self, case, brine, target)
         inlet, marches = _vessel_march(self, case, brine, pressure)
         outlet = jax.tree.map(lambda x: x[-1], marches.outlet)
         missed = jnp.zeros_like(pressure)
         if target is not None:
             missed = (recovered(inlet, outlet, brine, case.feed.temperature) - target) / target
-        return ElementState(inlet, outlet, marches.nodes, jnp.sum(marches.error), missed, jnp.zeros((), jnp.int32))
+        area, sound = vessel_of(case).element.area, jnp.zeros((), jnp.int32)
+        return ElementState(inlet, outlet, marches.nodes, area, jnp.sum(marches.error), missed, sound)
 
     def residual(self, state: ElementState, case: Case) -> Array:
         """What is left of the imposed recovery, and of the salt balance, relative, ``(*batch, 2)``."""
@@ -137,9 +143,9 @@ class SpiralWound(AbstractModel):
         return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
 
 
-def check_conditions(case: Case) -> None:
+def check_conditions(case: Case, *more: type) -> None:
     """Refuse conditions that are not those of an element."""
-    if not isinstance(case.conditions, FeedPressure | Recovery | MeanFlux):
+    if not isinstance(case.conditions, (FeedPressure, Recovery, MeanFlux, *more)):
         raise JaxmemError(
             f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FeedPressure(55 * bar, flow=8 * m3_per_h), "
             "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
@@ -178,9 +184,9 @@ def vessel_of(case: Case) -> Vessel:
 
 
 def imposed_recovery(case: Case) -> Array | None:
-    """The imposed recovery, or None where the pressure is imposed."""
+    """The imposed recovery, or None where only the pressure is imposed."""
     c = case.conditions
-    if isinstance(c, Recovery):
+    if isinstance(c, Recovery | RequiredArea):
         return c.recovery
     if isinstance(c, MeanFlux):
         vessel = vessel_of(case)
@@ -268,6 +274,30 @@ def _pressure(model: SpiralWound, case: Case, brine: Brine, recovery: Array) -> 
     return root_of_increasing(short, low, low + 1e8, _first_pressure(case, brine, recovery), most=40)
 
 
+def _sized(case: Case, area: Array) -> Case:
+    """The case with elements of another area."""
+    where = lambda c: c.membrane.element.area if isinstance(c.membrane, Vessel) else c.membrane.area
+    return eqx.tree_at(where, case, area)
+
+
+def _area(model: SpiralWound, case: Case, brine: Brine) -> Array:
+    """The area of an element that gives the imposed recovery at the imposed pressure: recovery rises with area."""
+    c, vessel = case.conditions, vessel_of(case)
+    membrane, t = vessel.element.membrane, case.feed.temperature
+    drive = c.pressure - c.permeate_pressure
+    osmotic = brine.osmotic_pressure(jnp.sum(case.feed.mass_concentration, axis=-1), t)
+    free = jnp.maximum(drive - 1.5 * osmotic, 0.05 * drive)
+    first = c.recovery * c.flow / (vessel.count * membrane.water_permeance * membrane.temperature(t) * free)
+
+    def short(log_area: Array) -> Array:
+        inlet, marches = _vessel_march(model, _sized(case, jnp.exp(log_area)), brine, c.pressure)
+        outlet = jax.tree.map(lambda x: x[-1], marches.outlet)
+        return recovered(inlet, outlet, brine, t) - c.recovery
+
+    start = jnp.log(jnp.maximum(first, 1e-12))
+    return jnp.exp(root_of_increasing(short, start - 7.0, start + 7.0, start, most=40))
+
+
 def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     """Code of every lane."""
     c = case.conditions
@@ -283,6 +313,6 @@ def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     status = jnp.where(jnp.abs(state.missed) > 1e-8, code("recovery_out_of_reach"), status)
     status = jnp.where(jnp.min(pressure, axis=over) <= permeate, code("pressure_spent"), status)
     weak = drive <= brine.osmotic_pressure(feed, case.feed.temperature)
-    if isinstance(c, FeedPressure):
+    if isinstance(c, FeedPressure | RequiredArea):
         status = jnp.where(weak, code("below_osmotic_pressure"), status)
     return jnp.where(state.status == code("successful"), status, state.status)

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from ..._errors import JaxmemError
 from ...case import Case
 from ...conditions import ATMOSPHERE
 from ...units import LMH
@@ -117,9 +118,12 @@ class ElementResult(AbstractSeparation):
     @property
     def mean_flux(self) -> Array:
         """Permeate flow over all area, m/s."""
-        vessel = self.clean.membrane
-        area = getattr(vessel, "element", vessel).area * getattr(vessel, "count", 1)
-        return self.permeate_flow / area
+        return self.permeate_flow / (self.area * getattr(self.clean.membrane, "count", 1))
+
+    @property
+    def area(self) -> Array:
+        """Membrane of one element, m2; with ``RequiredArea`` what was asked for."""
+        return self.state.area
 
     @property
     def specific_energy(self) -> Array:
@@ -161,7 +165,6 @@ class ElementResult(AbstractSeparation):
         first, last = (type(n.stream)(*(x[..., i] for x in n.stream)) for i in (0, -1))
         water, salt = first.water - last.water, first.salt - last.salt
         feed, permeate = self._volume(first.water, first.salt), self._volume(water, salt)
-        vessel = getattr(self.clean.membrane, "element", self.clean.membrane)
         t = self.clean.feed.temperature[..., None]
         osmotic = self.brine.osmotic_pressure(n.concentration[..., 0], t) - self.brine.osmotic_pressure(
             salt / permeate, t
@@ -173,7 +176,7 @@ class ElementResult(AbstractSeparation):
             "feed_pressure": first.pressure,
             "pressure_drop": first.pressure - last.pressure,
             "net_driving_pressure": first.pressure - permeate_pressure - osmotic,
-            "flux": permeate / vessel.area[..., None],
+            "flux": permeate / self.state.area[..., None],
             "recovery": permeate / feed,
             "polarisation_modulus": n.wall.interface[..., 0] / n.concentration[..., 0],
             "permeate_flow": permeate,
@@ -182,6 +185,21 @@ class ElementResult(AbstractSeparation):
             "concentrate_flow": self._volume(last.water, last.salt),
             "concentrate_concentration": n.concentration[..., -1],
         }
+
+    def permeate_split(self, front: int) -> tuple[Array, Array, Array, Array]:
+        """Permeate drawn from both ends: flow (m3/s) and salt (kg/m3) of the first ``front`` elements together, then of the others."""
+        e, found = self.elements, []
+        salt = e["permeate_flow"] * e["permeate_concentration"]
+        if not 0 < front < salt.shape[-1]:
+            raise JaxmemError(
+                f"front = {front!r}. A vessel of {salt.shape[-1]} is split after 1 to {salt.shape[-1] - 1} elements."
+            )
+        for part in (slice(None, front), slice(front, None)):
+            mass, inside = jnp.sum(e["permeate_mass"][..., part], -1), jnp.sum(salt[..., part], -1)
+            flow = self._volume(mass - inside, inside)
+            found += [flow, inside / flow]
+        flow, c, other, c_other = found
+        return flow, c, other, c_other
 
     # --- out
 

@@ -164,11 +164,11 @@ class ReverseOsmosisTrain(AbstractModel):
                 last, part = run(last, (stage, jnp.asarray(count)))
                 parts.append(part)
         found = []
-        for (inlet, march), count in zip(parts, counts, strict=True):
+        for (inlet, march), stage, count in zip(parts, stages, counts, strict=True):
             real = jax.tree.map(lambda x, count=count: x[:count], march)
             outlet = jax.tree.map(lambda x: x[-1], real.outlet)
-            zero, fine = jnp.zeros_like(pressure), jnp.zeros((), jnp.int32)
-            found.append(ElementState(inlet, outlet, real.nodes, jnp.sum(real.error), zero, fine))
+            zero, fine, area = jnp.zeros_like(pressure), jnp.zeros((), jnp.int32), stage.vessel.element.area
+            found.append(ElementState(inlet, outlet, real.nodes, area, jnp.sum(real.error), zero, fine))
         return last, tuple(found)
 
     def residual(self, state: TrainState, case: Case) -> Array:
