@@ -7,9 +7,8 @@ from jax import Array
 
 from ...case import Case
 from ...chemistry.species import pretty
-from ...conditions import ATMOSPHERE
 from ...units import LMH
-from .separation import AbstractSeparation
+from .separation import AbstractVesselResult
 
 LIMITS = {  # what makers of eight-inch elements ask for; second-hand
     "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
@@ -19,7 +18,7 @@ LIMITS = {  # what makers of eight-inch elements ask for; second-hand
 }
 
 
-class IonElementResult(AbstractSeparation):
+class IonElementResult(AbstractVesselResult):
     """Answer for one vessel or a batch; arrays ``(*batch)`` or, per species, ``(*batch, S)``, SI; ``elements`` adds an axis."""
 
     case: Case
@@ -75,36 +74,10 @@ class IonElementResult(AbstractSeparation):
         feed = self.feed_concentration
         return 1.0 - self.permeate / jnp.where(feed > 0.0, feed, 1.0)
 
-    # --- pressure and energy
-
     @property
-    def feed_pressure(self) -> Array:
-        """Absolute, Pa."""
-        return self.state.inlet.pressure
-
-    @property
-    def concentrate_pressure(self) -> Array:
-        """Absolute, Pa."""
-        return self.state.outlet.pressure
-
-    @property
-    def pressure_drop(self) -> Array:
-        """Feed less concentrate, Pa."""
-        return self.feed_pressure - self.concentrate_pressure
-
-    @property
-    def mean_flux(self) -> Array:
-        """Permeate flow over all area, m/s."""
-        vessel = self.clean.membrane
-        return self.permeate_flow / (getattr(vessel, "element", vessel).area * getattr(vessel, "count", 1))
-
-    @property
-    def specific_energy(self) -> Array:
-        """``[(P_f - P_0) Q_f/eta - eta_ERD (P_c - P_0) Q_c]/Q_p``, J/m3; divide by 3.6e6 for kWh/m3."""
-        pump = self.clean.conditions.pump
-        spent = (self.feed_pressure - ATMOSPHERE) * self.feed_flow / pump.pump_efficiency
-        regained = (self.concentrate_pressure - ATMOSPHERE) * self.concentrate_flow * pump.energy_recovery
-        return (spent - regained) / self.permeate_flow
+    def area(self) -> Array:
+        """Membrane of one element, m2."""
+        return getattr(self.clean.membrane, "element", self.clean.membrane).area
 
     # --- balances
 
@@ -127,13 +100,12 @@ class IonElementResult(AbstractSeparation):
         first, last = ([x[..., i] for x in (nodes.stream.flow, nodes.stream.pressure)] for i in (0, -1))
         ions, after = nodes.stream.ions[..., 0, :], nodes.stream.ions[..., -1, :]
         passed = first[0] - last[0]
-        vessel = getattr(self.clean.membrane, "element", self.clean.membrane)
         permeate, feed = (ions - after) / passed[..., None], nodes.concentration[..., 0, :]
         return {
             "feed_flow": first[0],
             "feed_pressure": first[1],
             "pressure_drop": first[1] - last[1],
-            "flux": passed / vessel.area[..., None],
+            "flux": passed / self.area[..., None],
             "recovery": passed / first[0],
             "permeate_flow": passed,
             "feed_concentration": feed,

@@ -7,9 +7,8 @@ from jax import Array
 
 from ..._errors import JaxmemError
 from ...case import Case
-from ...conditions import ATMOSPHERE
 from ...units import LMH
-from .separation import AbstractSeparation
+from .separation import AbstractVesselResult
 
 LIMITS = {  # what makers ask for; published and second-hand
     "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
@@ -22,7 +21,7 @@ LIMITS = {  # what makers ask for; published and second-hand
 }
 
 
-class ElementResult(AbstractSeparation):
+class ElementResult(AbstractVesselResult):
     """Answer for one vessel or a batch; arrays ``(*batch)``, SI; ``elements`` adds an axis of E elements."""
 
     case: Case
@@ -98,40 +97,12 @@ class ElementResult(AbstractSeparation):
         feed = self.feed_concentration
         return 1.0 - self.permeate_concentration / jnp.where(feed > 0.0, feed, 1.0)
 
-    # --- pressure and energy
-
-    @property
-    def feed_pressure(self) -> Array:
-        """Absolute, Pa."""
-        return self.state.inlet.pressure
-
-    @property
-    def concentrate_pressure(self) -> Array:
-        """Absolute, Pa."""
-        return self.state.outlet.pressure
-
-    @property
-    def pressure_drop(self) -> Array:
-        """Feed less concentrate, Pa."""
-        return self.feed_pressure - self.concentrate_pressure
-
-    @property
-    def mean_flux(self) -> Array:
-        """Permeate flow over all area, m/s."""
-        return self.permeate_flow / (self.area * getattr(self.clean.membrane, "count", 1))
+    # --- size and energy
 
     @property
     def area(self) -> Array:
         """Membrane of one element, m2; with ``RequiredArea`` what was asked for."""
         return self.state.area
-
-    @property
-    def specific_energy(self) -> Array:
-        """``[(P_f - P_0) Q_f/eta - eta_ERD (P_c - P_0) Q_c]/Q_p``, J/m3; divide by 3.6e6 for kWh/m3."""
-        pump = self.clean.conditions.pump
-        spent = (self.feed_pressure - ATMOSPHERE) * self.feed_flow / pump.pump_efficiency
-        regained = (self.concentrate_pressure - ATMOSPHERE) * self.concentrate_flow * pump.energy_recovery
-        return (spent - regained) / self.permeate_flow
 
     @property
     def minimum_energy(self) -> Array:

@@ -9,6 +9,7 @@ from jax import Array
 
 from ..._status import code, message, names, tally
 from ...case import Case
+from ...conditions import ATMOSPHERE
 from ...units import bar, m3_per_h
 
 
@@ -102,6 +103,48 @@ class AbstractSeparation(eqx.Module):
             if lanes and name != "successful":
                 notes.append(f"{lanes} x {name}: {message(number)}")
         return "\n".join(lines + [f"  {note}"[:150] for note in notes[: 10 - len(lines)]])
+
+
+class AbstractVesselResult(AbstractSeparation):
+    """What the Results of one element or vessel add: its concentrate, its pressures, its area."""
+
+    @property
+    @abc.abstractmethod
+    def concentrate_flow(self) -> Array:
+        """m3/s."""
+
+    @property
+    @abc.abstractmethod
+    def area(self) -> Array:
+        """Membrane of one element, m2."""
+
+    @property
+    def feed_pressure(self) -> Array:
+        """Absolute, Pa."""
+        return self.state.inlet.pressure
+
+    @property
+    def concentrate_pressure(self) -> Array:
+        """Absolute, Pa."""
+        return self.state.outlet.pressure
+
+    @property
+    def pressure_drop(self) -> Array:
+        """Feed less concentrate, Pa."""
+        return self.feed_pressure - self.concentrate_pressure
+
+    @property
+    def mean_flux(self) -> Array:
+        """Permeate flow over all area, m/s."""
+        return self.permeate_flow / (self.area * getattr(self.clean.membrane, "count", 1))
+
+    @property
+    def specific_energy(self) -> Array:
+        """``[(P_f - P_0) Q_f/eta - eta_ERD (P_c - P_0) Q_c]/Q_p``, J/m3; divide by 3.6e6 for kWh/m3."""
+        pump = self.clean.conditions.pump
+        spent = (self.feed_pressure - ATMOSPHERE) * self.feed_flow / pump.pump_efficiency
+        regained = (self.concentrate_pressure - ATMOSPHERE) * self.concentrate_flow * pump.energy_recovery
+        return (spent - regained) / self.permeate_flow
 
 
 def count(limits: dict[str, Array], ok: Array) -> dict[str, int]:
