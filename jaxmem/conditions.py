@@ -19,7 +19,7 @@ class MassTransfer(eqx.Module):
     """Mass-transfer coefficients of the feed side: one value at a reference ion, scaled with diffusivity; or one per ion."""
 
     coefficient: Array = field(
-        unit="m/s", low=1e-9, high=1e12, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
+        unit="m/s", low=1e-9, high=1.0, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
     )
     exponent: float = eqx.field(static=True, default=2.0 / 3.0)
     reference: str | None = eqx.field(static=True, default="Na+")
@@ -120,7 +120,15 @@ _FLOW = {"unit": "m3/s", "low": 1e-12, "high": 1e3, "symbol": "Q_f", "hint": "m3
 _PERMEATE = {"unit": "Pa", "low": 0.0, "high": 1e8, "symbol": "P_p", "hint": "bar", "default": ATMOSPHERE}
 
 
-class FeedPressure(eqx.Module):
+class _OfElement(eqx.Module):
+    """What the conditions of an element check alike."""
+
+    def __check_init__(self) -> None:
+        check(self)
+        _check_pump(getattr(self, "pump", None))
+
+
+class FeedPressure(_OfElement):
     """The pressure (absolute) and the flow of the feed of one element or vessel are imposed; recovery follows."""
 
     pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P_f", hint="bar", doc="feed pressure, absolute")
@@ -128,12 +136,8 @@ class FeedPressure(eqx.Module):
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
 
-    def __check_init__(self) -> None:
-        check(self)
-        _check_pump(self.pump)
 
-
-class Recovery(eqx.Module):
+class Recovery(_OfElement):
     """The volume of permeate per volume of feed, and the flow of the feed, are imposed; the pressure follows."""
 
     recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
@@ -141,12 +145,8 @@ class Recovery(eqx.Module):
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
 
-    def __check_init__(self) -> None:
-        check(self)
-        _check_pump(self.pump)
 
-
-class MeanFlux(eqx.Module):
+class MeanFlux(_OfElement):
     """The mean flux over all membrane area, and the flow of the feed, are imposed; the pressure follows."""
 
     flux: Array = field(unit="m/s", low=1e-9, high=1e-2, symbol="J", hint="LMH", doc="permeate flow over area")
@@ -154,12 +154,8 @@ class MeanFlux(eqx.Module):
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
 
-    def __check_init__(self) -> None:
-        check(self)
-        _check_pump(self.pump)
 
-
-class RequiredArea(eqx.Module):
+class RequiredArea(_OfElement):
     """Pressure, recovery and flow are imposed; the membrane area of each element follows: wider channels of the same length."""
 
     recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
@@ -167,10 +163,6 @@ class RequiredArea(eqx.Module):
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
-
-    def __check_init__(self) -> None:
-        check(self)
-        _check_pump(self.pump)
 
 
 # ------------------------------------------------------------------------------ a layer of solution

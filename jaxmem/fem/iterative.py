@@ -45,7 +45,7 @@ class Iterative(lx.AbstractLinearSolver):
             self.rtol, self.rtol, max_steps=self.most, restart=self.restart, stagnation_iters=self.restart
         )
         found = lx.linear_solve(whole, first / size, solver, throw=False)
-        return size * found.value, lx.RESULTS.successful, {}
+        return size * found.value, found.result, {}
 
     def _parts(self, state: Array) -> tuple:
         """Product with the matrix, and the preconditioner."""

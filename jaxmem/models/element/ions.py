@@ -35,6 +35,7 @@ from .model import check_conditions, check_feed, feed_status, imposed_recovery, 
 
 _DRY = 1e-3  # of the feed's flow: a step never sees less
 _LEAST = 1e3  # Pa over the permeate: less is told as spent
+_WIDEST = 1.0  # m/s, the largest coefficient of a film: beyond, nothing polarises
 _TRUSTED = 1e-3  # estimated relative error of what leaves
 
 
@@ -197,6 +198,7 @@ class SpiralWoundIons(AbstractModel):
             )
 
         k = self.mass_transfer.coefficient(channel(feed.diffusivity)) * jnp.ones_like(feed.diffusivity)
+        k = jnp.minimum(k, _WIDEST)
         drive = jnp.maximum(stream.pressure - case.conditions.permeate_pressure, _LEAST)
         here = eqx.tree_at(lambda m: m.concentration, feed, concentration)
         film = eqx.tree_at(lambda m: m.coefficient, MassTransfer(jnp.ones_like(k), per_species=True), k)
@@ -219,7 +221,7 @@ class SpiralWoundIons(AbstractModel):
         return IonElementResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
 
     def _status(self, state: IonState, case: Case) -> Array:
-        """Code of every lane: of its inputs, of what became of the channel, of the first point that was not solved."""
+        """Code of every lane: of its inputs, of what became of the channel, of a point that was not solved."""
         shape, nodes = state.status.shape, state.nodes
         over = tuple(range(len(shape), nodes.flux.ndim))
         permeate = jnp.broadcast_to(case.conditions.permeate_pressure, shape)

@@ -246,7 +246,7 @@ def march_vessel(
 
 
 def _first_pressure(case: Case, brine: Brine, recovery: Array | None) -> Array:
-    if recovery is None:
+    if recovery is None or isinstance(case.conditions, RequiredArea):
         return case.conditions.pressure
     vessel = vessel_of(case)
     return ideal_pressure(case, brine, recovery, vessel.element, vessel.count * vessel.element.area)
