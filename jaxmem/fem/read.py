@@ -14,7 +14,7 @@ CELLS = {"triangle": "triangle", "quad": "quadrilateral"}
 def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
     """Triangles or quadrilaterals in a plane, their named boundaries and regions; coordinates times ``scale`` (1e-3 for a file in mm).
 
-    Names come from the file's physical groups or cell sets: of lines for boundaries, of cells for regions. Cells whose corners run clockwise
+    Names come from the file's physical groups or cell sets: of lines for boundaries (names of lines inside are left out), of cells for regions. Cells whose corners run clockwise
     are turned. Raises ``DataFileError`` for a file that cannot be read or holds no such cells.
     """
     try:
@@ -43,8 +43,17 @@ def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
     keep, cells = np.unique(cells, return_inverse=True)  # points of no cell are left out
     number = np.full(len(points), -1)
     number[keep] = np.arange(len(keep))
+    cells = cells.reshape(turned.size, -1)
     edges = {name: number[lines] for name, lines in _named(found, "line").items()}
-    return unstructured(points[keep], cells.reshape(turned.size, -1), edges, used)
+    return unstructured(points[keep], cells, {n: lines for n, lines in edges.items() if _outer(lines, cells)}, used)
+
+
+def _outer(lines: np.ndarray, cells: np.ndarray) -> bool:
+    """Whether all lines are edges of exactly one cell; lines between two cells bound nothing."""
+    edges = np.stack([cells, np.roll(cells, -1, axis=1)], axis=-1).reshape(-1, 2)
+    pairs, count = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)
+    bound = set(map(tuple, pairs[count == 1]))
+    return all(tuple(pair) in bound for pair in np.sort(lines[:, :2], axis=1))
 
 
 def _joined(found: Any, kind: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -9,7 +9,7 @@ import equinox as eqx
 from jax import Array
 
 from .._errors import JaxmemError, unknown
-from .._fields import check, field
+from .._fields import check, field, whole
 from .pore import Provenance
 from .solution_diffusion import SolutionDiffusionMembrane
 
@@ -55,7 +55,7 @@ class Vessel(eqx.Module):
     """``count`` equal elements in series in one pressure vessel; each interconnector costs ``interconnector_loss``."""
 
     element: SpiralElement
-    count: int = eqx.field(static=True, default=6)
+    count: int = eqx.field(static=True, default=6, converter=whole)
     interconnector_loss: Array = field(
         unit="Pa", low=0.0, high=1e6, symbol="dP_i", hint="bar", doc="pressure lost between elements", default=0.0
     )
@@ -66,7 +66,7 @@ class Vessel(eqx.Module):
             raise JaxmemError(
                 f'Vessel.element is a {type(self.element).__name__}. Write jm.Vessel(jm.element("SW30HRLE-400"), 6).'
             )
-        if not isinstance(self.count, int) or self.count < 1:
+        if type(self.count) is not int or self.count < 1:
             raise JaxmemError(f"count = {self.count!r} is not a number of elements. Write jm.Vessel(element, 6).")
 
 

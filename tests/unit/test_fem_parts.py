@@ -189,17 +189,27 @@ def test_gradients_to_coordinates_and_coefficients():
 
 @pytest.mark.filterwarnings("ignore")
 def test_mesh_files(tmp_path):
-    """A square from a Gmsh file with named sides, turned cells and an idle point."""
+    """A square from a Gmsh file with named sides, turned cells, an idle point and a named line between two cells."""
     meshio = pytest.importorskip("meshio")
     points = np.array([[0, 0, 0], [1000, 0, 0], [1000, 1000, 0], [0, 1000, 0], [5, 5, 0]], float)
-    cells = [("triangle", np.array([[0, 2, 1], [0, 2, 3]])), ("line", np.array([[0, 1], [1, 2], [2, 3], [3, 0]]))]
-    tags = [np.array([1, 2]), np.array([3, 3, 4, 4])]
-    names = {"wet": np.array([1, 2]), "dry": np.array([2, 2]), "wall": np.array([3, 1]), "open": np.array([4, 1])}
+    cells = [
+        ("triangle", np.array([[0, 2, 1], [0, 2, 3]])),
+        ("line", np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2]])),
+    ]
+    tags = [np.array([1, 2]), np.array([3, 3, 4, 4, 5])]
+    names = {
+        "wet": np.array([1, 2]),
+        "dry": np.array([2, 2]),
+        "wall": np.array([3, 1]),
+        "open": np.array([4, 1]),
+        "between": np.array([5, 1]),
+    }
     found = meshio.Mesh(points, cells, cell_data={"gmsh:physical": tags, "gmsh:geometrical": tags}, field_data=names)
     found.write(tmp_path / "square.msh", file_format="gmsh22", binary=False)
     mesh = fem.read_mesh(tmp_path / "square.msh", 1e-3)
     assert mesh.points.shape == (4, 2)
     assert {name: len(part) for name, part in mesh.topology.regions.items()} == {"wet": 1, "dry": 1}
+    assert set(mesh.topology.facets) == {"wall", "open"}
     space = fem.Space(mesh, 2)
     u = fem.Problem(space, fem.AdvectionDiffusion(jnp.zeros(2)), {"wall": fem.Dirichlet(1.0), "open": fem.Natural()}).solve(linear=True)  # fmt: skip
     np.testing.assert_allclose(u, 1.0, atol=1e-12)

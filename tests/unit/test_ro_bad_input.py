@@ -37,6 +37,17 @@ REFUSED = {
         ("SolutionDiffusionMembrane", "jm.Vessel("),
     ),
     "vessel of none": (lambda: jm.Vessel(element(), 0), jm.JaxmemError, ("count = 0", "jm.Vessel(element, 6)")),
+    "vessel of True": (lambda: jm.Vessel(element(), True), jm.JaxmemError, ("count = True", "jm.Vessel(element, 6)")),
+    "number for a closure": (
+        lambda: jm.SpiralWound(friction=5.0),
+        jm.JaxmemError,
+        ("friction = 5.0", "jm.SpiralFriction()"),
+    ),
+    "class for a closure": (
+        lambda: jm.SpiralWoundIons(friction=jm.SpiralFriction),
+        jm.JaxmemError,
+        ("no closure", "jm.SpiralFriction()"),
+    ),
     "membrane without element": (lambda: ask(membrane=MEMBRANE), jm.JaxmemError, ("needs an element or a vessel",)),
     "pore in an element": (
         lambda: ask(membrane=element(membrane=jm.membrane("NF270"))),
@@ -172,3 +183,17 @@ def test_a_transient_with_a_nonlinear_layer_is_checked_at_every_step():
         jm.ADM(elements=40, steps=40, diffusivity=jm.ExponentialDiffusivity(1e-3)), jm.Case(FEED, None, layer)
     )
     assert 0.0 < float(good.state.residual) < 1e-7
+
+
+def test_a_permeate_pressed_against_the_feed_is_a_failed_lane_with_numbers():
+    """Nothing flows: no recovery, no salt, no NaN, and a status that says why."""
+    conditions = jm.FeedPressure(1.5 * bar, 8 * m3_per_h, permeate_pressure=5 * bar)
+    result = jm.solve(jm.SpiralWound(), jm.Case(FEED, element(), conditions), throw=False)
+    assert int(result.status) == code("below_osmotic_pressure")
+    assert float(result.recovery) == 0.0
+    assert float(result.permeate_concentration) == 0.0
+
+
+def test_counts_of_numpy_are_counts():
+    assert jm.Vessel(element(), np.int64(6)).count == 6
+    assert type(jm.SpiralWound(cells=np.int32(3)).cells) is int

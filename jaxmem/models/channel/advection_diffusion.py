@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from ..._errors import IllPosedBoundaryError, JaxmemError, PhysicalRangeError, ShapeError
-from ..._fields import is_concrete
+from ..._fields import is_concrete, whole
 from ..._status import code
 from ...case import Case
 from ...chemistry.diffusion import ConstantDiffusivity
@@ -62,7 +62,7 @@ class ADM(AbstractModel):
     inlet (Rannacher 1984, doi 10.1007/BF01390130); steps longer than the time that salt takes through the layer blur what happens before. A steady outlet condition that round-off would decide is refused.
     """
 
-    elements: int = eqx.field(static=True, default=200)
+    elements: int = eqx.field(static=True, default=200, converter=whole)
     grading: tuple[float, ...] | None = eqx.field(static=True, default=None)  # N + 1 fractions of the length
     supg: bool = eqx.field(static=True, default=True)
     sign: str = eqx.field(static=True, default="weak")
@@ -85,7 +85,7 @@ class ADM(AbstractModel):
         for name in ("diffusivity", "reaction"):
             if not callable(getattr(self, name)):
                 raise JaxmemError(f"{name} = {getattr(self, name)!r} is not a function of concentration. Write {name}=jm.ExponentialDiffusivity(1e-4), or leave it out.")  # fmt: skip
-        if not isinstance(self.elements, int) or self.elements < 1:
+        if type(self.elements) is not int or self.elements < 1:
             raise JaxmemError(f"elements = {self.elements!r} is not a number of elements. Write elements=200.")
         if self.grading is not None and len(self.grading) != self.elements + 1:
             raise JaxmemError(

@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError
+from ..._fields import whole
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import brine_of
@@ -97,7 +98,7 @@ class SlitRO(AbstractModel):
     ``ratio`` towards the wall. Breaks down where the slit runs dry, and where Re_w = v_w h/nu exceeds about 1.
     """
 
-    elements: int = eqx.field(static=True, default=160)
+    elements: int = eqx.field(static=True, default=160, converter=whole)
     ratio: float = eqx.field(static=True, default=0.9625)
     steps: int = eqx.field(static=True, default=200)
     sides: int = eqx.field(static=True, default=2)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..._errors import JaxmemError
+from ..._fields import whole
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import brine_of
@@ -80,7 +81,7 @@ class SpiralWoundIons(AbstractModel):
     local: DSPMDE | SDEM | SpieglerKedem = DSPMDE()
     mass_transfer: Any = SpacerTransfer()
     friction: Callable = SpiralFriction()
-    cells: int = eqx.field(static=True, default=2)  # of each element
+    cells: int = eqx.field(static=True, default=2, converter=whole)  # of each element
     precision: str = eqx.field(static=True, default="float64")
 
     def __check_init__(self) -> None:
@@ -89,7 +90,11 @@ class SpiralWoundIons(AbstractModel):
                 f"local = {self.local!r} is no model of a membrane point. Write jm.SpiralWoundIons(jm.DSPMDE()), or jm.SDEM(), "
                 "jm.SpieglerKedem()."
             )
-        if not hasattr(self.mass_transfer, "coefficient"):
+        if not callable(self.friction) or isinstance(self.friction, type):
+            raise JaxmemError(
+                f"friction = {self.friction!r} is no closure. Write an instance, such as friction=jm.SpiralFriction()."
+            )
+        if not hasattr(self.mass_transfer, "coefficient") or isinstance(self.mass_transfer, type):
             raise JaxmemError(
                 f"mass_transfer = {self.mass_transfer!r} has no coefficient for each ion. Write mass_transfer=jm.ConstantTransfer(4e-5), "
                 "or leave it out."

@@ -61,6 +61,12 @@ class March(NamedTuple):
     error: Array
 
 
+def volume(brine: Brine, water: Array, salt: Array, temperature: Array) -> Array:
+    """Of water and salt in kg (or kg/s), m3 (or m3/s); of nothing, nothing."""
+    mass = water + salt
+    return mass / brine.density(salt / jnp.where(mass != 0.0, mass, 1.0), temperature)
+
+
 def physics(element: SpiralElement, temperature, permeate_pressure, brine: Brine, transfer, friction) -> Physics:
     """Everything of one lane that does not change along the channel."""
     here = permeances(element.membrane, temperature)

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError, PhysicalRangeError
-from ..._fields import is_concrete
+from ..._fields import is_concrete, whole
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import Brine, NaClBrine, SeaSaltBrine, brine_of
@@ -23,7 +23,7 @@ from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..inputs import benign, check_precision, input_status
 from ..lanes import known, over_lanes
-from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics
+from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics, volume
 from .result import ElementResult
 
 SCHEMES = {
@@ -61,14 +61,20 @@ class SpiralWound(AbstractModel):
     mass_transfer: Callable = SpacerTransfer()
     friction: Callable = SpiralFriction()
     scheme: str = eqx.field(static=True, default="dormand_prince")
-    cells: int = eqx.field(static=True, default=6)  # of each element
+    cells: int = eqx.field(static=True, default=6, converter=whole)  # of each element
     precision: str = eqx.field(static=True, default="float64")
 
     def __check_init__(self) -> None:
         if self.scheme not in SCHEMES:
             raise JaxmemError(f"scheme = {self.scheme!r} is not known. Write one of {', '.join(SCHEMES)}.")
-        if not isinstance(self.cells, int) or self.cells < 1:
+        if type(self.cells) is not int or self.cells < 1:
             raise JaxmemError(f"cells = {self.cells!r} is not a number of cells. Write cells=6.")
+        for name in ("mass_transfer", "friction"):
+            if not callable(getattr(self, name)) or isinstance(getattr(self, name), type):
+                raise JaxmemError(
+                    f"{name} = {getattr(self, name)!r} is no closure. Write an instance, such as mass_transfer=jm.SpacerTransfer() or "
+                    "friction=jm.SpiralFriction()."
+                )
         if not isinstance(self.brine, NaClBrine | SeaSaltBrine | None):
             raise JaxmemError(
                 f"brine = {self.brine!r} is not a brine. Write brine=jm.NaClBrine() or jm.SeaSaltBrine()."
@@ -205,11 +211,8 @@ def feed_stream(case: Case, brine: Brine, pressure: Array) -> Stream:
 def recovered(inlet: Stream, outlet: Stream, brine: Brine, temperature: Array) -> Array:
     """Volume of permeate over volume of feed."""
 
-    def volume(water: Array, salt: Array) -> Array:
-        return (water + salt) / brine.density(salt / (water + salt), temperature)
-
-    permeate = volume(inlet.water - outlet.water, inlet.salt - outlet.salt)
-    return permeate / volume(inlet.water, inlet.salt)
+    permeate = volume(brine, inlet.water - outlet.water, inlet.salt - outlet.salt, temperature)
+    return permeate / volume(brine, inlet.water, inlet.salt, temperature)
 
 
 def _vessel_march(model: SpiralWound, case: Case, brine: Brine, pressure: Array) -> tuple[Stream, March]:

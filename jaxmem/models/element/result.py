@@ -8,7 +8,8 @@ from jax import Array
 from ..._errors import JaxmemError
 from ...case import Case
 from ...units import LMH
-from .separation import AbstractVesselResult
+from .march import volume
+from .separation import AbstractVesselResult, per_flow
 
 LIMITS = {  # what makers ask for; published and second-hand
     "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
@@ -17,6 +18,7 @@ LIMITS = {  # what makers ask for; published and second-hand
     "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
     "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15,
     "flux of an element above 36 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 36.0 * LMH,
+    "rejection below 50 %: a leak more than a product": lambda r: r.observed_rejection < 0.5,
     "salt at the membrane beyond solubility (26 %)": lambda r: jnp.max(r.state.nodes.wall.interface, (-2, -1)) > 318.0,
 }
 
@@ -52,7 +54,7 @@ class ElementResult(AbstractVesselResult):
     def _volume(self, water: Array, salt: Array) -> Array:
         t = self.clean.feed.temperature
         t = t.reshape(t.shape + (1,) * (water.ndim - t.ndim)) if t.ndim else t
-        return (water + salt) / self.brine.density(salt / (water + salt), t)
+        return volume(self.brine, water, salt, t)
 
     @property
     def feed_flow(self) -> Array:
@@ -78,7 +80,7 @@ class ElementResult(AbstractVesselResult):
     @property
     def permeate_concentration(self) -> Array:
         """All salts, kg/m3, mixed."""
-        return (self.state.inlet.salt - self.state.outlet.salt) / self.permeate_flow
+        return per_flow(self.state.inlet.salt - self.state.outlet.salt, self.permeate_flow)
 
     @property
     def concentrate_concentration(self) -> Array:
@@ -137,9 +139,8 @@ class ElementResult(AbstractVesselResult):
         water, salt = first.water - last.water, first.salt - last.salt
         feed, permeate = self._volume(first.water, first.salt), self._volume(water, salt)
         t = self.clean.feed.temperature[..., None]
-        osmotic = self.brine.osmotic_pressure(n.concentration[..., 0], t) - self.brine.osmotic_pressure(
-            salt / permeate, t
-        )
+        inside = per_flow(salt, permeate)
+        osmotic = self.brine.osmotic_pressure(n.concentration[..., 0], t) - self.brine.osmotic_pressure(inside, t)
         permeate_pressure = self.clean.conditions.permeate_pressure[..., None]
         return {
             "feed_flow": feed,
@@ -152,7 +153,7 @@ class ElementResult(AbstractVesselResult):
             "polarisation_modulus": n.wall.interface[..., 0] / n.concentration[..., 0],
             "permeate_flow": permeate,
             "permeate_mass": water + salt,
-            "permeate_concentration": salt / permeate,
+            "permeate_concentration": inside,
             "concentrate_flow": self._volume(last.water, last.salt),
             "concentrate_concentration": n.concentration[..., -1],
         }

@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -145,6 +146,11 @@ class AbstractVesselResult(AbstractSeparation):
         spent = (self.feed_pressure - ATMOSPHERE) * self.feed_flow / pump.pump_efficiency
         regained = (self.concentrate_pressure - ATMOSPHERE) * self.concentrate_flow * pump.energy_recovery
         return (spent - regained) / self.permeate_flow
+
+
+def per_flow(salt: Array, flow: Array) -> Array:
+    """Concentration of what flows; zero where nothing does."""
+    return salt / jnp.where(flow != 0.0, flow, 1.0)
 
 
 def count(limits: dict[str, Array], ok: Array) -> dict[str, int]:

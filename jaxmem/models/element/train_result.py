@@ -8,8 +8,9 @@ from jax import Array
 
 from ...case import Case
 from ...conditions import ATMOSPHERE, FeedPressure
+from .march import volume
 from .result import ElementResult
-from .separation import AbstractSeparation
+from .separation import AbstractSeparation, per_flow
 
 
 class TrainResult(AbstractSeparation):
@@ -54,7 +55,7 @@ class TrainResult(AbstractSeparation):
         return tuple(found)
 
     def _volume(self, water: Array, salt: Array) -> Array:
-        return (water + salt) / self.brine.density(salt / (water + salt), self.clean.feed.temperature)
+        return volume(self.brine, water, salt, self.clean.feed.temperature)
 
     @property
     def feed_flow(self) -> Array:
@@ -75,7 +76,7 @@ class TrainResult(AbstractSeparation):
     @property
     def permeate_concentration(self) -> Array:
         """All salts, kg/m3, mixed over the stages."""
-        return (self.state.feed.salt - self.state.discharge.salt) / self.permeate_flow
+        return per_flow(self.state.feed.salt - self.state.discharge.salt, self.permeate_flow)
 
     @property
     def feed_concentration(self) -> Array:
