@@ -27,6 +27,7 @@ from .chemistry.mixture import Mixture as Mixture
 from .chemistry.mixture import feed as feed
 from .chemistry.species import Species as Species
 from .chemistry.species import species as species
+from .conditions import CurrentDriven as CurrentDriven
 from .conditions import FeedPressure as FeedPressure
 from .conditions import FluxDriven as FluxDriven
 from .conditions import Layer as Layer
@@ -39,6 +40,8 @@ from .conditions import Recovery as Recovery
 from .conditions import RequiredArea as RequiredArea
 from .conditions import SlitFlux as SlitFlux
 from .conditions import SlitPressure as SlitPressure
+from .conditions import Voltage as Voltage
+from .conditions import VoltageSweep as VoltageSweep
 from .conditions import film as film
 from .data.rejection import Dataset as Dataset
 from .data.rejection import dataset as dataset
@@ -57,6 +60,8 @@ from .membranes.exclusion import BornExclusion as BornExclusion
 from .membranes.exclusion import StericExclusion as StericExclusion
 from .membranes.hindrance import Bowen as Bowen
 from .membranes.hindrance import DechadilokDeen as DechadilokDeen
+from .membranes.ion_exchange import IonExchangeMembrane as IonExchangeMembrane
+from .membranes.ion_exchange import MembranePair as MembranePair
 from .membranes.layered import LayeredMembrane as LayeredMembrane
 from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
 from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
@@ -81,6 +86,10 @@ from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.element.ions import SpiralWoundIons as SpiralWoundIons
 from .models.element.model import SpiralWound as SpiralWound
 from .models.element.train import ReverseOsmosisTrain as ReverseOsmosisTrain
+from .models.nernst_planck_poisson.groups import Groups as Groups
+from .models.nernst_planck_poisson.groups import debye as debye
+from .models.nernst_planck_poisson.groups import similarity as similarity
+from .models.nernst_planck_poisson.model import NernstPlanckPoisson as NernstPlanckPoisson
 from .models.result import citations as citations
 from .models.sdem import SDEM as SDEM
 from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion

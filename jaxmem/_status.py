@@ -50,6 +50,15 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     )
     wall_reynolds_number = "The wall Reynolds number v_w h/nu exceeds 1: the flow is not the one this model assumes. Try a smaller flux or height."
     no_steady_state = "No steady profile was found: with this diffusivity the salt that arrives cannot diffuse back. Try a thinner layer or a smaller velocity."
+    current_out_of_reach = "No voltage up to 1000 thermal voltages carries this current. Try a smaller current density, a stronger solution or a thinner layer."
+    continuation_stopped = (
+        "Newton along the voltage came to a halt before the voltage that was asked for; the last state that converged is kept. Try more "
+        "cells, or a smaller voltage."
+    )
+    debye_layer_unresolved = (
+        "The cells at the wall are wider than the Debye length, so that the space charge means nothing. Try more cells, or a larger eps (a "
+        "weaker solution, a thinner layer)."
+    )
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."
     )

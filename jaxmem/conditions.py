@@ -237,3 +237,44 @@ class SlitFlux(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+
+
+# ------------------------------------------------------------------------------ current through a layer or gap
+
+_GAP = {
+    "unit": "m", "low": 1e-9, "high": 1.0, "symbol": "L", "hint": "um", "doc": "layer from the membrane to the stirred bulk, or gap",
+}  # fmt: skip
+
+
+class Voltage(eqx.Module):
+    """The voltage from y = 0 to the far end is imposed; positive drives cations to y = 0. The Donnan jump at y = 0 is inside it."""
+
+    voltage: Array = field(
+        unit="V", low=-10.0, high=10.0, symbol="V", hint="mV", doc="potential of the far end over y = 0"
+    )
+    thickness: Array = field(**_GAP)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+class VoltageSweep(eqx.Module):
+    """A whole current-voltage curve in one question: voltages ``(*batch, V)``, each solved from the one before."""
+
+    voltage: Array = field(
+        unit="V", ndim=1, low=-10.0, high=10.0, symbol="V", hint="mV", doc="potentials of the far end"
+    )
+    thickness: Array = field(**_GAP)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+
+class CurrentDriven(eqx.Module):
+    """The current density is imposed, positive where cations go to y = 0; the voltage follows."""
+
+    current: Array = field(unit="A/m2", low=-1e5, high=1e5, symbol="i", doc="current density")
+    thickness: Array = field(**_GAP)
+
+    def __check_init__(self) -> None:
+        check(self)

@@ -21,8 +21,11 @@ def known(tree: Any, solved: Any) -> Any:
     return jax.tree.map(keep, tree)
 
 
-def over_lanes(function: Callable[[Case], Any], case: Case) -> Any:
-    """``function`` of every lane, vmapped; outputs carry the leading axes of ``case.batch_shape``."""
+def over_lanes(function: Callable[[Case], Any], case: Case, block: int | None = None) -> Any:
+    """``function`` of every lane, vmapped; outputs carry the leading axes of ``case.batch_shape``.
+
+    ``block``: on a CPU so many lanes at a time, where more would leave the cache or wait for the slowest.
+    """
     shape = case.batch_shape
     if not shape:
         return function(case)
@@ -36,5 +39,7 @@ def over_lanes(function: Callable[[Case], Any], case: Case) -> Any:
     def one(values: list) -> Any:
         return function(eqx.tree_at(lambda c: [at_path(c, p) for p in paths], case, values))
 
-    out = jax.vmap(one)([flat(value, ndim) for _, value, ndim in quantities])
+    lanes = [flat(value, ndim) for _, value, ndim in quantities]
+    few = block is not None and jax.default_backend() == "cpu" and lanes[0].shape[0] > block
+    out = jax.lax.map(one, lanes, batch_size=block) if few else jax.vmap(one)(lanes)
     return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), out)

@@ -1,0 +1,52 @@
+"""Cells between two walls, fine where space charge stands: logarithmic at a wall, uniform in the bulk."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ...nonlinear.increasing import root_of_increasing
+
+
+class Grid(NamedTuple):
+    """N cells of ``[0, 1]``."""
+
+    faces: Array  # (N + 1,)
+
+    @property
+    def centres(self) -> Array:
+        """``(N,)``."""
+        return 0.5 * (self.faces[:-1] + self.faces[1:])
+
+    @property
+    def widths(self) -> Array:
+        """``(N,)``."""
+        return jnp.diff(self.faces)
+
+    @property
+    def gaps(self) -> Array:
+        """From centre to centre, and from the walls to the first and last: ``(N + 1,)``."""
+        return jnp.diff(self.centres, prepend=self.faces[:1], append=self.faces[-1:])
+
+
+def stretched(cells: int, scale: Array, share: float, both: bool = False) -> Grid:
+    """Faces ``y_j`` with ``s(y_j) = j/N``, ``s(y) = w ln(1 + y/a)/ln(1 + 1/a) + (1 - w) y``, a = ``scale``, w = ``share``.
+
+    ``both``: half of it, mirrored, for two walls with space charge. Differentiable to ``scale``.
+    """
+    half = cells // 2 if both else cells
+    ends = jnp.asarray([0.0, 1.0])
+
+    def place(fraction: Array) -> Array:
+        def short(y: Array) -> Array:
+            return share * jnp.log1p(y / scale) / jnp.log1p(1.0 / scale) + (1.0 - share) * y - fraction
+
+        return root_of_increasing(short, ends[0], ends[1], fraction**3)
+
+    inner = jax.vmap(place)(jnp.asarray(np.arange(1, half) / half))
+    faces = jnp.concatenate([ends[:1], inner, ends[1:]])
+    if both:
+        faces = jnp.concatenate([0.5 * faces, 1.0 - 0.5 * faces[-2::-1]])
+    return Grid(faces)

@@ -1,0 +1,148 @@
+r"""Similarity: what a binary salt beside a membrane has in common with others, and back to SI.
+
+Scales: length L, equivalents c0 of the bulk, potential RT/F, time L^2/D, velocity D/L, current F D c0/L, with the diffusivity of the salt
+``D = (z_1 - z_2) D_1 D_2/(z_1 D_1 - z_2 D_2)``. Groups:
+
+    eps   = lambda_D/L, lambda_D^2 = e RT/(2 F^2 c0)     Debye length; Poisson's coefficient is 2 eps^2
+    kappa = e (RT/F)^2/(mu D)                              what electric force does against viscosity; a constant of the fluid
+    Pe = V0 L/D,  Sc = mu/(rho D),  Re = Pe/Sc,  K_el = kappa/(Re Pe)
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from ..._errors import JaxmemError
+from ..._fields import check, field
+from ...case import Case
+from ...chemistry.mixture import Mixture
+from ...chemistry.properties import water_density
+from ...chemistry.species import species
+from ...conditions import CurrentDriven, Voltage, VoltageSweep
+from ...constants import FARADAY, GAS, STANDARD_TEMPERATURE, VACUUM_PERMITTIVITY
+
+
+def debye(*, eps: ArrayLike | None = None, nu_D: ArrayLike | None = None, eps_U: ArrayLike | None = None) -> Array:
+    """The Debye ratio in jaxmem's convention from any of three: ``eps``; ``nu_D`` (Demekhin), ``nu_D^2 = 2 eps^2``; ``eps_U``
+    (Urtenov, Kovalenko), ``eps_U = 2 eps^2``, a squared ratio."""
+    given = {"eps": eps, "nu_D": nu_D, "eps_U": eps_U}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise JaxmemError(f"debye() takes one of eps, nu_D, eps_U; got {named or 'none'}. Write jm.debye(eps=1e-3).")
+    value = jnp.asarray(given[named[0]], float)
+    if named[0] == "eps":
+        return value
+    return value / np.sqrt(2.0) if named[0] == "nu_D" else jnp.sqrt(value / 2.0)
+
+
+class Scales(NamedTuple):
+    """What one unit of each scaled quantity is in SI, ``(*batch)``."""
+
+    length: Array  # m
+    concentration: Array  # equivalents, mol/m3
+    potential: Array  # V
+    diffusivity: Array  # m2/s
+
+    @property
+    def time(self) -> Array:
+        """s."""
+        return self.length**2 / self.diffusivity
+
+    @property
+    def velocity(self) -> Array:
+        """m/s."""
+        return self.diffusivity / self.length
+
+    @property
+    def current(self) -> Array:
+        """A/m2."""
+        return FARADAY * self.diffusivity * self.concentration / self.length
+
+
+class Groups(eqx.Module):
+    """The similarity criteria, ``(*batch)``. ``jm.similarity(case)`` finds them; ``.case(...)`` goes back to SI."""
+
+    eps: Array = field(unit="1", low=1e-7, high=1.0, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)")
+    kappa: Array = field(unit="1", low=1e-6, high=1e3, symbol="kappa", doc="electric over viscous force", default=0.5)
+    diffusivity_ratio: Array = field(unit="1", low=1e-3, high=1e3, symbol="D+/D-", doc="cation over anion", default=1.0)
+    peclet: Array = field(unit="1", low=0.0, high=1e8, symbol="Pe", doc="mean velocity in D/L", default=0.0)
+    schmidt: Array = field(unit="1", low=1.0, high=1e7, symbol="Sc", doc="viscosity over diffusivity", default=1e3)
+    charges: tuple[int, int] = eqx.field(static=True, default=(1, -1))
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    @property
+    def reynolds(self) -> Array:
+        """``Pe/Sc``."""
+        return self.peclet / self.schmidt
+
+    @property
+    def electric(self) -> Array:
+        """``K_el = kappa/(Re Pe)``; infinite without flow."""
+        return self.kappa / (self.reynolds * self.peclet)
+
+    def case(self, membrane: object, *, length: ArrayLike = 1e-4, **imposed: ArrayLike) -> Case:
+        """A case in SI with these groups: ``voltage=20.0`` (RT/F), ``sweep=[...]`` (RT/F) or ``current=1.5`` (F D c0/L), over ``length``."""
+        kinds = {"voltage": Voltage, "sweep": VoltageSweep, "current": CurrentDriven}
+        if len(imposed) != 1 or next(iter(imposed)) not in kinds:
+            raise JaxmemError(
+                f"Impose one of voltage, sweep, current; got {sorted(imposed)}. Write groups.case(membrane, voltage=20.0)."
+            )
+        (what, value), length = next(iter(imposed.items())), jnp.asarray(length, float)
+        feed = self.mixture(length)
+        scale = scales(feed, length)
+        unit = scale.current if what == "current" else scale.potential
+        value = jnp.asarray(value, float)
+        return Case(
+            feed, membrane, kinds[what](value * (unit[..., None] if what == "sweep" else unit), thickness=length)
+        )
+
+    def mixture(self, length: ArrayLike = 1e-4) -> Mixture:
+        """A salt at 25 C with these groups over a length in m; its names are those of table salt, its numbers are not."""
+        z1, z2 = self.charges
+        t = jnp.asarray(STANDARD_TEMPERATURE)
+        d_salt, names = 1.6e-9, ("Na+", "Cl-")
+        anion = d_salt * (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)
+        diffusivity = jnp.stack(jnp.broadcast_arrays(self.diffusivity_ratio * anion, anion), axis=-1)
+        table = species(*names)
+        salt = eqx.tree_at(
+            lambda s: (s.charge, s.diffusivity), table, (jnp.asarray([float(z1), float(z2)]), diffusivity)
+        )
+        water = Mixture(table, jnp.ones(2))
+        permittivity = VACUUM_PERMITTIVITY * water.water_permittivity
+        thermal = GAS * t / FARADAY
+        equivalents = permittivity * thermal / (2.0 * FARADAY * (self.eps * jnp.asarray(length)) ** 2)
+        concentration = equivalents[..., None] / jnp.abs(salt.charge)
+        viscosity = permittivity * thermal**2 / (self.kappa * d_salt)
+        return Mixture(salt, concentration, temperature=t, viscosity=viscosity)
+
+
+def scales(feed: Mixture, length: Array) -> Scales:
+    """Of a binary salt over a length."""
+    z, d = feed.species.charge, feed.diffusivity
+    equivalents = jnp.abs(z[..., 0]) * feed.concentration[..., 0]
+    salt = (z[..., 0] - z[..., 1]) * d[..., 0] * d[..., 1] / (z[..., 0] * d[..., 0] - z[..., 1] * d[..., 1])
+    return Scales(length, equivalents, GAS * feed.temperature / FARADAY, salt)
+
+
+def similarity(case: Case, velocity: ArrayLike = 0.0) -> Groups:
+    """The groups of a case of current through a layer; ``velocity``: mean velocity along the membrane, m/s."""
+    feed, unit = case.feed, scales(case.feed, case.conditions.thickness)
+    permittivity = VACUUM_PERMITTIVITY * feed.water_permittivity
+    debye_length = jnp.sqrt(permittivity * unit.potential / (2.0 * FARADAY * unit.concentration))
+    kappa = permittivity * unit.potential**2 / (feed.water_viscosity * unit.diffusivity)
+    d, first = feed.diffusivity, feed.species.charge[..., 0] > 0.0
+    ratio = d[..., 0] / d[..., 1]
+    schmidt = feed.water_viscosity / (water_density(feed.temperature) * unit.diffusivity)
+    made = Groups(1e-3)
+    peclet = jnp.asarray(velocity, float) * unit.length / unit.diffusivity
+    return eqx.tree_at(
+        lambda g: (g.eps, g.kappa, g.diffusivity_ratio, g.schmidt, g.peclet),
+        made,
+        (debye_length / unit.length, kappa, jnp.where(first, ratio, 1.0 / ratio), schmidt, peclet),
+    )

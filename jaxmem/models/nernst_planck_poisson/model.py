@@ -1,0 +1,199 @@
+"""Current through a layer of a binary salt at an ion-exchange membrane: steady Nernst-Planck-Poisson, one-dimensional."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..._errors import JaxmemError
+from ..._fields import is_concrete, whole
+from ..._status import code
+from ...case import Case
+from ...conditions import CurrentDriven, Voltage, VoltageSweep
+from ...membranes.ion_exchange import IonExchangeMembrane, MembranePair
+from ..base import AbstractModel
+from ..inputs import benign, check_precision, input_status
+from ..lanes import known, over_lanes
+from .equations import Imposed, Layer, Unknown, Wall, current, faces
+from .grid import stretched
+from .groups import scales, similarity
+from .result import CurrentResult
+from .steady import at_current, at_voltage, begin, differentiable
+
+_CLOSED = 1e-8  # largest difference of current between faces, relative, of a state that is solved
+_BLOCK = 8  # lanes at a time on a CPU: measured 3 times faster than all at once
+_RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
+
+
+class CurrentState(NamedTuple):
+    """What was found, scaled; a sweep adds an axis of voltages to all but the grid."""
+
+    faces: Array  # of the grid, (N + 1,)
+    cells: Array  # c_1, c_2, phi: (3, N), counter-ions first
+    voltage: Array
+    current: Array  # at the lower wall
+    spread: Array  # of the current over all faces, relative
+    turns: Array  # Newton steps
+    arrived: Array
+    status: Array  # of the inputs
+
+
+class NernstPlanckPoisson(AbstractModel):
+    """``dJ_i/dy = 0``, ``J_i = -D_i (dc_i/dy + z_i c_i F/RT dphi/dy)``, ``e d2phi/dy2 = -F sum z_i c_i``; no electroneutrality assumed.
+
+    An ``IonExchangeMembrane`` at y = 0 faces a stirred bulk of the feed at ``thickness``; a ``MembranePair`` of one kind closes a gap whose
+    mean concentration is that of the feed. ``Voltage``, ``VoltageSweep`` or ``CurrentDriven``. The equations stand in
+    ``jaxmem/models/nernst_planck_poisson/equations.py``: finite volumes of second order, fine at the walls. Tried for eps of 1e-4 to 1e-2 and up
+    to 120 thermal voltages. No flow: above the onset of electroconvection (``jm.onset``) real currents are larger.
+    """
+
+    cells: int = eqx.field(static=True, default=128, converter=whole)
+    precision: str = eqx.field(static=True, default="float64")
+
+    def __check_init__(self) -> None:
+        if type(self.cells) is not int or self.cells < 8 or self.cells % 2:
+            raise JaxmemError(f"cells = {self.cells!r} is not an even number of cells, 8 or more. Write cells=128.")
+
+    def title(self) -> str:
+        """Name and options, as printed."""
+        return f"Nernst-Planck-Poisson ({self.cells} cells)"
+
+    def sources(self) -> list[str]:
+        """Where the equations come from."""
+        return [
+            "Space charge and limiting current: Rubinstein and Shtilman 1979, doi 10.1039/F29797500231.",
+            "Fluxes: Scharfetter and Gummel 1969, doi 10.1109/T-ED.1969.16566.",
+        ]
+
+    def check(self, case: Case) -> None:
+        """Refuse what this model cannot answer."""
+        check_electric(case, self.precision)
+        m = case.membrane
+        if isinstance(m, MembranePair) and m.low.exchanges != m.high.exchanges:
+            raise JaxmemError(
+                "Between a cation and an anion exchanger at rest the salt only depletes: there is no steady current in one dimension. "
+                "Write jm.MembranePair() for two of one kind, or jm.IonExchangeMembrane() before a stirred bulk."
+            )
+
+    def initial_guess(self, case: Case) -> Array:
+        """The voltage without current, RT/F, ``(*batch)``: where the path along the voltage begins."""
+        return over_lanes(lambda c: begin(*self._layer(c)).state.voltage, case)
+
+    def _layer(self, case: Case) -> tuple[Layer, Array | None]:
+        """The scaled question of one lane, and the mean co-ions where they are imposed."""
+        groups, pair = similarity(case), isinstance(case.membrane, MembranePair)
+        low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
+        first = _counter_first(case)
+        unit = scales(case.feed, case.conditions.thickness)
+        one, two, blocked = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
+        wall = lambda m: Wall(jnp.stack([m.enrichment, one]), blocked)
+        high = wall(case.membrane.high) if isinstance(case.membrane, MembranePair) else Wall(two, two)
+        grid = stretched(self.cells, 1.5 * groups.eps * (2.0 if pair else 1.0), 0.7, pair)
+        diffusivity = case.feed.diffusivity / unit.diffusivity
+        fixed = jnp.zeros(self.cells)
+        layer = Layer(grid, case.feed.species.charge[first], diffusivity[first], groups.eps, wall(low), high, fixed)
+        return layer, one if pair else None
+
+    @eqx.filter_jit
+    def find(self, case: Case) -> CurrentState:
+        """Solve every lane."""
+        status = input_status(case)
+        state = over_lanes(self._lane, benign(case, status == code("successful")), _BLOCK)
+        return state._replace(status=status)
+
+    def _lane(self, case: Case) -> CurrentState:
+        """One question: the path along the voltage, then the state with its derivatives."""
+        layer, co_ions = self._layer(case)
+        unit = scales(case.feed, case.conditions.thickness)
+        still, held = jax.lax.stop_gradient((layer, co_ions))
+        path = begin(still, held)
+        if isinstance(case.conditions, CurrentDriven):
+            wanted = case.conditions.current / unit.current
+            path = at_current(still, held, path, jax.lax.stop_gradient(wanted))
+            reached = jax.lax.stop_gradient(current(still, faces(still, path.state.cells, path.state.voltage).flux)[0])
+            given = Imposed(None, jnp.where(path.arrived, wanted, reached), co_ions)
+            return _seen(layer, given, path.state, path.turns, path.arrived)
+        wanted = case.conditions.voltage / unit.potential
+
+        def go(path: Any, voltage: Array) -> tuple:
+            path = at_voltage(still, held, path, voltage)
+            return path, (path.state, path.turns, path.arrived)
+
+        points = jnp.atleast_1d(wanted)
+        _, (states, turns, arrived) = jax.lax.scan(go, path, jax.lax.stop_gradient(points))
+
+        def seen(voltage: Array, state: Unknown, turns: Array, arrived: Array) -> CurrentState:
+            voltage = jnp.where(arrived, voltage, state.voltage)
+            return _seen(layer, Imposed(voltage, None, co_ions), state, turns, arrived)
+
+        found = jax.vmap(seen)(points, states, turns, arrived)
+        grid = found.faces[0]
+        return (found if wanted.ndim else jax.tree.map(lambda x: x[0], found))._replace(faces=grid)
+
+    def residual(self, state: CurrentState, case: Case) -> Array:
+        """Difference of the current between the faces, relative, ``(*batch, 1)``: zero at the solution."""
+        return _worst(state.spread, len(case.batch_shape))[..., None]
+
+    @eqx.filter_jit
+    def observe(self, state: CurrentState, case: Case) -> CurrentResult:
+        """The Result of every lane."""
+        sound = state.status == code("successful")
+        clean = benign(case, sound)
+        shape = state.status.shape
+        eps = jnp.broadcast_to(similarity(clean).eps, shape)
+        wide = state.faces[..., 1] - state.faces[..., 0] > _RESOLVED * eps
+        stopped = "current_out_of_reach" if isinstance(case.conditions, CurrentDriven) else "continuation_stopped"
+        there = state.arrived.reshape(*shape, -1).all(-1) & (_worst(state.spread, len(shape)) < _CLOSED)
+        status = jnp.where(there, code("successful"), code(stopped))
+        status = jnp.where(wide, code("debye_layer_unresolved"), status)
+        status = jnp.where(sound, status, state.status)
+        state = known(state, status == code("successful"))
+        return CurrentResult(case=case, model=self, state=state, clean=clean, status=status)
+
+
+def check_electric(case: Case, precision: str) -> None:
+    """Refuse what is no current through a binary salt at ion-exchange membranes."""
+    if not isinstance(case.membrane, IonExchangeMembrane | MembranePair):
+        raise JaxmemError(
+            f"Case.membrane is a {type(case.membrane).__name__}, not an ion-exchange membrane. Write jm.IonExchangeMembrane() or "
+            "jm.MembranePair()."
+        )
+    if not isinstance(case.conditions, Voltage | VoltageSweep | CurrentDriven):
+        raise JaxmemError(
+            f"Case.conditions is a {type(case.conditions).__name__}. Write jm.Voltage(0.5, thickness=100 * um), jm.VoltageSweep(...) or "
+            "jm.CurrentDriven(...)."
+        )
+    z, c = case.feed.species.charge, case.feed.concentration
+    if len(case.feed.species) != 2 or (is_concrete(z) and not bool(jnp.all(z[..., 0] * z[..., 1] < 0.0))):
+        raise JaxmemError(
+            f"The feed holds {case.feed.species.names}; this model takes one cation and one anion. Write "
+            'jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 10.0}).'
+        )
+    if is_concrete(c) and not bool(jnp.any(jnp.all(c > 0.0, axis=-1))):
+        raise JaxmemError(
+            "The feed holds no salt, and pure water carries no current here. Give a concentration above zero."
+        )
+    check_precision(case, precision)
+
+
+def _counter_first(case: Case) -> Array:
+    """Positions of counter-ion and co-ion in the feed, ``(2,)``."""
+    low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
+    sign = 1.0 if low.exchanges == "cations" else -1.0
+    first = jnp.where(case.feed.species.charge[..., 0] * sign > 0.0, 0, 1)
+    return jnp.stack([first, 1 - first], axis=-1)
+
+
+def _seen(layer: Layer, given: Imposed, found: Unknown, turns: Array, arrived: Array) -> CurrentState:
+    """The state with its derivatives, and what is told of it."""
+    x = differentiable(layer, given, found)
+    all_faces = current(layer, faces(layer, x.cells, x.voltage).flux)
+    spread = (jnp.max(all_faces) - jnp.min(all_faces)) / (1.0 + jnp.abs(all_faces[0]))
+    zero = jnp.zeros((), jnp.int32)
+    return CurrentState(layer.grid.faces, x.cells, x.voltage, all_faces[0], spread, turns, arrived, zero)
+
+
+def _worst(x: Array, batch: int) -> Array:
+    return jnp.max(x.reshape(*x.shape[:batch], -1), axis=-1)

@@ -1,0 +1,226 @@
+"""The Result of a current through a layer: currents, voltages, profiles, in SI and scaled."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._status import code, message, names, tally
+from ...case import Case
+from ...conditions import VoltageSweep
+from ...membranes.ion_exchange import MembranePair
+from .groups import Groups, Scales, scales, similarity
+
+
+class CurrentResult(eqx.Module):
+    """Answer for one question or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; profiles add N cells.
+
+    Failed lanes keep their last state that converged and say why in ``status``; exports write NaN for them.
+    """
+
+    case: Case
+    model: Any
+    state: Any
+    clean: Case  # the case, with harmless numbers in lanes whose inputs are not sound
+    status: Array
+
+    # --- how it went
+
+    @property
+    def ok(self) -> Array:
+        """Solved."""
+        return self.status == code("successful")
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        return tally(self.status)
+
+    def warnings(self) -> dict[str, int]:
+        """What to mind, and in how many of the solved lanes."""
+        ok = np.asarray(self.ok)
+        against = np.asarray(jnp.any((self.scaled_current * self._sign < -1e-9).reshape(*ok.shape, -1), axis=-1)) & ok
+        text = f"voltage below the open-circuit value ({self._open_text()} mV): the current runs backwards"
+        found = {text: int(against.sum())}
+        return {text: n for text, n in found.items() if n}
+
+    def _open_text(self) -> str:
+        ok = np.asarray(self.ok)
+        values = np.broadcast_to(np.asarray(self.open_circuit_voltage), ok.shape)[ok] * 1e3
+        return f"{values.min():.3g}" if np.ptp(values) < 1e-6 else f"{values.min():.3g} to {values.max():.3g}"
+
+    @property
+    def _sign(self) -> float:
+        """Of the counter-ions of the lower membrane."""
+        return 1.0 if self._low.exchanges == "cations" else -1.0
+
+    @property
+    def _low(self) -> Any:
+        m = self.clean.membrane
+        return m.low if isinstance(m, MembranePair) else m
+
+    @property
+    def _points(self) -> int:
+        """Axes that a sweep adds."""
+        return int(isinstance(self.case.conditions, VoltageSweep))
+
+    def _wide(self, x: Array, axes: int = 0) -> Array:
+        """A number of each lane, against arrays with ``axes`` axes more, those of a sweep included."""
+        return jnp.broadcast_to(x, self.status.shape).reshape(*self.status.shape, *(1,) * (axes + self._points))
+
+    # --- what flows, SI
+
+    @property
+    def groups(self) -> Groups:
+        """Similarity criteria, ``(*batch)``."""
+        return similarity(self.clean)
+
+    @property
+    def scales(self) -> Scales:
+        """One unit of each scaled quantity, SI."""
+        return scales(self.clean.feed, self.clean.conditions.thickness)
+
+    @property
+    def current(self) -> Array:
+        """Current density, A/m2, positive where cations go to y = 0."""
+        return self.state.current * self._wide(self.scales.current)
+
+    @property
+    def voltage(self) -> Array:
+        """From y = 0 to the far end, V; the Donnan jump at y = 0 is inside it."""
+        return self.state.voltage * self._wide(self.scales.potential)
+
+    @property
+    def limiting_current(self) -> Array:
+        """``F D_1 (1 + |z_1/z_2|) c0/L`` before a stirred bulk and twice that in a gap, A/m2, ``(*batch)``: that of electroneutral solution."""
+        return self.scaled_limiting_current * self.scales.current
+
+    @property
+    def open_circuit_voltage(self) -> Array:
+        """Without current, V, ``(*batch)``: ``(RT/z F) ln(c_w/c0)`` before a stirred bulk."""
+        ratio = self._low.enrichment
+        if isinstance(self.clean.membrane, MembranePair):
+            ratio = ratio / self.clean.membrane.high.enrichment
+        return jnp.log(ratio) / self._counter(self.clean.feed.species.charge) * self.scales.potential
+
+    def _counter(self, per_species: Array) -> Array:
+        """The value of the counter-ion."""
+        is_first = self.clean.feed.species.charge[..., 0] * self._sign > 0.0
+        return jnp.where(is_first, per_species[..., 0], per_species[..., 1])
+
+    # --- scaled
+
+    @property
+    def scaled_current(self) -> Array:
+        """In F D c0/L."""
+        return self.state.current
+
+    @property
+    def scaled_voltage(self) -> Array:
+        """In RT/F."""
+        return self.state.voltage
+
+    @property
+    def scaled_limiting_current(self) -> Array:
+        """In F D c0/L: ``1 + D_1/D_2`` for a 1:1 salt before a stirred bulk, twice that in a gap."""
+        z, d = self.clean.feed.species.charge, self.clean.feed.diffusivity / self.scales.diffusivity[..., None]
+        mine = self._counter(z)
+        other = jnp.sum(z, axis=-1) - mine
+        simple = self._counter(d) * (1.0 - mine / other)
+        return simple * (2.0 if isinstance(self.clean.membrane, MembranePair) else 1.0)
+
+    # --- profiles
+
+    @property
+    def position(self) -> Array:
+        """Centres of the cells over L, ``(*batch, N)``."""
+        return 0.5 * (self.state.faces[..., :-1] + self.state.faces[..., 1:])
+
+    @property
+    def concentration(self) -> Array:
+        """Of both ions, mol/m3, in the order of the feed, ``(*batch, [V,] 2, N)``."""
+        charge = self.clean.feed.species.charge
+        swap = jnp.broadcast_to(charge[..., 0] * self._sign < 0.0, self.status.shape)
+        c = self.state.cells[..., :2, :]
+        c = jnp.where(self._wide(swap, 2), c[..., ::-1, :], c)
+        per_charge = self.scales.concentration[..., None] / jnp.abs(charge)
+        full = jnp.broadcast_to(per_charge, (*self.status.shape, 2))
+        return c * full.reshape(*self.status.shape, *(1,) * self._points, 2, 1)
+
+    @property
+    def potential(self) -> Array:
+        """V, zero at y = 0, ``(*batch, [V,] N)``."""
+        return self.state.cells[..., 2, :] * self._wide(self.scales.potential, 1)
+
+    @property
+    def space_charge_thickness(self) -> Array:
+        """Height over L up to which ``|c_+ - c_-|/(c_+ + c_-)``, in equivalents, exceeds 1/2; zero where it never does."""
+        c = self.state.cells[..., :2, :]
+        share = (c[..., 0, :] - c[..., 1, :]) / (c[..., 0, :] + c[..., 1, :])
+        y = jnp.broadcast_to(self.position.reshape(*self.position.shape[:-1], *(1,) * self._points, -1), share.shape)
+        return crossing(y, share, 0.5)
+
+    @property
+    def closure(self) -> Array:
+        """Difference of the current between any two faces, relative to ``1 + |i|`` in scaled units."""
+        return self.state.spread
+
+    # --- out
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from .export import to_xarray
+
+        return to_xarray(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` of the curve: one row per lane and voltage; failed lanes are NaN."""
+        return self.to_xarray()[["voltage", "current", "space_charge_thickness"]].to_dataframe().reset_index()
+
+    @property
+    def plot(self) -> Any:
+        """``.plot.curve()`` and ``.plot.profiles()`` return matplotlib Axes."""
+        from ...plot.electric import CurrentPlots
+
+        return CurrentPlots(self)
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return f"{type(self).__name__} (traced)"
+        ok = np.asarray(self.ok).reshape(-1)
+        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} solved"]
+        if ok.any():
+            for label, value, unit in (
+                ("voltage", self.voltage, "V"),
+                ("current", self.current, "A/m2"),
+                ("limiting", self.limiting_current, "A/m2"),
+                ("eps, kappa", (self.groups.eps, self.groups.kappa), ""),
+            ):
+                parts = value if isinstance(value, tuple) else (value,)
+                lines.append(f"  {label:<12}{', '.join(_span(p, ok) for p in parts)} {unit}".rstrip())
+        lines += [f"  {n} x {text}" for text, n in self.warnings().items()]
+        for number, name in names().items():
+            lanes = int((np.asarray(self.status) == number).sum())
+            if lanes and name != "successful":
+                lines.append(f"  {lanes} x {name}: {message(number)}"[:150])
+        return "\n".join(lines)
+
+
+def _span(value: Array, ok: np.ndarray) -> str:
+    """Least to largest over the solved lanes."""
+    x = np.asarray(value)
+    inner = x.shape[x.ndim :] if x.size == 1 else x.shape
+    good = x.reshape(ok.size, -1)[ok] if x.size >= ok.size and inner and ok.size > 1 else x.reshape(-1)
+    low, high = float(good.min()), float(good.max())
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def crossing(y: Array, share: Array, level: float) -> Array:
+    """The last height where ``share`` falls below ``level``, between two points linearly; zero where it never exceeds it; ``(..., N)``."""
+    above = share > level
+    last = share.shape[-1] - 2 - jnp.argmax(above[..., -2::-1], axis=-1)
+    take = lambda x, i: jnp.take_along_axis(x, i[..., None], axis=-1)[..., 0]
+    a, b = take(share, last), take(share, last + 1)
+    part = (a - level) / jnp.where(a != b, a - b, 1.0)
+    return jnp.where(jnp.any(above[..., :-1], axis=-1), take(y, last) + part * (take(y, last + 1) - take(y, last)), 0.0)

@@ -1,0 +1,106 @@
+"""The steady state of a scaled layer: from equilibrium along the voltage, by Newton; derivatives by the implicit rule."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from ...linalg.bordered import BorderedBlockTridiagonal
+from ...nonlinear.continuation import Path, Strides, follow
+from .equations import Imposed, Layer, Unknown, current, faces, misfit, newton_change
+
+STRIDES = Strides(first=5.0, largest=10.0, smallest=1e-3)  # in RT/F
+_FURTHEST = 1000.0  # RT/F that an imposed current is looked for at
+
+
+def equilibrium(p: Layer, mean: bool) -> Unknown:
+    """Close to the state without current: a diffuse layer at each wall that counter-ions alone pass."""
+    y, s = p.grid.centres, p.sign
+    bulk = jnp.ones(()) if mean else p.high.concentration[0]
+    jump = s * jnp.log(p.low.concentration[0] / bulk) / jnp.abs(p.charge[0])  # of the potential, into the solution
+    near, far = jnp.exp(-y / p.eps), jnp.exp(-(1.0 - y) / p.eps)
+    other = jnp.log(p.high.concentration[0] / bulk) if mean else jnp.zeros(())
+    phi = jump * (1.0 - near) - s * other / jnp.abs(p.charge[0]) * far
+    enrich = jnp.log(p.low.concentration[0] / bulk) * near + other * far
+    voltage = jump - s * other / jnp.abs(p.charge[0])
+    c = jnp.stack([bulk * jnp.exp(enrich), bulk * jnp.exp(-enrich * jnp.abs(p.charge[1] / p.charge[0]))])
+    return Unknown(jnp.concatenate([c, phi[None]]), voltage, c[1, -1])
+
+
+def updated(x: Unknown, change: Unknown) -> tuple[Unknown, Array]:
+    """``x`` less ``change``, with concentrations that stay positive; and the size of the change."""
+    c, taken = x.cells[:2], change.cells[:2]
+    shrunk = 0.5 * c * jnp.exp(jnp.minimum(0.5 - taken / c, 0.0))
+    new = jnp.where(taken < 0.5 * c, c - taken, shrunk)
+    size = jnp.maximum(jnp.max(jnp.abs(change.cells[2])), jnp.max(jnp.abs(taken) / (1.0 + c)))
+    size = jnp.maximum(size, jnp.abs(change.voltage))
+    cells = jnp.concatenate([new, x.cells[2:] - change.cells[2:]])
+    return Unknown(cells, x.voltage - change.voltage, x.last - change.last), size
+
+
+def along(p: Layer, co_ions: Array | None) -> Callable[[Unknown, Array], tuple[Unknown, Array]]:
+    """One Newton step at an imposed voltage, for ``follow``."""
+
+    def step(x: Unknown, voltage: Array) -> tuple[Unknown, Array]:
+        x = x._replace(voltage=voltage)
+        return updated(x, newton_change(p, Imposed(voltage, None, co_ions), x))
+
+    return step
+
+
+def begin(p: Layer, co_ions: Array | None) -> Path:
+    """The path at zero current."""
+    start = equilibrium(p, co_ions is not None)
+    first = Path(start.voltage - STRIDES.first, start, jnp.asarray(STRIDES.first), jnp.asarray(0), jnp.asarray(False))
+    return follow(along(p, co_ions), first, start.voltage, STRIDES)
+
+
+def at_voltage(p: Layer, co_ions: Array | None, path: Path, voltage: Array) -> Path:
+    """Follow the path to a voltage."""
+    return follow(along(p, co_ions), path, voltage, STRIDES)
+
+
+def at_current(p: Layer, co_ions: Array | None, path: Path, wanted: Array) -> Path:
+    """Follow the path until more current flows than is wanted, then ask for the current itself."""
+    way = jnp.where(wanted >= 0.0, 1.0, -1.0)
+
+    def passes(x: Unknown) -> Array:
+        return way * current(p, faces(p, x.cells, x.voltage).flux)[0] >= way * wanted
+
+    path = follow(along(p, co_ions), path, way * _FURTHEST, STRIDES, passes)
+
+    def step(x: Unknown, goal: Array) -> tuple[Unknown, Array]:
+        return updated(x, newton_change(p, Imposed(None, goal, co_ions), x))
+
+    last = Strides(first=1.0, largest=1.0, smallest=0.9, most=40)
+    there = Path(wanted - 1.0, path.state, jnp.asarray(1.0), path.turns, jnp.asarray(False))
+    found = follow(step, there, wanted, last)
+    keep = lambda new, old: jnp.where(found.arrived & path.arrived, new, old)
+    return jax.tree.map(keep, found._replace(arrived=jnp.asarray(True)), path._replace(arrived=jnp.asarray(False)))
+
+
+def differentiable(p: Layer, given: Imposed, found: Unknown) -> Unknown:
+    """The same state, with derivatives to everything in the question, of any order."""
+    flat, restore = ravel_pytree(_interleaved(found))
+    cells = found.cells.shape[1]
+
+    def equations(x: Array) -> Array:
+        return ravel_pytree(_interleaved(misfit(p, given, _stacked(restore(x)))))[0]
+
+    def inverse(linear: Callable[[Array], Array], right: Array) -> Array:
+        operator = lx.FunctionLinearOperator(linear, jax.ShapeDtypeStruct(right.shape, right.dtype))
+        return lx.linear_solve(operator, right, BorderedBlockTridiagonal(cells, 3, 2), throw=False).value
+
+    root = jax.lax.custom_root(equations, jax.lax.stop_gradient(flat), lambda _, x: x, inverse)
+    return _stacked(restore(root))
+
+
+def _interleaved(x: Unknown) -> Unknown:
+    return x._replace(cells=x.cells.T)
+
+
+def _stacked(x: Unknown) -> Unknown:
+    return x._replace(cells=x.cells.T)

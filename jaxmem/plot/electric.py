@@ -1,0 +1,68 @@
+"""Pictures of currents through a layer: the curve, and what stands between the walls."""
+
+from typing import Any
+
+import numpy as np
+
+from ..chemistry.species import pretty
+from .style import SPARE, colour, new_axes
+
+
+class CurrentPlots:
+    """``result.plot`` of a ``CurrentResult``."""
+
+    def __init__(self, result: Any) -> None:
+        self._r = result
+
+    def curve(self, axes: Any = None, style: str = "screen", label: str = "Nernst-Planck-Poisson") -> Any:
+        """Current against voltage, in SI, with the limiting current; lanes of a batch are curves or points."""
+        axes = axes or new_axes(style)
+        r, ok = self._r, np.asarray(self._r.ok)
+        swept = r.current.ndim > ok.ndim
+        v, i = (
+            np.asarray(x).reshape(ok.size, -1) if swept else np.asarray(x).reshape(1, -1)
+            for x in (r.voltage, r.current)
+        )
+        keep = ok.reshape(-1) if swept else np.ones(1, bool)
+        for n, (x, y) in enumerate(zip(v[keep], i[keep], strict=True)):
+            order = np.argsort(x)
+            axes.plot(
+                x[order],
+                y[order],
+                color=SPARE[n % len(SPARE)],
+                marker="" if len(x) > 30 else "o",
+                ms=3,
+                label=None if n else label,
+            )
+        limits = np.unique(np.asarray(r.limiting_current)[ok] if ok.ndim else np.asarray(r.limiting_current))
+        if limits.size == 1:
+            sign = np.sign(np.nanmax(i[keep]) + np.nanmin(i[keep])) or 1.0
+            axes.axhline(sign * limits[0], color="0.5", lw=0.9, ls="--", label="limiting current")
+        axes.set(xlabel="Voltage (V)", ylabel="Current density (A/m²)")
+        axes.legend(loc="lower right")
+        return axes
+
+    def profiles(self, lane: int | tuple = (), point: int = -1, axes: Any = None, style: str = "screen") -> Any:
+        """Both ions and the potential between the walls, of one lane and one voltage of a sweep."""
+        axes = axes or new_axes(style)
+        r = self._r
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        c, phi, y = np.asarray(r.concentration)[lane], np.asarray(r.potential)[lane], np.asarray(r.position)[lane]
+        if phi.ndim == 2:
+            c, phi = c[point], phi[point]
+        for k, name in enumerate(r.clean.feed.species.names):
+            axes.semilogx(y, c[k], color=colour(name, k), label=pretty(name))
+        bulk = float(np.max(c[:, y > 0.2]))
+        axes.set(
+            xlabel="Distance from the membrane over the thickness",
+            ylabel="Concentration (mol/m³)",
+            ylim=(0.0, 1.15 * bulk),
+        )
+        other = axes.twinx()
+        other.plot(y, phi, color="0.35", ls="--", label="potential")
+        other.set_ylabel("Potential (V)")
+        other.spines["right"].set_visible(True)
+        other.grid(False)
+        lines = [*axes.get_lines(), *other.get_lines()]
+        axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper left")
+        return axes
