@@ -90,6 +90,8 @@ from .models.nernst_planck_poisson.groups import Groups as Groups
 from .models.nernst_planck_poisson.groups import debye as debye
 from .models.nernst_planck_poisson.groups import similarity as similarity
 from .models.nernst_planck_poisson.model import NernstPlanckPoisson as NernstPlanckPoisson
+from .models.nernst_planck_poisson.stability import growth_rate as growth_rate
+from .models.nernst_planck_poisson.stability import onset as onset
 from .models.result import citations as citations
 from .models.sdem import SDEM as SDEM
 from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion

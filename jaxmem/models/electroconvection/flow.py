@@ -2,8 +2,7 @@ r"""Stokes flow under electric force, by a stream function: ``u = dpsi/dy``, ``v
 
     lap u - grad p + f = 0,    f = -kappa/(2 eps^2) rho grad phi,    no slip at both walls
 
-The curl leaves for every Fourier mode ``A_k psi_k = (curl f)_k``, ``A_k = D_n (L_u - k'^2) D_c - k'^2 (L_v - k'^2)``: D_c takes corners to
-rows, D_n rows to corners, L_u and L_v are Laplacians across the layer. Pressure drops out exactly.
+The curl leaves for every Fourier mode ``A_k psi_k = (curl f)_k`` with the matrix of ``perturbation.py``. Pressure drops out exactly.
 """
 
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..nernst_planck_poisson.perturbation import across, stokes_matrix
 from .domain import Domain, Salt, left, right, to_faces
 
 
@@ -22,28 +22,11 @@ class Velocity(NamedTuple):
     v: Array
 
 
-def across(d: Domain) -> tuple[Array, Array, Array, Array]:
-    """``D_c (Ny, Ny - 1)``, ``D_n (Ny - 1, Ny)``, ``L_u (Ny, Ny)``, ``L_v (Ny - 1, Ny - 1)``, dense."""
-    widths, gaps = d.grid.widths, d.grid.gaps
-    n = widths.shape[0]
-    up = jnp.eye(n, n - 1) - jnp.eye(n, n - 1, -1)  # psi above less psi below; psi is zero at the walls
-    to_rows = up / widths[:, None]
-    to_corners = -up.T / gaps[1:-1, None]
-    outer = jnp.zeros((n, n)).at[0, 0].set(-1.0 / gaps[0]).at[-1, -1].add(-1.0 / gaps[-1])
-    return to_rows, to_corners, (up @ to_corners + outer) / widths[:, None], -(up.T / gaps[1:-1, None]) @ to_rows
-
-
-def stokes_operator(d: Domain) -> Array:
-    """``A_k``, ``(Nx/2 + 1, Ny - 1, Ny - 1)``; the mean flow (k = 0) is left at rest."""
-    to_rows, to_corners, along, normal = across(d)
-    square = (d.modes**2)[:, None, None]
-    n = to_rows.shape[0]
-    return to_corners @ (along - square * jnp.eye(n)) @ to_rows - square * (normal - square * jnp.eye(n - 1))
-
-
 def stokes_inverse(d: Domain) -> Array:
-    """``A_k^-1``, in double precision whatever it is used in: ``A_k`` is too ill-conditioned for less."""
-    inverse = jnp.linalg.inv(stokes_operator(d)[1:])
+    """``A_k^-1``, ``(Nx/2 + 1, Ny - 1, Ny - 1)``, of a grid in double precision: ``A_k`` is too ill-conditioned for less. The mean flow is left
+    at rest."""
+    a = across(d.grid)
+    inverse = jax.vmap(lambda k: jnp.linalg.inv(stokes_matrix(a, k)))(d.modes[1:])
     return jnp.concatenate([jnp.zeros_like(inverse[:1]), inverse])
 
 
@@ -73,17 +56,3 @@ def velocity(d: Domain, psi: Array) -> Velocity:
 def driven(d: Domain, salt: Salt, inverse: Array, c: Array, phi: Array) -> Velocity:
     """The flow that the charge drives."""
     return velocity(d, stream_function(inverse, curl_of_force(d, salt, c, phi)))
-
-
-def mean_kinetic(d: Domain, flow: Velocity) -> Array:
-    """``<u^2 + v^2>`` over the box."""
-    v = 0.5 * (flow.v[1:] ** 2 + flow.v[:-1] ** 2)
-    return jnp.mean(jnp.sum((flow.u**2 + v) * d.widths, axis=0))
-
-
-def largest(flow: Velocity) -> tuple[Array, Array]:
-    """Largest ``|u|`` and ``|v|``."""
-    return jnp.max(jnp.abs(flow.u)), jnp.max(jnp.abs(flow.v))
-
-
-stokes_inverse_once = jax.jit(stokes_inverse)

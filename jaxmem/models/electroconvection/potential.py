@@ -65,14 +65,18 @@ def change(d: Domain, salt: Salt, k: Coefficients, source: Array, start: Array, 
         return jax.lax.scan(step, (jnp.zeros_like(b), b, z, jnp.vdot(b, z)), None, length=iterations)[0][0]
 
     found = start + jax.lax.custom_linear_solve(lambda x: apply(k, x), lifted, conjugate_gradients, symmetric=True)
-    left_over = jnp.linalg.norm(source - apply(k, found, top)) / _safe(jnp.linalg.norm(source - apply(k, jnp.zeros_like(start), top)))
+    left_over = jnp.linalg.norm(source - apply(k, found, top)) / _safe(
+        jnp.linalg.norm(source - apply(k, jnp.zeros_like(start), top))
+    )
     return found, left_over
 
 
 def right_hand_side(d: Domain, salt: Salt, c: Array, phi: Array, voltage: Array, f: Fluxes, dt: Array) -> Array:
     """``rho + 2 eps^2 lap phi - dt div I``, times the height of rows."""
     stiff = 2.0 * salt.eps**2
-    poisson = Coefficients(stiff / d.dx * d.widths / d.dx * jnp.ones_like(phi), stiff / d.gaps * jnp.ones((1, phi.shape[1]), phi.dtype))
+    poisson = Coefficients(
+        stiff / d.dx * d.widths / d.dx * jnp.ones_like(phi), stiff / d.gaps * jnp.ones((1, phi.shape[1]), phi.dtype)
+    )
     rho = jnp.sum(salt.sign * c, axis=0) * d.widths
     carried = jnp.sum(salt.sign * divergence(d, f.along.flux, f.across.flux), axis=0)
     return rho - apply(poisson, phi, voltage) - dt * carried * d.widths

@@ -41,7 +41,9 @@ class Seen(NamedTuple):
     least: Array  # smallest concentration
 
 
-def step(d: Domain, salt: Salt, inverse: Array, how: Numerics, f: Fields, voltage: Array, dt: Array, imposed: Array) -> tuple[Fields, Seen]:
+def step(
+    d: Domain, salt: Salt, inverse: Array, how: Numerics, f: Fields, voltage: Array, dt: Array, imposed: Array
+) -> tuple[Fields, Seen]:
     """From ``f`` to ``dt`` later, at a voltage; ``imposed (Ny, 1)`` is the flow along the membrane that a pump drives."""
     moved = driven(d, salt, inverse, f.c, f.phi)
     flow = Velocity(moved.u + imposed, moved.v)
@@ -74,5 +76,3 @@ def step(d: Domain, salt: Salt, inverse: Array, how: Numerics, f: Fields, voltag
         jnp.min(c),
     )
     return Fields(c, phi, delta, voltage), seen
-
-

@@ -79,9 +79,9 @@ class NernstPlanckPoisson(AbstractModel):
 
     def initial_guess(self, case: Case) -> Array:
         """The voltage without current, RT/F, ``(*batch)``: where the path along the voltage begins."""
-        return over_lanes(lambda c: begin(*self._layer(c)).state.voltage, case)
+        return over_lanes(lambda c: begin(*self.layer(c)).state.voltage, case)
 
-    def _layer(self, case: Case) -> tuple[Layer, Array | None]:
+    def layer(self, case: Case) -> tuple[Layer, Array | None]:
         """The scaled question of one lane, and the mean co-ions where they are imposed."""
         groups, pair = similarity(case), isinstance(case.membrane, MembranePair)
         low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
@@ -105,7 +105,7 @@ class NernstPlanckPoisson(AbstractModel):
 
     def _lane(self, case: Case) -> CurrentState:
         """One question: the path along the voltage, then the state with its derivatives."""
-        layer, co_ions = self._layer(case)
+        layer, co_ions = self.layer(case)
         unit = scales(case.feed, case.conditions.thickness)
         still, held = jax.lax.stop_gradient((layer, co_ions))
         path = begin(still, held)

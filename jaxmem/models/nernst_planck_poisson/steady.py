@@ -52,10 +52,10 @@ def along(p: Layer, co_ions: Array | None) -> Callable[[Unknown, Array], tuple[U
 
 
 def begin(p: Layer, co_ions: Array | None) -> Path:
-    """The path at zero current."""
+    """Beside the state without current, not yet solved: the first stride does it."""
     start = equilibrium(p, co_ions is not None)
-    first = Path(start.voltage - STRIDES.first, start, jnp.asarray(STRIDES.first), jnp.asarray(0), jnp.asarray(False))
-    return follow(along(p, co_ions), first, start.voltage, STRIDES)
+    beside = start.voltage - 1e-6
+    return Path(beside, start, jnp.asarray(STRIDES.first), jnp.asarray(0), jnp.asarray(False))
 
 
 def at_voltage(p: Layer, co_ions: Array | None, path: Path, voltage: Array) -> Path:
