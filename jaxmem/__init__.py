@@ -41,6 +41,7 @@ from .conditions import RequiredArea as RequiredArea
 from .conditions import SlitFlux as SlitFlux
 from .conditions import SlitPressure as SlitPressure
 from .conditions import Voltage as Voltage
+from .conditions import VoltageRamp as VoltageRamp
 from .conditions import VoltageSweep as VoltageSweep
 from .conditions import film as film
 from .data.rejection import Dataset as Dataset
@@ -83,6 +84,7 @@ from .models.channel.adm_sdm import ADMSDM as ADMSDM
 from .models.channel.advection_diffusion import ADM as ADM
 from .models.channel.slit import SlitRO as SlitRO
 from .models.dspmde.model import DSPMDE as DSPMDE
+from .models.electroconvection.model import Electroconvection as Electroconvection
 from .models.element.ions import SpiralWoundIons as SpiralWoundIons
 from .models.element.model import SpiralWound as SpiralWound
 from .models.element.train import ReverseOsmosisTrain as ReverseOsmosisTrain
@@ -90,6 +92,8 @@ from .models.nernst_planck_poisson.groups import Groups as Groups
 from .models.nernst_planck_poisson.groups import debye as debye
 from .models.nernst_planck_poisson.groups import similarity as similarity
 from .models.nernst_planck_poisson.model import NernstPlanckPoisson as NernstPlanckPoisson
+from .models.nernst_planck_poisson.plateau import Plateau as Plateau
+from .models.nernst_planck_poisson.plateau import plateau as plateau
 from .models.nernst_planck_poisson.stability import growth_rate as growth_rate
 from .models.nernst_planck_poisson.stability import onset as onset
 from .models.result import citations as citations

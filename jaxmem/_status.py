@@ -29,7 +29,7 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     no_solute = "The feed of this lane holds no solute at all: there is nothing to reject. Leave the lane out."
     below_osmotic_pressure = (
         "The feed pressure is below the osmotic pressure of the feed (over the permeate pressure): nothing but a leak of salty water "
-        "passes. Try a higher pressure, or a weaker feed."
+        "passes. Try a higher pressure (where recovery is imposed: more of it, or less area), or a weaker feed."
     )
     pressure_spent = "Friction uses up the feed pressure before the end of the channel. Try a lower flow, a higher spacer or fewer elements."
     recovery_out_of_reach = (
@@ -54,6 +54,14 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     continuation_stopped = (
         "Newton along the voltage came to a halt before the voltage that was asked for; the last state that converged is kept. Try more "
         "cells, or a smaller voltage."
+    )
+    blew_up = (
+        "The march blew up, or its step shrank to nothing; the last finite fields are kept. Try a smaller longest step or courant, more rows, "
+        "or a smaller voltage."
+    )
+    potential_unsolved = (
+        "Solved, but the potential of some step was left with a relative residual above 3e-2: currents may be plausible and wrong. Try more "
+        "iterations (10 or 16) or a smaller longest step."
     )
     debye_layer_unresolved = (
         "The cells at the wall are wider than the Debye length, so that the space charge means nothing. Try more cells, or a larger eps (a "

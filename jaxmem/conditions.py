@@ -244,37 +244,60 @@ class SlitFlux(eqx.Module):
 _GAP = {
     "unit": "m", "low": 1e-9, "high": 1.0, "symbol": "L", "hint": "um", "doc": "layer from the membrane to the stirred bulk, or gap",
 }  # fmt: skip
+_VOLTAGE = {"unit": "V", "low": -10.0, "high": 10.0, "symbol": "V", "hint": "mV"}
+_BOX = {
+    "unit": "m", "low": 1e-9, "high": 1.0, "symbol": "L_x", "hint": "um", "doc": "period along the membrane, in the plane", "optional": True,
+}  # fmt: skip
+_FLOW_ALONG = {
+    "unit": "m/s",
+    "low": 0.0,
+    "high": 10.0,
+    "symbol": "V_0",
+    "doc": "mean velocity along the membrane",
+    "default": 0.0,
+}
 
 
-class Voltage(eqx.Module):
-    """The voltage from y = 0 to the far end is imposed; positive drives cations to y = 0. The Donnan jump at y = 0 is inside it."""
-
-    voltage: Array = field(
-        unit="V", low=-10.0, high=10.0, symbol="V", hint="mV", doc="potential of the far end over y = 0"
-    )
-    thickness: Array = field(**_GAP)
+class _OfLayer(eqx.Module):
+    """What conditions of a current check alike."""
 
     def __check_init__(self) -> None:
         check(self)
 
 
-class VoltageSweep(eqx.Module):
+class Voltage(_OfLayer):
+    """The voltage from y = 0 to the far end is imposed; positive drives cations to y = 0. The Donnan jump at y = 0 is inside it.
+
+    ``length`` and ``velocity`` belong to models of the plane (``jm.Electroconvection``); a layer in one dimension knows neither.
+    """
+
+    voltage: Array = field(doc="potential of the far end over y = 0", **_VOLTAGE)
+    thickness: Array = field(**_GAP)
+    length: Array | None = field(**_BOX)
+    velocity: Array = field(**_FLOW_ALONG)
+
+
+class VoltageSweep(_OfLayer):
     """A whole current-voltage curve in one question: voltages ``(*batch, V)``, each solved from the one before."""
 
-    voltage: Array = field(
-        unit="V", ndim=1, low=-10.0, high=10.0, symbol="V", hint="mV", doc="potentials of the far end"
-    )
+    voltage: Array = field(ndim=1, doc="potentials of the far end", **_VOLTAGE)
     thickness: Array = field(**_GAP)
+    length: Array | None = field(**_BOX)
+    velocity: Array = field(**_FLOW_ALONG)
 
-    def __check_init__(self) -> None:
-        check(self)
+
+class VoltageRamp(_OfLayer):
+    """The voltage rises (or falls) in proportion to time, from ``start`` to ``end`` over the duration of the model."""
+
+    start: Array = field(doc="potential of the far end at first", **_VOLTAGE)
+    end: Array = field(doc="potential of the far end at last", **_VOLTAGE)
+    thickness: Array = field(**_GAP)
+    length: Array | None = field(**_BOX)
+    velocity: Array = field(**_FLOW_ALONG)
 
 
-class CurrentDriven(eqx.Module):
+class CurrentDriven(_OfLayer):
     """The current density is imposed, positive where cations go to y = 0; the voltage follows."""
 
     current: Array = field(unit="A/m2", low=-1e5, high=1e5, symbol="i", doc="current density")
     thickness: Array = field(**_GAP)
-
-    def __check_init__(self) -> None:
-        check(self)

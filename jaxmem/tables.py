@@ -70,7 +70,9 @@ def element_table(result: Any, title: str = "", lane: tuple[int, ...] = ()) -> T
         table.add_column(heading, justify="right", no_wrap=True)
     columns = [np.asarray(result.elements[name])[lane] / unit for name, _, unit, _ in _ELEMENT]
     for i in range(columns[0].shape[0]):
-        cells = (f"{column[i]:.{digits}f}" for column, (*_, digits) in zip(columns, _ELEMENT, strict=True))
+        solved = bool(np.asarray(result.ok)[lane])
+        numbers = zip(columns, _ELEMENT, strict=True)
+        cells = (f"{column[i]:.{digits}f}" if solved else "failed" for column, (*_, digits) in numbers)
         table.add_row(str(i + 1), *cells)
     return table
 

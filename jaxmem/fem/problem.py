@@ -156,11 +156,16 @@ class Problem(eqx.Module):
         Raises ``ConvergenceError`` where no solution was found: not a finite one, or with rows left over 1e-6 of what they were. While
         being traced nothing is raised: look at ``residual``.
         """
-        u, left = self._solved(self.unknowns(start), linear, solver or direct(self.space))
+        u, left, free = self._solved(self.unknowns(start), linear, solver or direct(self.space))
         if is_concrete(left) and not float(left) < 1e-6:
             raise ConvergenceError(
                 f"The equations were not solved: {float(left):.1e} of the residual is left. A problem needs a condition that holds the level "
                 "(Dirichlet, Robin or Permeable somewhere), coefficients that stay positive, and from afar a better start."
+            )
+        if is_concrete(free) and bool(free):
+            raise ConvergenceError(
+                "The level of the solution is not determined: any constant can be added. Write a condition that holds it, such as "
+                "fem.Dirichlet(0.0) on one side."
             )
         return u
 
@@ -176,12 +181,14 @@ class Problem(eqx.Module):
         return u
 
     @eqx.filter_jit
-    def _solved(self, start: Array, linear: bool, solver: Direct | Iterative) -> tuple[Array, Array]:
+    def _solved(self, start: Array, linear: bool, solver: Direct | Iterative) -> tuple[Array, Array, Array]:
         u = damped_newton(self.residual, start, solver, 1 if linear else 60, self.matrix)
         size = lambda rows: jnp.max(jnp.abs(rows))
         before, left = size(self.residual(start)), size(self.residual(u))
         change = size(self.residual(1.1 * u) - self.residual(u))  # the size of the terms that cancel
-        return u, left / (before + change + jnp.finfo(u.dtype).tiny)
+        ones, one = jnp.ones_like(u), jnp.zeros_like(u).at[0].set(1.0)
+        shifted, moved = (jax.jvp(self.residual, (u,), (way,))[1] for way in (ones, one))
+        return u, left / (before + change + jnp.finfo(u.dtype).tiny), size(shifted) < 1e-12 * size(moved)
 
     def stored(self, u: Array, lumped: bool = False, before: Array | None = None) -> Array:
         """``int u phi``, or with the lumped mass ``u int phi``; forms may weigh it (``form.mass``: partition, SUPG)."""

@@ -1,5 +1,6 @@
 """A and B of an element from its data sheet."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -26,7 +27,7 @@ class Sheet(eqx.Module):
     """What a data sheet states: permeate flow and rejection at test conditions."""
 
     permeate_flow: Array = field(unit="m3/s", low=1e-12, high=1.0, symbol="Q_p", hint="m3_per_day", doc="permeate flow")
-    rejection: Array = field(unit="1", low=1e-3, high=1.0, symbol="R", doc="observed salt rejection")
+    rejection: Array = field(unit="1", low=1e-3, high=0.99999, symbol="R", doc="observed salt rejection")
     recovery: Array = field(unit="1", low=1e-4, high=0.9, symbol="Y", doc="permeate over feed flow")
     pressure: Array = field(unit="Pa", low=1e4, high=2e7, symbol="P", hint="bar", doc="feed pressure", default=55e5)
     concentration: Array = field(unit="kg/m3", low=0.01, high=100.0, symbol="c", doc="NaCl in the feed", default=32.0)
@@ -34,8 +35,22 @@ class Sheet(eqx.Module):
         unit="Pa", low=0.0, high=1e7, symbol="P_p", hint="bar", doc="permeate pressure", default=ATMOSPHERE
     )
 
+    minimum_rejection: Array | None = field(
+        unit="1",
+        low=1e-3,
+        high=0.99999,
+        symbol="R_min",
+        doc="smallest rejection that the maker guarantees",
+        optional=True,
+    )
+
     def __check_init__(self) -> None:
         check(self)
+        for name in self.__dataclass_fields__:
+            if jnp.ndim(getattr(self, name)) if getattr(self, name) is not None else 0:
+                raise JaxmemError(
+                    f"Sheet.{name} holds several numbers. Fit one sheet at a time: write [jm.fit_sheet(e, s) for s in sheets]."
+                )
 
 
 class SheetFit(eqx.Module):
@@ -44,12 +59,14 @@ class SheetFit(eqx.Module):
     element: SpiralElement
     permeance_range: tuple[float, float]  # A at flows 20 % below and above the nominal one, m/s/Pa
     closures: str
+    permeability_limit: float | None = None  # B at the smallest rejection that the sheet guarantees, m/s
 
     def __str__(self) -> str:
         m, (low, high) = self.element.membrane, (a / LMH_per_bar for a in self.permeance_range)
+        most = "" if self.permeability_limit is None else f" (at most {self.permeability_limit:.3e})"
         return (
             f"A = {float(m.water_permeance) / LMH_per_bar:.3f} LMH/bar ({low:.3f} to {high:.3f} for flows within 20 %), "
-            f"B = {float(m.salt_permeability):.3e} m/s; belongs to {self.closures}"
+            f"B = {float(m.salt_permeability):.3e} m/s{most}; belongs to {self.closures}"
         )
 
 
@@ -63,6 +80,14 @@ def fit_sheet(element: SpiralElement, sheet: Sheet, model: SpiralWound | None = 
         raise JaxmemError(
             f"{type(element).__name__} is not an element. Write jm.SpiralElement(membrane, area, length)."
         )
+    if not isinstance(sheet, Sheet):
+        raise JaxmemError(
+            f"{type(sheet).__name__} is not a data sheet. Write jm.Sheet(permeate_flow=..., rejection=0.997, recovery=0.08)."
+        )
+    if not isinstance(element.membrane, SolutionDiffusionMembrane | None):
+        raise JaxmemError(
+            f"{type(element.membrane).__name__} has no A and B to fit. Write jm.SpiralElement(None, area, length)."
+        )
     model = SpiralWound() if model is None else model
     misses = eqx.filter_jit(partial(_misses, element, sheet, model))
     permeances = jnp.stack([_fitted(misses, element, sheet, 1.0 + s * FLOW_TOLERANCE) for s in (-1.0, 0.0, 1.0)])
@@ -71,10 +96,21 @@ def fit_sheet(element: SpiralElement, sheet: Sheet, model: SpiralWound | None = 
             f"No A and B give Q_p = {float(sheet.permeate_flow):.3e} m3/s and R = {float(sheet.rejection):g} at "
             f"{float(sheet.pressure) / 1e5:g} bar. Check the units of the sheet, and that the pressure exceeds the osmotic one."
         )
-    a, b = permeances[1]
-    membrane = SolutionDiffusionMembrane(a, b, provenance=element.provenance)
+    limit = None
+    if sheet.minimum_rejection is not None:
+        weaker = dataclasses.replace(sheet, rejection=sheet.minimum_rejection, minimum_rejection=None)
+        limit = float(_fitted(eqx.filter_jit(partial(_misses, element, weaker, model)), element, weaker, 1.0)[1])
+    provenance = dataclasses.replace(element.provenance, closures=model.closures)
+    membrane = dataclasses.replace(_like(element.membrane, *permeances[1]), provenance=provenance)
     new = eqx.tree_at(lambda e: e.membrane, element, membrane, is_leaf=lambda x: x is None)
-    return SheetFit(new, (float(permeances[0, 0]), float(permeances[2, 0])), model.title())
+    return SheetFit(new, (float(permeances[0, 0]), float(permeances[2, 0])), model.title(), limit)
+
+
+def _like(membrane: SolutionDiffusionMembrane | None, a: Array, b: Array) -> SolutionDiffusionMembrane:
+    """A membrane with these A and B, and the reflection and temperature law of the one given."""
+    if membrane is None:
+        return SolutionDiffusionMembrane(a, b)
+    return SolutionDiffusionMembrane(a, b, membrane.reflection, membrane.temperature)
 
 
 def _misses(element: SpiralElement, sheet: Sheet, model: SpiralWound, y: Array, factor: Array) -> tuple[Array, Array]:
@@ -85,7 +121,7 @@ def _misses(element: SpiralElement, sheet: Sheet, model: SpiralWound, y: Array, 
     conditions = FeedPressure(sheet.pressure, flow / sheet.recovery, sheet.permeate_pressure)
 
     def miss(y: Array) -> tuple[Array, Array]:
-        membrane = SolutionDiffusionMembrane(jnp.exp(y[0]), jnp.exp(y[1]))
+        membrane = _like(element.membrane, jnp.exp(y[0]), jnp.exp(y[1]))
         part = eqx.tree_at(lambda e: e.membrane, element, membrane, is_leaf=lambda x: x is None)
         r = solve(model, Case(feed, part, conditions), throw=False)
         passage = r.permeate_concentration / r.feed_concentration

@@ -70,6 +70,9 @@ class Vessel(eqx.Module):
             raise JaxmemError(f"count = {self.count!r} is not a number of elements. Write jm.Vessel(element, 6).")
 
 
+FITTED_WITH = ("SpacerTransfer", "SpiralFriction")  # A and B of the table
+
+
 @lru_cache
 def element_records() -> dict[str, dict]:
     """The table of elements as it stands in ``jaxmem/data/elements.toml``."""
@@ -83,8 +86,18 @@ def element(name: str, **overrides) -> SpiralElement:
     """
     if name not in element_records():
         raise unknown("Element", name, element_records(), 'Write for example jm.element("SW30HRLE-400").')
+    for key in overrides:
+        if key not in SpiralElement.__dataclass_fields__:
+            raise unknown(
+                "Field of an element",
+                key,
+                SpiralElement.__dataclass_fields__,
+                f'Write jm.element("{name}", area=37.0).',
+            )
     record = element_records()[name]
-    provenance = Provenance(name, record["source"], "", f"{record['certainty']}; nominal flows carry +/-20 %")
+    provenance = Provenance(
+        name, record["source"], "", f"{record['certainty']}; nominal flows carry +/-20 %", FITTED_WITH
+    )
     membrane = SolutionDiffusionMembrane(record["water_permeance"], record["salt_permeability"], provenance=provenance)
     given = {"membrane": membrane, "area": record["area"], "length": record["length"], "provenance": provenance}
     given |= {key: record[key] for key in ("spacer_height", "porosity") if key in record}

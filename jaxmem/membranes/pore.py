@@ -27,6 +27,7 @@ class Provenance(eqx.Module):
     source: str = eqx.field(static=True, default="given by the user")
     radii: str = eqx.field(static=True, default="stokes")
     warning: str = eqx.field(static=True, default="")
+    closures: tuple[str, ...] = eqx.field(static=True, default=())  # of the channel, that A and B were fitted with
 
 
 class PoreMembrane(eqx.Module):

@@ -41,5 +41,5 @@ class Train(eqx.Module):
         check(self)
         if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
             raise JaxmemError(
-                f"Train.stages = {self.stages!r} are not stages. Write jm.Train((jm.Stage(vessel, 4), jm.Stage(vessel, 2)))."
+                f"Train.stages = a {type(self.stages).__name__} of {len(self.stages) if isinstance(self.stages, tuple | list) else 0} are not stages in a tuple. Write jm.Train((jm.Stage(vessel, 4), jm.Stage(vessel, 2)))."
             )

@@ -5,14 +5,19 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .._config import double_precision
-from .._errors import JaxmemError, PrecisionError
+from .._errors import JaxmemError, PhysicalRangeError, PrecisionError
+from .._fields import is_concrete
 from .._status import code
 from ..case import Case, all_quantities, at_path
 from ..chemistry.brine import brine_of
 from ..chemistry.mixture import TOLERANCE, imbalance
+
+TEMPERATURES = (273.15, 333.15)  # K: beyond, no property of a brine here has been fitted
+STRONGEST = 250.0  # kg/m3 of salt in a feed
 
 
 def check_precision(case: Case, precision: str) -> None:
@@ -57,6 +62,47 @@ def input_status(case: Case) -> Array:
     )
     status = jnp.where(neutral, code("successful"), code("charge_imbalance"))
     return jnp.where(sound, status, code("outside_model"))
+
+
+def check_feed(case: Case) -> None:
+    """Refuse feeds beyond the range of the properties, where all lanes are."""
+    temperature, salt = case.feed.temperature, case.feed.mass_concentration
+    if is_concrete(temperature) and not _in(np.asarray(temperature), *TEMPERATURES).any():
+        raise PhysicalRangeError(
+            f"temperature = {float(np.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
+            "degrees Celsius write 298.15."
+        )
+    if is_concrete(salt) and not (np.sum(np.asarray(salt), -1) <= STRONGEST).any():
+        raise PhysicalRangeError(
+            f"The feed holds {float(np.ravel(np.sum(np.asarray(salt), -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
+            "jaxmem is SI: for mg/L write Mixture.from_mass_concentration with * jm.units.mg_per_L."
+        )
+
+
+def feed_status(case: Case) -> Array:
+    """Code of the inputs of every lane, the range of the properties included."""
+    status = input_status(case)
+    sound = _in(case.feed.temperature, *TEMPERATURES) & (jnp.sum(case.feed.mass_concentration, -1) <= STRONGEST)
+    return jnp.where((status == 0) & ~jnp.broadcast_to(sound, status.shape), code("outside_model"), status)
+
+
+def _in(x: Any, low: float, high: float) -> Any:
+    return (x >= low) & (x <= high)
+
+
+def check_salt(case: Case, given: object | None) -> None:
+    """Refuse neutral solutes where the feed is taken for a salt, unless its osmotic law (or brine) is ``given``."""
+    names, z = case.feed.species.names, case.feed.species.charge
+    if given is None and is_concrete(z) and bool(np.any(np.asarray(z) == 0.0)):
+        neutral = [
+            n
+            for n, none in zip(names, np.ravel(np.all(np.asarray(z) == 0.0, tuple(range(z.ndim - 1)))), strict=True)
+            if none
+        ]
+        raise JaxmemError(
+            f"The feed holds {', '.join(neutral)}, which is no salt, and this model would take it for one. Leave it out, or write "
+            "jm.solve(jm.DSPMDE(), case) or jm.solve(jm.SDEM(), case), which tell solutes apart."
+        )
 
 
 def below_osmotic(case: Case, pressure: Array, law: Callable | None = None) -> Array:

@@ -41,5 +41,8 @@ def over_lanes(function: Callable[[Case], Any], case: Case, block: int | None = 
 
     lanes = [flat(value, ndim) for _, value, ndim in quantities]
     few = block is not None and jax.default_backend() == "cpu" and lanes[0].shape[0] > block
-    out = jax.lax.map(one, lanes, batch_size=block) if few else jax.vmap(one)(lanes)
+    if few:
+        out = jax.lax.map(one, lanes) if block == 1 else jax.lax.map(one, lanes, batch_size=block)
+    else:
+        out = jax.vmap(one)(lanes)
     return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), out)

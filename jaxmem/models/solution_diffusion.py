@@ -67,6 +67,8 @@ class SolutionDiffusion(AbstractModel):
         inputs.check_membrane(case, SolutionDiffusionMembrane, "SolutionDiffusion", line)
         point.check_conditions(case)
         inputs.check_precision(case, self.precision)
+        inputs.check_feed(case)
+        inputs.check_salt(case, self.osmotic)
 
     def initial_guess(self, case: Case) -> Array:
         """Half the flux of pure water."""
@@ -94,7 +96,7 @@ class SolutionDiffusion(AbstractModel):
     @eqx.filter_jit
     def find(self, case: Case) -> PointWall:
         """The wall of every lane."""
-        status = inputs.input_status(case)
+        status = inputs.feed_status(case)
         return over_lanes(self._lane, inputs.benign(case, status == code("successful")))._replace(status=status)
 
     def residual(self, state: PointWall, case: Case) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError
@@ -23,10 +24,12 @@ from ...fem.boundary import Permeable
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import below_osmotic, benign, check_membrane, check_precision, input_status
+from ..inputs import below_osmotic, benign, check_feed, check_membrane, check_precision, check_salt, feed_status
 from ..lanes import known, over_lanes
 from ..wall import passage, permeances
 from .advection_diffusion import ADM, LayerState, salt, scale
+
+_PROFILE = 1e-7  # largest row of a profile that is one
 
 
 class CoupledState(NamedTuple):
@@ -69,17 +72,58 @@ class CoupledResult(eqx.Module):
 
     @property
     def polarisation_modulus(self) -> Array:
-        """``c_m/c_b``."""
-        return self.concentration[..., -1] / self.concentration[..., 0]
+        """``c_m/c_b``; 1 for pure water."""
+        return jnp.where(salt(self.case) > 0.0, self.concentration[..., -1] / scale(self.case), 1.0)
 
     @property
     def observed_rejection(self) -> Array:
-        """``1 - c_p/c_b``."""
-        return 1.0 - self.state.permeate / self.concentration[..., 0]
+        """``1 - c_p/c_b``; 1 for pure water."""
+        return jnp.where(salt(self.case) > 0.0, 1.0 - self.state.permeate / scale(self.case), 1.0)
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
         return tally(self.status)
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
+        from ..export import need
+
+        dims, ok = tuple(f"batch_{i}" for i in range(len(self.case.batch_shape))), np.asarray(self.ok)
+        columns = {
+            "volume_flux": ("m s-1", ()),
+            "observed_rejection": ("1", ()),
+            "polarisation_modulus": ("1", ()),
+            "concentration": ("mol m-3", ("node",)),
+            "position": ("m", ("node",)),
+        }
+        variables: dict[str, tuple] = {
+            name: (
+                (*dims, *inner),
+                np.where(ok[..., None] if inner else ok, getattr(self, name), np.nan),
+                {"units": unit},
+            )
+            for name, (unit, inner) in columns.items()
+        }
+        variables["status"] = (dims, np.asarray(self.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
+        return need("xarray").Dataset(variables, attrs={"model": self.model.title()})
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return "CoupledResult (traced)"
+        ok = np.asarray(self.ok).reshape(-1)
+        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} solved"]
+        for label, value, unit in (
+            ("flux", self.volume_flux * 3.6e6, "LMH"),
+            ("rejection", self.observed_rejection * 100.0, "%, observed"),
+            ("c_m/c_b", self.polarisation_modulus, ""),
+        ):
+            good = np.asarray(value).reshape(-1)[ok]
+            if good.size:
+                span = f"{good.min():.5g}" if good.size == 1 else f"{good.min():.5g} to {good.max():.5g}"
+                lines.append(f"  {label:<12}{span} {unit}".rstrip())
+        return "\n".join(
+            lines + [f"  {n} x {text}"[:150] for text, n in self.messages().items() if text != "Solved."][:4]
+        )
 
 
 class ADMSDM(AbstractModel):
@@ -111,6 +155,8 @@ class ADMSDM(AbstractModel):
                 "adm=jm.ADM(elements=100)."
             )
         check_precision(case, self.precision)
+        check_feed(case)
+        check_salt(case, self.osmotic)
 
     def initial_guess(self, case: Case) -> Array:
         """Half the flux of pure water."""
@@ -134,9 +180,9 @@ class ADMSDM(AbstractModel):
 
         def imbalance(flux: Array) -> Array:
             state, permeate = layer(flux)
-            return (
-                flux / p.water - given.pressure + p.reflection * (osmotic(state.concentration[-1]) - osmotic(permeate))
-            )
+            short = p.reflection * (osmotic(state.concentration[-1]) - osmotic(permeate))
+            # a layer without a steady profile cannot carry the flux away: too high
+            return jnp.where(state.residual < _PROFILE, flux / p.water - given.pressure + short, jnp.nan)
 
         high = p.water * given.pressure
         bulk_flux = jnp.maximum(p.water * (given.pressure - osmotic(salt(case))), 0.02 * high)
@@ -147,9 +193,9 @@ class ADMSDM(AbstractModel):
     @eqx.filter_jit
     def find(self, case: Case) -> CoupledState:
         """Flux and layer of every lane."""
-        status = input_status(case)
+        status = feed_status(case)
         state = over_lanes(self._lane, benign(case, status == code("successful")))
-        missed = ~(jnp.abs(state.residual) < 1e-8) | ~(state.layer.residual < 1e-7)
+        missed = ~(jnp.abs(state.residual) < 1e-8) | ~(state.layer.residual < _PROFILE)
         sound = status == code("successful")
         weak = below_osmotic(case, case.conditions.pressure, self.osmotic)
         status = jnp.where(sound & missed, code("no_steady_state"), status)

@@ -98,6 +98,12 @@ class LayerResult(eqx.Module):
         least = float(np.min(np.asarray(self.concentration)[known]))
         if least < 0.0:
             found.append(f"negative concentrations, down to {least:.3g} mol/m3")
+        inlet = np.abs(np.asarray(self.concentration[..., 0]))
+        most = np.asarray(jnp.max(jnp.abs(self.concentration), axis=-1))
+        if bool(np.any((most > 1e3 * inlet) & (inlet > 0.0) & known)):
+            found.append(
+                f"concentrations up to {np.max(most[known]):.3g} mol/m3, over 1000 times the inlet: no solution holds that much"
+            )
         return found
 
     def to_xarray(self) -> Any:

@@ -30,7 +30,7 @@ from ...linalg.block_tridiagonal import tridiagonal
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import below_osmotic, benign, check_membrane, check_precision, input_status
+from ..inputs import below_osmotic, benign, check_feed, check_membrane, check_precision, check_salt, feed_status
 from ..lanes import known, over_lanes
 from ..wall import passage, permeances
 from .slit_result import START, SlitResult
@@ -147,6 +147,8 @@ class SlitRO(AbstractModel):
                 f"SlitRO needs SlitPressure or SlitFlux, not a {type(case.conditions).__name__}. Write {line}."
             )
         check_precision(case, self.precision)
+        check_feed(case)
+        check_salt(case, self.osmotic)
 
     def initial_guess(self, case: Case) -> Array:
         """The feed everywhere, kg/m3."""
@@ -218,7 +220,7 @@ class SlitRO(AbstractModel):
     @eqx.filter_jit
     def find(self, case: Case) -> SlitState:
         """March every lane."""
-        status = input_status(case)
+        status = feed_status(case)
         state = over_lanes(self._lane, benign(case, status == code("successful")))
         at = state.at
         finite = jnp.all(jnp.isfinite(at.concentration), axis=(-2, -1)) & (jnp.min(at.velocity, axis=-1) > 0.0)

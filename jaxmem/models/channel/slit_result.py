@@ -10,6 +10,7 @@ from jax import Array
 from ..._status import code, tally
 from ...case import Case
 
+SOLUBLE = 318.0  # kg/m3 of NaCl
 START = 10  # steps of backward Euler at the head of the march: the inlet is a jump
 
 
@@ -25,6 +26,11 @@ class SlitResult(eqx.Module):
     def ok(self) -> Array:
         """Solved."""
         return self.status == code("successful")
+
+    def warnings(self) -> dict[str, int]:
+        """What makes a slit doubtful, and in how many of the solved lanes."""
+        strong = np.asarray(jnp.max(self.wall_concentration, axis=-1) > SOLUBLE) & np.asarray(self.ok)
+        return {"salt at the membrane beyond solubility (26 %)": int(strong.sum())} if strong.any() else {}
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""
@@ -73,9 +79,10 @@ class SlitResult(eqx.Module):
 
     @property
     def permeate_concentration(self) -> Array:
-        """Mixed, kg/m3."""
+        """Mixed, kg/m3; zero where nothing passes."""
         at = self.state.at
-        return self._passed(at.flux * at.permeate)[..., -1] / self._passed(at.flux)[..., -1]
+        volume = self._passed(at.flux)[..., -1]
+        return self._passed(at.flux * at.permeate)[..., -1] / jnp.where(volume > 0.0, volume, 1.0)
 
     @property
     def recovery(self) -> Array:
@@ -89,11 +96,14 @@ class SlitResult(eqx.Module):
 
     @property
     def sherwood(self) -> Array:
-        """``4 h k/D`` with ``k = v_w/ln[(c_w - c_p)/(c_b - c_p)]``: what film theory needs to say the same; infinite at the inlet."""
+        """``4 h k/D`` with ``k = v_w/ln[(c_w - c_p)/(c_b - c_p)]``: what film theory needs to say the same; infinite at the inlet and without polarisation."""
         at, given = self.state.at, self.case.conditions
-        lift = jnp.log((self.wall_concentration - at.permeate) / (self.bulk_concentration - at.permeate))
+        over = self.bulk_concentration - at.permeate
+        lift = jnp.log(
+            jnp.where(over > 0.0, (self.wall_concentration - at.permeate) / jnp.where(over > 0.0, over, 1.0), 1.0)
+        )
         scale = 4.0 * given.half_height / given.diffusivity
-        return scale[..., None] * at.flux / lift
+        return jnp.where(lift > 0.0, scale[..., None] * at.flux / jnp.where(lift > 0.0, lift, 1.0), jnp.inf)
 
     @property
     def salt_closure(self) -> Array:
@@ -101,7 +111,7 @@ class SlitResult(eqx.Module):
         at, h = self.state.at, self.case.conditions.half_height
         flow = at.velocity * self.bulk_concentration
         passed = 0.5 * self.model.sides * self._passed(at.flux * at.permeate)[..., -1] / h
-        return (flow[..., 0] - flow[..., -1] - passed) / flow[..., 0]
+        return (flow[..., 0] - flow[..., -1] - passed) / jnp.where(flow[..., 0] > 0.0, flow[..., 0], 1.0)
 
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
@@ -137,4 +147,5 @@ class SlitResult(eqx.Module):
             good = np.asarray(value).reshape(-1)[ok.reshape(-1)]
             if good.size:
                 lines.append(f"  {label:<14}{good.min():.5g} to {good.max():.5g} {unit}")
+        lines += [f"  {n} x {text}" for text, n in self.warnings().items()]
         return "\n".join(lines + [f"  {n} x {text}" for text, n in self.messages().items() if text != "Solved."][:3])

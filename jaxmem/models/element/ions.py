@@ -26,13 +26,13 @@ from ...membranes.polarisation import Flow, SpacerTransfer, SpiralFriction
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..dspmde.model import DSPMDE
-from ..inputs import benign, check_precision
+from ..inputs import benign, check_feed, check_precision, feed_status
 from ..lanes import known, over_lanes
 from ..sdem import SDEM
 from ..spiegler_kedem import SpieglerKedem
 from .dormand_prince import dormand_prince
 from .ions_result import IonElementResult
-from .model import check_conditions, check_feed, feed_status, imposed_recovery, vessel_of
+from .model import check_conditions, imposed_recovery, vessel_of
 
 _DRY = 1e-3  # of the feed's flow: a step never sees less
 _LEAST = 1e3  # Pa over the permeate: less is told as spent

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from ..._errors import JaxmemError, PhysicalRangeError
-from ..._fields import is_concrete, whole
+from ..._errors import JaxmemError
+from ..._fields import whole
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import Brine, NaClBrine, SeaSaltBrine, brine_of
@@ -21,7 +20,7 @@ from ...membranes.polarisation import SpacerTransfer, SpiralFriction
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import benign, check_precision, input_status
+from ..inputs import benign, check_feed, check_precision, check_salt, feed_status
 from ..lanes import known, over_lanes
 from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics, volume
 from .result import ElementResult
@@ -31,8 +30,6 @@ SCHEMES = {
     "backward": partial(implicit, theta=1.0),
     "trapezoid": partial(implicit, theta=0.5),
 }
-TEMPERATURES = (273.15, 333.15)  # K: beyond, no closure here has been fitted
-STRONGEST = 250.0  # kg/m3 of salt in a feed
 _TRUSTED = 1e-3  # estimated relative error of the concentrate's water flow
 
 
@@ -80,10 +77,14 @@ class SpiralWound(AbstractModel):
                 f"brine = {self.brine!r} is not a brine. Write brine=jm.NaClBrine() or jm.SeaSaltBrine()."
             )
 
+    @property
+    def closures(self) -> tuple[str, ...]:
+        """Names of mass transfer and friction, which a fit of A and B belongs to."""
+        return type(self.mass_transfer).__name__, type(self.friction).__name__
+
     def title(self) -> str:
         """Name and options, as printed."""
-        closures = f"{type(self.mass_transfer).__name__}, {type(self.friction).__name__}"
-        return f"Spiral wound ({closures}, {self.cells} cells {self.scheme})"
+        return f"Spiral wound ({', '.join(self.closures)}, {self.cells} cells {self.scheme})"
 
     def sources(self) -> list[str]:
         """Where the equations come from."""
@@ -106,6 +107,7 @@ class SpiralWound(AbstractModel):
         check_conditions(case, RequiredArea)
         check_precision(case, self.precision)
         check_feed(case)
+        check_salt(case, self.brine)
 
     def initial_guess(self, case: Case) -> Array:
         """The pressure that an ideal vessel would need, Pa, ``(*batch)``."""
@@ -156,32 +158,6 @@ def check_conditions(case: Case, *more: type) -> None:
             f"Case.conditions is a {type(case.conditions).__name__}. Write jm.FeedPressure(55 * bar, flow=8 * m3_per_h), "
             "jm.Recovery(0.45, flow=...) or jm.MeanFlux(15 * LMH, flow=...)."
         )
-
-
-def check_feed(case: Case) -> None:
-    """Refuse feeds beyond the range of the properties, where all lanes are."""
-    temperature, salt = case.feed.temperature, case.feed.mass_concentration
-    if is_concrete(temperature) and not _in(np.asarray(temperature), *TEMPERATURES).any():
-        raise PhysicalRangeError(
-            f"temperature = {float(np.ravel(temperature)[0]):g} K is outside {TEMPERATURES} K, the range of the properties. For 25 "
-            "degrees Celsius write 298.15."
-        )
-    if is_concrete(salt) and not (np.sum(np.asarray(salt), -1) <= STRONGEST).any():
-        raise PhysicalRangeError(
-            f"The feed holds {float(np.ravel(np.sum(np.asarray(salt), -1))[0]):g} kg/m3 of salt; osmotic pressure is known up to {STRONGEST:g}. "
-            "jaxmem is SI: for mg/L write Mixture.from_mass_concentration with * jm.units.mg_per_L."
-        )
-
-
-def feed_status(case: Case) -> Array:
-    """Code of the inputs of every lane."""
-    status = input_status(case)
-    sound = _in(case.feed.temperature, *TEMPERATURES) & (jnp.sum(case.feed.mass_concentration, -1) <= STRONGEST)
-    return jnp.where((status == 0) & ~jnp.broadcast_to(sound, status.shape), code("outside_model"), status)
-
-
-def _in(x: Any, low: float, high: float) -> Any:
-    return (x >= low) & (x <= high)
 
 
 def vessel_of(case: Case) -> Vessel:
@@ -315,7 +291,8 @@ def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     status = jnp.where(dry | ~jnp.isfinite(state.outlet.water), code("channel_runs_dry"), status)
     status = jnp.where(jnp.abs(state.missed) > 1e-8, code("recovery_out_of_reach"), status)
     status = jnp.where(jnp.min(pressure, axis=over) <= permeate, code("pressure_spent"), status)
-    weak = drive <= brine.osmotic_pressure(feed, case.feed.temperature)
-    if isinstance(c, FeedPressure | RequiredArea):
-        status = jnp.where(weak, code("below_osmotic_pressure"), status)
+    reflection = vessel_of(case).element.membrane.reflection
+    weak = drive <= reflection * brine.osmotic_pressure(feed, case.feed.temperature)
+    reached = status != code("recovery_out_of_reach")
+    status = jnp.where(weak & reached, code("below_osmotic_pressure"), status)
     return jnp.where(state.status == code("successful"), status, state.status)

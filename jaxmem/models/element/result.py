@@ -7,7 +7,7 @@ from jax import Array
 
 from ..._errors import JaxmemError
 from ...case import Case
-from ...units import LMH
+from ...units import LMH, m3_per_h
 from .march import volume
 from .separation import AbstractVesselResult, per_flow
 
@@ -19,8 +19,35 @@ LIMITS = {  # what makers ask for; published and second-hand
     "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15,
     "flux of an element above 36 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 36.0 * LMH,
     "rejection below 50 %: a leak more than a product": lambda r: r.observed_rejection < 0.5,
+    "concentrate of an eight-inch vessel below 3 m3/h": lambda r: (
+        _eight_inch(r) & (r.concentrate_flow < 3.0 * m3_per_h)
+    ),
+    "feed of an eight-inch vessel above 16 m3/h": lambda r: _eight_inch(r) & (r.feed_flow > 16.0 * m3_per_h),
+    "A and B were fitted with other mass transfer or friction": lambda r: _other_closures(r),
+    "neither NaCl nor like sea salt, but counted as sea salt": lambda r: _unlike(r),
     "salt at the membrane beyond solubility (26 %)": lambda r: jnp.max(r.state.nodes.wall.interface, (-2, -1)) > 318.0,
 }
+
+
+def _eight_inch(r: Any) -> Array:
+    """Elements of 25 m2 and more."""
+    return r.area > 25.0
+
+
+def _other_closures(r: Any) -> Array:
+    """Whether the membrane's numbers belong to other closures than the model's."""
+    fitted = getattr(r.clean.membrane, "element", r.clean.membrane).membrane.provenance.closures
+    return jnp.full(r.status.shape, bool(fitted) and fitted != r.model.closures)
+
+
+def _unlike(r: Any) -> Array:
+    """Feeds that are counted as sea salt and hold less than two thirds Na+ and Cl-, by mass."""
+    feed = r.clean.feed
+    if r.model.brine is not None or r.brine.name != "sea salt":
+        return jnp.zeros(r.status.shape, bool)
+    mass = feed.mass_concentration
+    mine = jnp.asarray([name in ("Na+", "Cl-") for name in feed.species.names])
+    return jnp.sum(jnp.where(mine, mass, 0.0), axis=-1) < 0.667 * jnp.sum(mass, axis=-1)
 
 
 class ElementResult(AbstractVesselResult):

@@ -20,15 +20,13 @@ from ...membranes.train import Stage, Train
 from ...nonlinear.increasing import root_of_increasing
 from ...nonlinear.small_system import root_of_small
 from ..base import AbstractModel
-from ..inputs import benign, check_precision
+from ..inputs import benign, check_feed, check_precision, check_salt, feed_status
 from ..lanes import known, over_lanes
 from .march import March, Stream
 from .model import (  # fmt: skip
     ElementState,
     SpiralWound,
     check_conditions,
-    check_feed,
-    feed_status,
     feed_stream,
     ideal_pressure,
     march_status,
@@ -59,6 +57,12 @@ class ReverseOsmosisTrain(AbstractModel):
     vessel: SpiralWound = SpiralWound()
     precision: str = eqx.field(static=True, default="float64")
 
+    def __check_init__(self) -> None:
+        if not isinstance(self.vessel, SpiralWound):
+            raise JaxmemError(
+                f"vessel = {type(self.vessel).__name__} is no model of a vessel's salt. Write jm.ReverseOsmosisTrain(jm.SpiralWound())."
+            )
+
     def title(self) -> str:
         """Name and options, as printed."""
         return f"Train of {self.vessel.title()}"
@@ -83,6 +87,7 @@ class ReverseOsmosisTrain(AbstractModel):
         check_conditions(case)
         check_precision(case, self.precision)
         check_feed(case)
+        check_salt(case, self.vessel.brine)
 
     def initial_guess(self, case: Case) -> Array:
         """The pressure that an ideal train would need, Pa, ``(*batch)``."""

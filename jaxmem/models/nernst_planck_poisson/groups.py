@@ -86,24 +86,28 @@ class Groups(eqx.Module):
         """``K_el = kappa/(Re Pe)``; infinite without flow."""
         return self.kappa / (self.reynolds * self.peclet)
 
-    def case(self, membrane: object, *, length: ArrayLike = 1e-4, **imposed: ArrayLike) -> Case:
-        """A case in SI with these groups: ``voltage=20.0`` (RT/F), ``sweep=[...]`` (RT/F) or ``current=1.5`` (F D c0/L), over ``length``."""
+    def case(
+        self, membrane: object, *, thickness: ArrayLike = 1e-4, box: ArrayLike | None = None, **imposed: ArrayLike
+    ) -> Case:
+        """A case in SI with these groups over a ``thickness`` in m: ``voltage=20.0``, ``sweep=[...]`` (RT/F) or ``current=1.5`` (F D c0/L).
+        ``box`` is the period along the membrane, in L."""
         kinds = {"voltage": Voltage, "sweep": VoltageSweep, "current": CurrentDriven}
         if len(imposed) != 1 or next(iter(imposed)) not in kinds:
             raise JaxmemError(
                 f"Impose one of voltage, sweep, current; got {sorted(imposed)}. Write groups.case(membrane, voltage=20.0)."
             )
-        (what, value), length = next(iter(imposed.items())), jnp.asarray(length, float)
-        feed = self.mixture(length)
-        scale = scales(feed, length)
+        (what, value), gap = next(iter(imposed.items())), jnp.asarray(thickness, float)
+        feed = self.mixture(gap)
+        scale = scales(feed, gap)
         unit = scale.current if what == "current" else scale.potential
-        value = jnp.asarray(value, float)
-        return Case(
-            feed, membrane, kinds[what](value * (unit[..., None] if what == "sweep" else unit), thickness=length)
-        )
+        value = jnp.asarray(value, float) * (unit[..., None] if what == "sweep" else unit)
+        if what == "current":
+            return Case(feed, membrane, CurrentDriven(value, gap))
+        period = None if box is None else jnp.asarray(box, float) * gap
+        return Case(feed, membrane, kinds[what](value, gap, period, self.peclet * scale.velocity))
 
-    def mixture(self, length: ArrayLike = 1e-4) -> Mixture:
-        """A salt at 25 C with these groups over a length in m; its names are those of table salt, its numbers are not."""
+    def mixture(self, thickness: ArrayLike = 1e-4) -> Mixture:
+        """A salt at 25 C with these groups over a thickness in m; its names are those of table salt, its numbers are not."""
         z1, z2 = self.charges
         t = jnp.asarray(STANDARD_TEMPERATURE)
         d_salt, names = 1.6e-9, ("Na+", "Cl-")
@@ -116,7 +120,7 @@ class Groups(eqx.Module):
         water = Mixture(table, jnp.ones(2))
         permittivity = VACUUM_PERMITTIVITY * water.water_permittivity
         thermal = GAS * t / FARADAY
-        equivalents = permittivity * thermal / (2.0 * FARADAY * (self.eps * jnp.asarray(length)) ** 2)
+        equivalents = permittivity * thermal / (2.0 * FARADAY * (self.eps * jnp.asarray(thickness)) ** 2)
         concentration = equivalents[..., None] / jnp.abs(salt.charge)
         viscosity = permittivity * thermal**2 / (self.kappa * d_salt)
         return Mixture(salt, concentration, temperature=t, viscosity=viscosity)
@@ -130,8 +134,8 @@ def scales(feed: Mixture, length: Array) -> Scales:
     return Scales(length, equivalents, GAS * feed.temperature / FARADAY, salt)
 
 
-def similarity(case: Case, velocity: ArrayLike = 0.0) -> Groups:
-    """The groups of a case of current through a layer; ``velocity``: mean velocity along the membrane, m/s."""
+def similarity(case: Case) -> Groups:
+    """The groups of a case of current through a layer."""
     feed, unit = case.feed, scales(case.feed, case.conditions.thickness)
     permittivity = VACUUM_PERMITTIVITY * feed.water_permittivity
     debye_length = jnp.sqrt(permittivity * unit.potential / (2.0 * FARADAY * unit.concentration))
@@ -140,7 +144,8 @@ def similarity(case: Case, velocity: ArrayLike = 0.0) -> Groups:
     ratio = d[..., 0] / d[..., 1]
     schmidt = feed.water_viscosity / (water_density(feed.temperature) * unit.diffusivity)
     made = Groups(1e-3)
-    peclet = jnp.asarray(velocity, float) * unit.length / unit.diffusivity
+    velocity = getattr(case.conditions, "velocity", jnp.zeros(()))
+    peclet = velocity * unit.length / unit.diffusivity
     return eqx.tree_at(
         lambda g: (g.eps, g.kappa, g.diffusivity_ratio, g.schmidt, g.peclet),
         made,

@@ -11,7 +11,7 @@ from ..._errors import JaxmemError
 from ..._fields import is_concrete, whole
 from ..._status import code
 from ...case import Case
-from ...conditions import CurrentDriven, Voltage, VoltageSweep
+from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
 from ...membranes.ion_exchange import IonExchangeMembrane, MembranePair
 from ..base import AbstractModel
 from ..inputs import benign, check_precision, input_status
@@ -70,6 +70,10 @@ class NernstPlanckPoisson(AbstractModel):
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
         check_electric(case, self.precision)
+        if isinstance(case.conditions, VoltageRamp):
+            raise JaxmemError(
+                "A steady layer knows no ramp. Write jm.VoltageSweep(jnp.linspace(0.0, 1.0, 41), thickness=1e-4)."
+            )
         m = case.membrane
         if isinstance(m, MembranePair) and m.low.exchanges != m.high.exchanges:
             raise JaxmemError(
@@ -85,7 +89,7 @@ class NernstPlanckPoisson(AbstractModel):
         """The scaled question of one lane, and the mean co-ions where they are imposed."""
         groups, pair = similarity(case), isinstance(case.membrane, MembranePair)
         low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
-        first = _counter_first(case)
+        first = counter_first(case)
         unit = scales(case.feed, case.conditions.thickness)
         one, two, blocked = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
         wall = lambda m: Wall(jnp.stack([m.enrichment, one]), blocked)
@@ -160,7 +164,7 @@ def check_electric(case: Case, precision: str) -> None:
             f"Case.membrane is a {type(case.membrane).__name__}, not an ion-exchange membrane. Write jm.IonExchangeMembrane() or "
             "jm.MembranePair()."
         )
-    if not isinstance(case.conditions, Voltage | VoltageSweep | CurrentDriven):
+    if not isinstance(case.conditions, Voltage | VoltageSweep | VoltageRamp | CurrentDriven):
         raise JaxmemError(
             f"Case.conditions is a {type(case.conditions).__name__}. Write jm.Voltage(0.5, thickness=100 * um), jm.VoltageSweep(...) or "
             "jm.CurrentDriven(...)."
@@ -178,8 +182,8 @@ def check_electric(case: Case, precision: str) -> None:
     check_precision(case, precision)
 
 
-def _counter_first(case: Case) -> Array:
-    """Positions of counter-ion and co-ion in the feed, ``(2,)``."""
+def counter_first(case: Case) -> Array:
+    """Positions in the feed of the counter-ion of the lower membrane and of the co-ion, ``(2,)``."""
     low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
     sign = 1.0 if low.exchanges == "cations" else -1.0
     first = jnp.where(case.feed.species.charge[..., 0] * sign > 0.0, 0, 1)

@@ -1,0 +1,243 @@
+"""Electroconvection in the plane: Nernst-Planck-Poisson-Stokes beside ion-exchange membranes, through time."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..._errors import JaxmemError, ShapeError
+from ..._fields import is_concrete, whole
+from ..._status import code
+from ...case import Case
+from ...conditions import CurrentDriven, VoltageRamp, VoltageSweep
+from ...membranes.ion_exchange import MembranePair
+from ..base import AbstractModel
+from ..inputs import benign, input_status
+from ..lanes import known, over_lanes
+from ..nernst_planck_poisson.equations import Imposed, Layer, Wall, current, faces
+from ..nernst_planck_poisson.grid import stretched
+from ..nernst_planck_poisson.groups import scales, similarity
+from ..nernst_planck_poisson.model import check_electric, counter_first
+from ..nernst_planck_poisson.steady import at_voltage, begin, differentiable
+from .domain import Salt, domain
+from .flow import curl_of_force, stokes_inverse, stream_function
+from .march import Drive, Samples, Setting, march
+from .result import PlaneResult
+from .statistics import worst_in
+from .step import Fields, Numerics
+
+_RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
+_UNSOLVED = 3e-2  # relative residual of the potential that is worth a status
+
+
+class PlaneState(NamedTuple):
+    """What was found, scaled; a sweep adds an axis of voltages to all but ``faces``."""
+
+    faces: Array  # of the rows, (Ny + 1,)
+    c: Array  # counter-ions first, (2, Ny, Nx)
+    phi: Array
+    psi: Array  # stream function at corners, (Ny + 1, Nx)
+    at_rest: Array  # current of the steady layer without flow
+    seen: Samples  # (K,)
+    alive: Array
+    status: Array  # of the inputs
+
+
+class Electroconvection(AbstractModel):
+    """``dc_i/dt + div(u c_i) = div(D_i (grad c_i + z_i c_i F/RT grad phi))``, ``e lap phi = -F sum z_i c_i``, Stokes flow under the force
+    of the charge, periodic along the membrane.
+
+    ``columns`` by ``rows`` cells, rows fine at the walls. Times are in L^2/D: ``duration`` of each voltage, ``longest`` step (first order in
+    time; shorter where a cell would be crossed, ``courant`` of it a step). Starts from the steady layer, disturbed by ``amplitude``: as a cosine with
+    ``pairs`` periods, or, with ``pairs=0``, at random by ``seed``. ``steps`` of equal length in place of adaptive ones make reverse-mode derivatives possible.
+    Conditions are a ``Voltage``, a ``VoltageSweep`` (each voltage from the fields of the last) or a ``VoltageRamp``, with the ``length`` of the box.
+    Means are taken over the last ``window`` of the duration. Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
+    """
+
+    columns: int = eqx.field(static=True, default=64, converter=whole)
+    rows: int = eqx.field(static=True, default=64, converter=whole)
+    duration: float = eqx.field(static=True, default=0.5)
+    longest: float = eqx.field(static=True, default=5e-4)
+    courant: float = eqx.field(static=True, default=0.5)
+    pairs: int = eqx.field(static=True, default=1)
+    amplitude: float = eqx.field(static=True, default=1e-2)
+    seed: int = eqx.field(static=True, default=0)
+    window: float = eqx.field(static=True, default=0.5)
+    samples: int = eqx.field(static=True, default=100)
+    steps: int | None = eqx.field(static=True, default=None)
+    iterations: int = eqx.field(static=True, default=5)
+    x_flux: str = eqx.field(static=True, default="scharfetter_gummel")
+    precision: str = eqx.field(static=True, default="float64")
+    progress: Callable | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        for name, least in (("columns", 8), ("rows", 8), ("samples", 4), ("iterations", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least or (name in ("columns", "rows") and value % 2):
+                even = "an even number" if name in ("columns", "rows") else "a number"
+                raise JaxmemError(
+                    f"{name} = {value!r} is not {even} of {least} or more. Write {name}={max(least, 64)}."
+                )
+        for name in ("duration", "longest", "courant", "window"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0.0 < value < (
+                1.0 + 1e-9 if name in ("window", "courant") else 1e9
+            ):
+                raise JaxmemError(f"{name} = {value!r} is out of range. Times are in L^2/D: write {name}=0.5.")
+        if self.steps is not None and (type(self.steps) is not int or self.steps < 1 or self.steps % self.samples):
+            raise JaxmemError(
+                f"steps = {self.steps!r} is no multiple of samples = {self.samples}. Write steps={10 * self.samples}."
+            )
+        if self.x_flux not in ("scharfetter_gummel", "central"):
+            raise JaxmemError(f"x_flux = {self.x_flux!r} is not known. Write x_flux='scharfetter_gummel' or 'central'.")
+        if self.precision not in ("float64", "float32"):
+            raise JaxmemError(f"precision = {self.precision!r} is not known. Write precision='float64' or 'float32'.")
+
+    def title(self) -> str:
+        """Name and options, as printed."""
+        return f"Electroconvection ({self.columns} x {self.rows} cells, {self.precision})"
+
+    def sources(self) -> list[str]:
+        """Where the equations come from."""
+        return [
+            "Rubinstein and Zaltzman 2000, doi 10.1103/PhysRevE.62.2238; Druzgalski, Andersen and Mani 2013, doi 10.1063/1.4818995.",
+            "Fluxes: Scharfetter and Gummel 1969, doi 10.1109/T-ED.1969.16566.",
+        ]
+
+    def check(self, case: Case) -> None:
+        """Refuse what this model cannot answer."""
+        check_electric(case, "float64")
+        if isinstance(case.conditions, CurrentDriven):
+            raise JaxmemError(
+                "Electroconvection takes a voltage. Write jm.Voltage(0.5, thickness=1e-4, length=2e-4), a VoltageSweep or a VoltageRamp."
+            )
+        if case.conditions.length is None:
+            raise JaxmemError(
+                "The plane needs a period along the membrane. Write jm.Voltage(0.5, thickness=1e-4, length=2e-4); one vortex pair is 1.3 to 1.7 "
+                "thicknesses long (jm.onset says how long exactly)."
+            )
+        if isinstance(case.membrane, MembranePair) and case.membrane.low.exchanges != case.membrane.high.exchanges:
+            raise JaxmemError(
+                "A channel between a cation and an anion exchanger is not built yet. Write jm.MembranePair() for two of one kind."
+            )
+        box = case.conditions.length / case.conditions.thickness
+        if is_concrete(box) and not bool(jnp.any(box >= 0.3)):
+            raise ShapeError(
+                f"The box is {float(jnp.ravel(box)[0]):.3g} thicknesses long; no vortex pair fits. Write length of 1 thickness or more."
+            )
+
+    def initial_guess(self, case: Case) -> Array:
+        """The steady layer without flow, ``(*batch, 3, Ny)``: what is disturbed at first."""
+        return over_lanes(lambda c: self._rest(c)[1].cells, case)
+
+    def _layer(self, case: Case) -> tuple[Layer, Array | None]:
+        """The scaled layer on the rows of the plane, whose grid is no variable; and the mean co-ions of a gap."""
+        groups, pair = similarity(case), isinstance(case.membrane, MembranePair)
+        low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
+        unit, first = scales(case.feed, case.conditions.thickness), counter_first(case)
+        one, two, blocked = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
+        wall = lambda m: Wall(jnp.stack([m.enrichment, one]), blocked)
+        high = wall(case.membrane.high) if isinstance(case.membrane, MembranePair) else Wall(two, two)
+        grid = stretched(self.rows, jax.lax.stop_gradient(2.0 * groups.eps * (2.0 if pair else 1.0)), 0.6, pair)
+        diffusivity = (case.feed.diffusivity / unit.diffusivity)[first]
+        layer = Layer(
+            grid, case.feed.species.charge[first], diffusivity, groups.eps, wall(low), high, jnp.zeros(self.rows)
+        )
+        return layer, one if pair else None
+
+    def _rest(self, case: Case) -> tuple:
+        """Layer, its steady state at the first voltage, and the path there."""
+        layer, co_ions = self._layer(case)
+        voltage = self._voltages(case)[0]
+        still, held, goal = jax.lax.stop_gradient((layer, co_ions, voltage))
+        path = at_voltage(still, held, begin(still, held), goal)
+        given = Imposed(jnp.where(path.arrived, voltage, path.reached), None, co_ions)
+        return layer, differentiable(layer, given, path.state), path
+
+    def _voltages(self, case: Case) -> Array:
+        """Scaled, ``(V,)``."""
+        c, unit = case.conditions, scales(case.feed, case.conditions.thickness).potential
+        return jnp.atleast_1d((c.start if isinstance(c, VoltageRamp) else c.voltage) / unit)
+
+    @eqx.filter_jit
+    def find(self, case: Case) -> PlaneState:
+        """March every lane; on a CPU one after the other."""
+        status = input_status(case)
+        state = over_lanes(self._lane, benign(case, status == code("successful")), 1)
+        return state._replace(status=status)
+
+    def _lane(self, case: Case) -> PlaneState:
+        """One question."""
+        layer, rest, path = self._rest(case)
+        unit, dtype = scales(case.feed, case.conditions.thickness), jnp.dtype(self.precision)
+        box = case.conditions.length / case.conditions.thickness
+        plane = domain(layer.grid, box, self.columns)
+        salt = Salt(layer.charge, layer.diffusivity, layer.eps, similarity(case).kappa, layer.low, layer.high)
+        y = layer.grid.centres[:, None]
+        imposed = 6.0 * similarity(case).peclet * y * (1.0 - y)
+        cast = lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree)
+        how = Numerics(self.iterations, self.x_flux == "central")
+        setting = Setting(*cast((plane, salt, stokes_inverse(plane), imposed)), how, self.longest, self.courant, None)
+        voltages, rate = self._voltages(case), jnp.zeros((), dtype)
+        if isinstance(case.conditions, VoltageRamp):
+            rate = ((case.conditions.end - case.conditions.start) / unit.potential / self.duration).astype(dtype)
+        steps = None if self.steps is None else self.steps // self.samples
+        first = cast(Fields(*self._disturbed(rest.cells), voltages[0]))
+
+        def go(carry: tuple, voltage: Array) -> tuple:
+            fields, living = carry
+            new, alive, seen = march(setting, fields, self.duration, self.samples, Drive(voltage, rate), steps)
+            alive = alive & living
+            return (new, alive), (new, alive, seen)
+
+        _, (fields, alive, seen) = jax.lax.scan(go, (first, path.arrived), cast(voltages))
+        psi = jax.vmap(lambda f: _stream(setting, f))(fields)
+        still = current(layer, faces(layer, rest.cells, rest.voltage).flux)[0]
+        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, still, seen, alive, jnp.zeros((), jnp.int32))
+        if isinstance(case.conditions, VoltageSweep):
+            return found
+        take = lambda x: jax.tree.map(lambda a: a[0], x)
+        return found._replace(c=fields.c[0], phi=fields.phi[0], psi=psi[0], seen=take(seen), alive=alive[0])
+
+    def _disturbed(self, cells: Array) -> tuple[Array, Array, Array]:
+        """Concentrations, potential and its trend of the steady layer, both ions disturbed alike."""
+        if self.pairs:
+            wave = jnp.cos(2.0 * jnp.pi * self.pairs * (jnp.arange(self.columns) + 0.5) / self.columns)
+        else:
+            wave = jax.random.normal(jax.random.key(self.seed), (self.columns,), jnp.float64)
+        phi = jnp.broadcast_to(cells[2][:, None], (self.rows, self.columns))
+        return cells[:2, :, None] * (1.0 + self.amplitude * wave), phi, jnp.zeros_like(phi)
+
+    def residual(self, state: PlaneState, case: Case) -> Array:
+        """Largest relative residual of the potential, and defect of the salt balance, ``(*batch, 2)``."""
+        n = len(case.batch_shape)
+        return jnp.stack([_worst(state.seen.unsolved, n), _worst(state.seen.unbalanced, n)], axis=-1)
+
+    @eqx.filter_jit
+    def observe(self, state: PlaneState, case: Case) -> PlaneResult:
+        """The Result of every lane."""
+        sound = state.status == code("successful")
+        clean, shape = benign(case, sound), state.status.shape
+        eps = jnp.broadcast_to(similarity(clean).eps, shape)
+        wide = state.faces[..., 1] - state.faces[..., 0] > _RESOLVED * eps
+        status = jnp.where(
+            _worst(worst_in(state.seen.unsolved, self.window), len(shape)) > _UNSOLVED,
+            code("potential_unsolved"),
+            code("successful"),
+        )
+        status = jnp.where(state.alive.reshape(*shape, -1).all(-1), status, code("blew_up"))
+        status = jnp.where(wide, code("debye_layer_unresolved"), status)
+        status = jnp.where(sound, status, state.status)
+        good = (status == code("successful")) | (status == code("potential_unsolved"))
+        return PlaneResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
+
+
+def _stream(s: Setting, f: Fields) -> Array:
+    return stream_function(s.inverse, curl_of_force(s.domain, s.salt, f.c, f.phi))
+
+
+def _worst(x: Array, batch: int) -> Array:
+    return jnp.max(x.reshape(*x.shape[:batch], -1), axis=-1)

@@ -1,0 +1,200 @@
+"""The Result of electroconvection: currents with intervals, vortices, and the last fields."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..._status import code, message, names, tally
+from ...case import Case
+from ...conditions import VoltageSweep
+from ..nernst_planck_poisson.groups import Groups, Scales, scales, similarity
+from .statistics import STATES, Mean, mean, state, worst_in
+
+
+class PlaneResult(eqx.Module):
+    """Answer for one box or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; series add K samples.
+
+    Means are over the last ``window`` of the duration. Failed lanes keep their last finite fields and say why in ``status``.
+    """
+
+    case: Case
+    model: Any
+    state: Any
+    clean: Case
+    status: Array
+
+    @property
+    def ok(self) -> Array:
+        """Marched to the end; ``potential_unsolved`` counts, with its warning."""
+        return (self.status == code("successful")) | (self.status == code("potential_unsolved"))
+
+    def messages(self) -> dict[str, int]:
+        """Sentences of the codes that occur, and how often."""
+        return tally(self.status)
+
+    # --- scales
+
+    @property
+    def groups(self) -> Groups:
+        """Similarity criteria, ``(*batch)``."""
+        return similarity(self.clean)
+
+    @property
+    def scales(self) -> Scales:
+        """One unit of each scaled quantity, SI."""
+        return scales(self.clean.feed, self.clean.conditions.thickness)
+
+    def _wide(self, x: Array, axes: int = 0) -> Array:
+        swept = int(isinstance(self.case.conditions, VoltageSweep))
+        return jnp.broadcast_to(x, self.status.shape).reshape(*self.status.shape, *(1,) * (axes + swept))
+
+    # --- current
+
+    @property
+    def time(self) -> Array:
+        """Ends of the samples in L^2/D, ``(..., K)``."""
+        return self.state.seen.time
+
+    @property
+    def current_series(self) -> Array:
+        """Mean over the lower wall and each sample, in F D c0/L, ``(..., K)``."""
+        return self.state.seen.current
+
+    @property
+    def scaled_current(self) -> Mean:
+        """In F D c0/L: value, 95 % interval, deviation, drift."""
+        return mean(self.state.seen.current, self.model.window)
+
+    @property
+    def scaled_voltage(self) -> Array:
+        """At the end, in RT/F."""
+        return self.state.seen.voltage[..., -1]
+
+    @property
+    def current(self) -> Array:
+        """Mean current density, A/m2."""
+        return self.scaled_current.value * self._wide(self.scales.current)
+
+    @property
+    def current_interval(self) -> Array:
+        """Half width of its 95 % interval, A/m2."""
+        return self.scaled_current.interval * self._wide(self.scales.current)
+
+    @property
+    def voltage(self) -> Array:
+        """At the end, V."""
+        return self.scaled_voltage * self._wide(self.scales.potential)
+
+    @property
+    def current_at_rest(self) -> Array:
+        """Of the steady layer without flow at the first voltage, on the same rows, A/m2, ``(*batch)``."""
+        return self.state.at_rest * self.scales.current
+
+    # --- vortices
+
+    def _mean_of(self, series: Array) -> Array:
+        return mean(series, self.model.window).value
+
+    @property
+    def vortex_diameter(self) -> Array:
+        """d1 over L: twice the height of the extremum of the stream function; zero where nothing moves."""
+        return self._mean_of(self.state.seen.vortices.d1)
+
+    @property
+    def vortex_height(self) -> Array:
+        """d2 over L: height above the peak where the root mean square of the normal velocity is half of the peak."""
+        return self._mean_of(self.state.seen.vortices.d2)
+
+    @property
+    def vortex_pairs(self) -> Array:
+        """Of the strongest mode half way up, at the end."""
+        return self.state.seen.vortices.pairs[..., -1]
+
+    @property
+    def space_charge_thickness(self) -> Array:
+        """Over L: where the mean of (c_1 - c_2)/(c_1 + c_2) along the membrane falls below 1/2."""
+        return self._mean_of(self.state.seen.vortices.space_charge)
+
+    @property
+    def speed(self) -> Array:
+        """Largest velocity along the membrane in the last sample, in D/L."""
+        return self.state.seen.speed_u[..., -1]
+
+    @property
+    def kind(self) -> Array:
+        """Index into ``("quiescent", "steady", "slow drift", "unsteady")``."""
+        return state(self.current_series, self.model.window, self.state.seen.speed_v[..., -1])
+
+    # --- balances
+
+    @property
+    def salt_closure(self) -> Array:
+        """Largest defect of one step: change of an ion in the box less what came through the walls, relative to the ions there."""
+        return jnp.max(self.state.seen.unbalanced, axis=-1)
+
+    @property
+    def potential_residual(self) -> Array:
+        """Largest relative residual that the iterations left of the potential of any step in the window."""
+        return worst_in(self.state.seen.unsolved, self.model.window)
+
+    # --- fields, scaled
+
+    @property
+    def rows(self) -> Array:
+        """Heights of the cells over L, ``(*batch, Ny)``."""
+        return 0.5 * (self.state.faces[..., 1:] + self.state.faces[..., :-1])
+
+    @property
+    def box(self) -> Array:
+        """Period along the membrane over L."""
+        return self.clean.conditions.length / self.clean.conditions.thickness
+
+    # --- out
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset``: means, series and the last fields; failed lanes are NaN, ``status`` says why."""
+        from .export import to_xarray
+
+        return to_xarray(self)
+
+    @property
+    def plot(self) -> Any:
+        """``.plot.fields()``, ``.plot.history()`` and ``.plot.curve()`` return matplotlib Axes."""
+        from ...plot.plane import PlanePlots
+
+        return PlanePlots(self)
+
+    def __str__(self) -> str:
+        if not hasattr(self.status, "__array__"):
+            return "PlaneResult (traced)"
+        ok = np.asarray(self.ok).reshape(-1)
+        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} marched to t = {self.model.duration:g} L^2/D"]
+        if ok.any():
+            i, kinds = self.scaled_current, np.asarray(self.kind).reshape(ok.size, -1)[ok].reshape(-1)
+            for label, value, unit in (
+                ("voltage", self.scaled_voltage, "RT/F"),
+                ("current", i.value, "F D c0/L"),
+                ("at rest", self.state.at_rest, "F D c0/L at the first voltage"),
+                ("diameter", self.vortex_diameter, "L (d1)"),
+                ("speed", self.speed, "D/L"),
+            ):
+                good = np.asarray(value).reshape(ok.size, -1)[ok]
+                span = f"{good.min():.4g}" if good.size == 1 else f"{good.min():.4g} to {good.max():.4g}"
+                more = (
+                    f" +- {float(np.max(np.asarray(i.interval).reshape(ok.size, -1)[ok])):.1g}"
+                    if label == "current"
+                    else ""
+                )
+                lines.append(f"  {label:<10}{span}{more} {unit}")
+            lines.append(
+                "  state     "
+                + ", ".join(f"{int((kinds == k).sum())} {name}" for k, name in enumerate(STATES) if (kinds == k).any())
+            )
+        for number, name in names().items():
+            lanes = int((np.asarray(self.status) == number).sum())
+            if lanes and name != "successful":
+                lines.append(f"  {lanes} x {name}: {message(number)}"[:150])
+        return "\n".join(lines)

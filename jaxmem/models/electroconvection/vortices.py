@@ -1,0 +1,51 @@
+"""What is seen in a plane of ions: how high vortices reach, how many there are, how thick the space charge is."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from ..nernst_planck_poisson.result import crossing
+from .domain import Domain, Salt
+from .flow import Velocity
+
+
+class Vortices(NamedTuple):
+    """Of one moment, in L; zero where nothing moves."""
+
+    d1: Array  # twice the height of the extremum of the stream function
+    d2: Array  # height, above the peak, where the root mean square of v over x is half of its peak
+    pairs: Array  # number of the strongest mode of v half way up
+    space_charge: Array  # height where the x-mean of (c_1 - c_2)/(c_1 + c_2) falls below 1/2
+
+
+_STILL = 1e-6  # D/L: slower is at rest
+
+
+def observe(d: Domain, salt: Salt, c: Array, psi: Array, flow: Velocity) -> Vortices:
+    """Of one state; ``psi (Ny + 1, Nx)`` at corners."""
+    moves = jnp.max(jnp.abs(flow.v)) > _STILL
+    y = d.grid.faces
+    strength = jnp.max(jnp.abs(psi), axis=1)
+    d1 = 2.0 * _top(y, strength)
+    rms = jnp.sqrt(jnp.mean(flow.v**2, axis=1))
+    peak = jnp.argmax(rms)
+    above = jnp.where(jnp.arange(rms.shape[0]) >= peak, rms, rms[peak])
+    d2 = crossing(y, above, 0.5 * rms[peak])
+    middle = flow.v[jnp.argmin(jnp.abs(y - 0.5))]
+    modes = jnp.abs(jnp.fft.rfft(middle))[1:]
+    mean = jnp.mean(c, axis=-1)
+    share = (mean[0] - mean[1]) / (mean[0] + mean[1])
+    still = lambda x: jnp.where(moves, x, jnp.zeros_like(x))
+    return Vortices(still(d1), still(d2), still(1 + jnp.argmax(modes)), crossing(d.grid.centres, share, 0.5))
+
+
+def _top(y: Array, f: Array) -> Array:
+    """Where the parabola through the largest of ``f`` and its neighbours has its top."""
+    j = jnp.clip(jnp.argmax(f), 1, f.shape[0] - 2)
+    a, b, c = (y[j + i] - y[j] for i in (-1, 0, 1))
+    low, top, high = f[j - 1], f[j], f[j + 1]
+    slope_left, slope_right = (top - low) / (b - a), (high - top) / (c - b)
+    bend = (slope_right - slope_left) / (c - a)
+    vertex = 0.5 * (a + b) - 0.5 * slope_left / jnp.where(bend < 0.0, bend, -jnp.inf)
+    return y[j] + jnp.where(bend < 0.0, vertex, 0.0)

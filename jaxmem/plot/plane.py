@@ -1,0 +1,126 @@
+"""Pictures of electroconvection: fields with streamlines, history, and the curve with its three parts."""
+
+from typing import Any
+
+import numpy as np
+
+from .style import COMMON, SPARE, STYLES, new_axes, pyplot
+
+
+class PlanePlots:
+    """``result.plot`` of a ``PlaneResult``."""
+
+    def __init__(self, result: Any) -> None:
+        self._r = result
+
+    def _pick(self, x: Any, lane: tuple, point: int) -> np.ndarray:
+        full = np.asarray(x)[lane]
+        return full[point] if self._r.scaled_voltage.ndim > self._r.status.ndim else full
+
+    def fields(
+        self, what: str = "salt", lane: int | tuple = (), point: int = -1, axes: Any = None, style: str = "screen"
+    ) -> Any:
+        """The last fields with streamlines: ``what`` is ``salt`` (mean of both ions), ``charge`` or ``potential``, scaled."""
+        r = self._r
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        c, phi, psi = (self._pick(x, lane, point) for x in (r.state.c, r.state.phi, r.state.psi))
+        values, label, colours = {
+            "salt": (0.5 * (c[0] + c[1]), "(c₊ + c₋)/2 c₀", "viridis"),
+            "charge": (c[0] - c[1], "(c₊ - c₋)/c₀", "magma"),
+            "potential": (phi, "potential (RT/F)", "cividis"),
+        }[what]
+        box = float(
+            np.asarray(r.box).reshape(-1)[0]
+            if np.ndim(r.box) == 0 or r.status.ndim == 0
+            else np.broadcast_to(r.box, r.status.shape)[lane]
+        )
+        faces = np.asarray(r.state.faces)[lane]
+        x = np.linspace(0.0, box, values.shape[1] + 1)
+        axes = axes or new_axes(style)
+        top = float(np.quantile(values, 0.98 if what == "charge" else 0.995))
+        mesh = axes.pcolormesh(
+            x, faces, values, cmap=colours, vmin=min(0.0, float(values.min())), vmax=top, rasterized=True
+        )
+        size = np.abs(psi).max()
+        if size > 1e-6:
+            axes.contour(
+                x[1:],
+                faces,
+                psi,
+                levels=np.linspace(-0.95, 0.95, 12) * size,
+                colors="white",
+                linewidths=0.7,
+                alpha=0.8,
+                linestyles="solid",
+            )
+        axes.figure.colorbar(mesh, ax=axes, label=label, extend="max")
+        axes.set(xlabel="along the membrane, x/L", ylabel="from the membrane, y/L", aspect="equal", ylim=(0.0, 1.0))
+        axes.grid(False)
+        return axes
+
+    def history(self, lane: int | tuple = (), axes: Any = None, style: str = "screen") -> Any:
+        """Current against time; one curve for each voltage of a sweep."""
+        r = self._r
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        axes = axes or new_axes(style)
+        t, i, v = (np.atleast_2d(np.asarray(x)[lane]) for x in (r.time, r.current_series, r.state.seen.voltage))
+        for k in range(t.shape[0]):
+            axes.plot(t[k], i[k], color=SPARE[k % len(SPARE)], label=f"V = {v[k, -1]:.3g} RT/F")
+        axes.set(xlabel="time (L²/D)", ylabel="current (F D c₀/L)")
+        axes.legend(ncols=2 if t.shape[0] > 5 else 1)
+        return axes
+
+
+def curve_with_parts(
+    voltage: Any,
+    current: Any,
+    parts: Any,
+    rest: tuple[Any, Any] | None = None,
+    interval: Any = None,
+    style: str = "screen",
+) -> Any:
+    """A current-voltage curve, the three lines of its ``Plateau``, and the curve at rest; scaled."""
+    axes = new_axes(style)
+    v, i = np.asarray(voltage), np.asarray(current)
+    axes.errorbar(
+        v,
+        i,
+        None if interval is None else np.asarray(interval),
+        color=SPARE[0],
+        marker="o",
+        ms=4,
+        lw=1.4,
+        label="with electroconvection",
+    )
+    if rest is not None:
+        axes.plot(np.asarray(rest[0]), np.asarray(rest[1]), color="0.5", lw=1.2, label="at rest")
+    names = ("ohmic", "plateau", "overlimiting")
+    span = np.array([0.0, v.max() * 1.05])
+    for k, name in enumerate(names):
+        slope, offset = float(parts.slopes[k]), float(parts.offsets[k])
+        axes.plot(span, slope * span + offset, ls="--", lw=0.9, color=SPARE[2 + 2 * k], label=name)
+    for x in (float(parts.begin), float(parts.end)):
+        axes.axvline(x, color="0.7", lw=0.8, ls=":")
+    axes.set(
+        xlabel="voltage (RT/F)",
+        ylabel="current (F D c₀/L)",
+        ylim=(0.0, float(i.max()) * 1.12),
+        xlim=(0.0, float(v.max()) * 1.05),
+    )
+    axes.annotate(
+        f"plateau {float(parts.length):.1f} RT/F",
+        (0.5 * float(parts.begin + parts.end), float(i.max()) * 1.05),
+        ha="center",
+    )
+    axes.legend(loc="lower right")
+    return axes
+
+
+def side_by_side(result: Any, style: str = "screen") -> Any:
+    """Salt and charge with streamlines in one figure."""
+    plt = pyplot()
+    with plt.rc_context({**COMMON, **STYLES[style]}):
+        figure, axes = plt.subplots(1, 2, layout="constrained", figsize=(10.0, 4.2))
+    for what, ax in zip(("salt", "charge"), axes, strict=True):
+        PlanePlots(result).fields(what, axes=ax)
+    return figure
