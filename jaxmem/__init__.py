@@ -94,6 +94,8 @@ from .models.nernst_planck_poisson.groups import similarity as similarity
 from .models.nernst_planck_poisson.model import NernstPlanckPoisson as NernstPlanckPoisson
 from .models.nernst_planck_poisson.plateau import Plateau as Plateau
 from .models.nernst_planck_poisson.plateau import plateau as plateau
+from .models.nernst_planck_poisson.stability import Growth as Growth
+from .models.nernst_planck_poisson.stability import Onset as Onset
 from .models.nernst_planck_poisson.stability import growth_rate as growth_rate
 from .models.nernst_planck_poisson.stability import onset as onset
 from .models.result import citations as citations

@@ -28,7 +28,7 @@ DATA = Annotated[Path | None, typer.Option(help="A CSV of measured rejections, t
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="nf, ro, or all for everything there is.")] = "all",
+    paper: Annotated[str, typer.Argument(help="nf, ro, ec, or all for everything there is.")] = "all",
     data: DATA = None,
     out: OUT = Path("out"),
 ) -> None:

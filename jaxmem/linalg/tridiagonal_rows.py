@@ -29,7 +29,7 @@ def factor(lower: Array, main: Array, upper: Array) -> Factors:
 
 
 def solve(f: Factors, right: Array) -> Array:
-    """``right (n, ...)``, real or complex, of the shape of the factors or one that they broadcast to."""
+    """``right (n, ...)``, of the shape of the factors or one that they broadcast to."""
 
     def eliminate(before: Array, row: tuple) -> tuple:
         low, pivot, r = row

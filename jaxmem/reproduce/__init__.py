@@ -1,5 +1,5 @@
 """One module per seed paper: each prints paper | ours | note and saves its figures."""
 
-from . import nf, ro
+from . import ec, nf, ro
 
-PAPERS = {"nf": nf.reproduce, "ro": ro.reproduce}
+PAPERS = {"nf": nf.reproduce, "ro": ro.reproduce, "ec": ec.reproduce}

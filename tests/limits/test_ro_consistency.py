@@ -131,7 +131,7 @@ SUGAR = jm.Mixture.from_concentration({"glucose": 100.0})
         (lambda: jm.Train([jm.Stage(VESSEL)]), "jm.Train((jm.Stage("),
     ],
 )
-def test_refused(call, words):
+def test_refused(call, words, untyped):
     with pytest.raises(jm.JaxmemError, match=words.replace("(", r"\(")):
         call()
 

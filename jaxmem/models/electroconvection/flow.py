@@ -44,7 +44,7 @@ def stream_function(inverse: Array, curl: Array) -> Array:
     modes = jnp.fft.rfft(curl, axis=-1).T[..., None]  # (K, Ny - 1, 1)
     parts = jnp.concatenate([modes.real, modes.imag], axis=-1)
     psi = inverse @ parts
-    inner = jnp.fft.irfft((psi[..., 0] + 1j * psi[..., 1]).T, n=curl.shape[-1], axis=-1)
+    inner = jnp.fft.irfft(jax.lax.complex(psi[..., 0], psi[..., 1]).T, n=curl.shape[-1], axis=-1)
     return jnp.pad(inner, ((1, 1), (0, 0)))
 
 

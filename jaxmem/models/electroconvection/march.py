@@ -22,9 +22,9 @@ class Setting(NamedTuple):
     salt: Salt
     inverse: Array  # of Stokes
     imposed: Array  # flow along the membrane, (Ny, 1)
+    longest: Array
+    courant: Array
     how: Numerics
-    longest: float
-    courant: float
     fringe: Array | None  # rate of return to the feed, (Ny, Nx)
 
 
@@ -125,7 +125,7 @@ def interval(
 
 
 def march(
-    s: Setting, fields: Fields, duration: float, samples: int, drive: Drive, steps: int | None
+    s: Setting, fields: Fields, duration: Array, samples: int, drive: Drive, steps: int | None
 ) -> tuple[Fields, Array, Samples]:
     """``samples`` intervals: the last fields, whether they live, and all that was seen, ``(K,)``."""
     dtype = fields.phi.dtype
@@ -135,6 +135,6 @@ def march(
         fields, dt, alive, seen = interval(s, drive, carry, end, steps)
         return (fields, seen.time, dt, alive), seen
 
-    first = (fields, jnp.zeros((), dtype), jnp.asarray(1e-3 * s.longest, dtype), jnp.asarray(True))
+    first = (fields, jnp.zeros((), dtype), 1e-3 * s.longest, jnp.asarray(True))
     (fields, _, _, alive), seen = jax.lax.scan(go, first, ends)
     return fields, alive, seen

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError, ShapeError
-from ..._fields import is_concrete, whole
+from ..._fields import check, field, is_concrete, whole
 from ..._status import code
 from ...case import Case
 from ...conditions import CurrentDriven, VoltageRamp, VoltageSweep
@@ -59,11 +60,15 @@ class Electroconvection(AbstractModel):
 
     columns: int = eqx.field(static=True, default=64, converter=whole)
     rows: int = eqx.field(static=True, default=64, converter=whole)
-    duration: float = eqx.field(static=True, default=0.5)
-    longest: float = eqx.field(static=True, default=5e-4)
-    courant: float = eqx.field(static=True, default=0.5)
+    duration: Array = field(unit="1", low=1e-9, high=1e6, symbol="T", doc="time of each voltage, L^2/D", default=0.5)
+    longest: Array = field(unit="1", low=1e-12, high=1e3, symbol="dt", doc="longest step, L^2/D", default=5e-4)
+    courant: Array = field(
+        unit="1", low=1e-3, high=1.0, symbol="C", doc="part of a cell that a step may cross", default=0.5
+    )
+    amplitude: Array = field(
+        unit="1", low=0.0, high=0.9, doc="relative disturbance of both ions at first", default=1e-2
+    )
     pairs: int = eqx.field(static=True, default=1)
-    amplitude: float = eqx.field(static=True, default=1e-2)
     seed: int = eqx.field(static=True, default=0)
     window: float = eqx.field(static=True, default=0.5)
     samples: int = eqx.field(static=True, default=100)
@@ -81,12 +86,9 @@ class Electroconvection(AbstractModel):
                 raise JaxmemError(
                     f"{name} = {value!r} is not {even} of {least} or more. Write {name}={max(least, 64)}."
                 )
-        for name in ("duration", "longest", "courant", "window"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0.0 < value < (
-                1.0 + 1e-9 if name in ("window", "courant") else 1e9
-            ):
-                raise JaxmemError(f"{name} = {value!r} is out of range. Times are in L^2/D: write {name}=0.5.")
+        check(self)
+        if not isinstance(self.window, int | float) or not 0.0 < self.window <= 1.0:
+            raise JaxmemError(f"window = {self.window!r} is no part of the duration. Write window=0.5.")
         if self.steps is not None and (type(self.steps) is not int or self.steps < 1 or self.steps % self.samples):
             raise JaxmemError(
                 f"steps = {self.steps!r} is no multiple of samples = {self.samples}. Write steps={10 * self.samples}."
@@ -180,7 +182,8 @@ class Electroconvection(AbstractModel):
         imposed = 6.0 * similarity(case).peclet * y * (1.0 - y)
         cast = lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree)
         how = Numerics(self.iterations, self.x_flux == "central")
-        setting = Setting(*cast((plane, salt, stokes_inverse(plane), imposed)), how, self.longest, self.courant, None)
+        numbers = cast((plane, salt, stokes_inverse(plane), imposed, self.longest, self.courant))
+        setting = Setting(*numbers, how, None)
         voltages, rate = self._voltages(case), jnp.zeros((), dtype)
         if isinstance(case.conditions, VoltageRamp):
             rate = ((case.conditions.end - case.conditions.start) / unit.potential / self.duration).astype(dtype)
@@ -189,7 +192,7 @@ class Electroconvection(AbstractModel):
 
         def go(carry: tuple, voltage: Array) -> tuple:
             fields, living = carry
-            new, alive, seen = march(setting, fields, self.duration, self.samples, Drive(voltage, rate), steps)
+            new, alive, seen = march(setting, fields, cast(self.duration), self.samples, Drive(voltage, rate), steps)
             alive = alive & living
             return (new, alive), (new, alive, seen)
 
@@ -205,7 +208,7 @@ class Electroconvection(AbstractModel):
     def _disturbed(self, cells: Array) -> tuple[Array, Array, Array]:
         """Concentrations, potential and its trend of the steady layer, both ions disturbed alike."""
         if self.pairs:
-            wave = jnp.cos(2.0 * jnp.pi * self.pairs * (jnp.arange(self.columns) + 0.5) / self.columns)
+            wave = jnp.asarray(np.cos(2.0 * np.pi * self.pairs * (np.arange(self.columns) + 0.5) / self.columns))
         else:
             wave = jax.random.normal(jax.random.key(self.seed), (self.columns,), jnp.float64)
         phi = jnp.broadcast_to(cells[2][:, None], (self.rows, self.columns))

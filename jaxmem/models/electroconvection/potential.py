@@ -46,10 +46,12 @@ def change(d: Domain, salt: Salt, k: Coefficients, source: Array, start: Array, 
     ladder = (d.modes * d.dx) ** 2
     main = (across[1:] + across[:-1])[:, None] + along[:, None] * ladder.astype(along.dtype)
     off = jnp.broadcast_to(-across[:, None], (across.shape[0], main.shape[1]))
-    factors = factor(off[:-1], main, off[1:])
+    factors = factor(*(x[:, None, :] for x in (off[:-1], main, off[1:])))
 
     def precondition(r: Array) -> Array:
-        return jnp.fft.irfft(solve(factors, jnp.fft.rfft(r, axis=1)), n=r.shape[1], axis=1)
+        modes = jnp.fft.rfft(r, axis=1)
+        x = solve(factors, jnp.stack([modes.real, modes.imag], axis=1))
+        return jnp.fft.irfft(jax.lax.complex(x[:, 0], x[:, 1]), n=r.shape[1], axis=1)
 
     def conjugate_gradients(_: object, b: Array) -> Array:
         def step(carry: tuple, _: None) -> tuple:

@@ -171,7 +171,7 @@ class PlaneResult(eqx.Module):
         if not hasattr(self.status, "__array__"):
             return "PlaneResult (traced)"
         ok = np.asarray(self.ok).reshape(-1)
-        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} marched to t = {self.model.duration:g} L^2/D"]
+        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} marched to t = {float(self.model.duration):g} L^2/D"]
         if ok.any():
             i, kinds = self.scaled_current, np.asarray(self.kind).reshape(ok.size, -1)[ok].reshape(-1)
             for label, value, unit in (

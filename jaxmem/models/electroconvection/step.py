@@ -60,7 +60,8 @@ def step(
     rows = [jnp.moveaxis(x, 1, 0) for x in (lower, main, upper, gain)]
     column = jnp.moveaxis(solve_rows(*rows), 0, 1)
     spread = 1.0 + dt * salt.diffusivity[:, None, None] * (d.modes**2).astype(phi.dtype)
-    c = f.c + jnp.fft.irfft(jnp.fft.rfft(column, axis=-1) / spread, n=phi.shape[1], axis=-1)
+    modes = jnp.fft.rfft(column, axis=-1)
+    c = f.c + jnp.fft.irfft(modes * (1.0 / spread).astype(modes.dtype), n=phi.shape[1], axis=-1)
     through_low = jnp.mean(after.across.flux[:, 0] + down[:, 0] * column[:, 0], axis=-1)
     through_high = jnp.mean(after.across.flux[:, -1] + up[:, -1] * column[:, -1], axis=-1)
     balance = jnp.sum(jnp.mean(c - f.c, axis=-1) * d.grid.widths, axis=-1) - dt * (through_low - through_high)

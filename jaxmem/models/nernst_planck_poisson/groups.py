@@ -8,7 +8,7 @@ Scales: length L, equivalents c0 of the bulk, potential RT/F, time L^2/D, veloci
     Pe = V0 L/D,  Sc = mu/(rho D),  Re = Pe/Sc,  K_el = kappa/(Re Pe)
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ class Groups(eqx.Module):
         return self.kappa / (self.reynolds * self.peclet)
 
     def case(
-        self, membrane: object, *, thickness: ArrayLike = 1e-4, box: ArrayLike | None = None, **imposed: ArrayLike
+        self, membrane: object, *, thickness: ArrayLike = 1e-4, box: ArrayLike | None = None, **imposed: Any
     ) -> Case:
         """A case in SI with these groups over a ``thickness`` in m: ``voltage=20.0``, ``sweep=[...]`` (RT/F) or ``current=1.5`` (F D c0/L).
         ``box`` is the period along the membrane, in L."""

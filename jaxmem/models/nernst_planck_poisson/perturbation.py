@@ -87,10 +87,10 @@ def leading(m: Array) -> tuple[Array, Array]:
     values, vectors = jnp.linalg.eig(jax.lax.stop_gradient(m))
     first = jnp.argmax(values.real)
     start = jnp.append(vectors[:, first], values[first])
-    fixed = jnp.conj(vectors[:, first])
+    fixed, m = jnp.conj(vectors[:, first]), m.astype(vectors.dtype)
 
     def equations(x: Array) -> Array:
-        return jnp.append(m @ x[:-1] - x[-1] * x[:-1], fixed @ x[:-1] - 1.0)
+        return jnp.append(m @ x[:-1] - x[-1] * x[:-1], fixed @ x[:-1] - jnp.ones((), x.dtype))
 
     def inverse(linear: Callable[[Array], Array], right: Array) -> Array:
         return jnp.linalg.solve(jax.vmap(linear, out_axes=1)(jnp.eye(right.shape[0], dtype=right.dtype)), right)
@@ -101,5 +101,6 @@ def leading(m: Array) -> tuple[Array, Array]:
 
 def residual(m: Array, value: Array, vector: Array) -> Array:
     """``|M x - sigma x|`` over ``|M| |x|``: of the real part where the eigenvalue is complex, so large there."""
+    m, value = m.astype(vector.dtype), value.astype(vector.dtype)
     left = m @ vector - value * vector
     return jnp.linalg.norm(left) / (jnp.linalg.norm(m) * jnp.linalg.norm(vector))

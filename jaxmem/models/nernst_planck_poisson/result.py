@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from ..._status import code, message, names, tally
 from ...case import Case
@@ -216,7 +217,7 @@ def _span(value: Array, ok: np.ndarray) -> str:
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
-def crossing(y: Array, share: Array, level: float) -> Array:
+def crossing(y: Array, share: Array, level: ArrayLike) -> Array:
     """The last height where ``share`` falls below ``level``, between two points linearly; zero where it never exceeds it; ``(..., N)``."""
     above = share > level
     last = share.shape[-1] - 2 - jnp.argmax(above[..., -2::-1], axis=-1)

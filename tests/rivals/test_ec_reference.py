@@ -1,0 +1,159 @@
+"""Current at rest, onset and growth rates against the reference file (``tests/reference/electroconvection.json``), closed forms and SciPy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_bvp
+
+import jaxmem as jm
+
+ENTRIES: dict[str, Any] = {
+    e["id"]: e
+    for e in json.loads((Path(__file__).parents[1] / "reference/electroconvection.json").read_text(encoding="utf-8"))[
+        "entries"
+    ]
+}
+CEM = jm.IonExchangeMembrane()
+FIVE = jm.IonExchangeMembrane(enrichment=5.0)
+GAP = jm.MembranePair(FIVE, FIVE)
+
+
+def at_rest(eps: float, volts: Any, cells: int = 128, membrane: Any = CEM) -> np.ndarray:
+    """Scaled currents; sweeps are filled up to twelve voltages, so that they share a program."""
+    full = np.concatenate([volts, np.full(12 - len(volts), volts[-1])])
+    result = jm.solve(jm.NernstPlanckPoisson(cells), jm.Groups(jm.debye(eps=eps)).case(membrane, sweep=full))
+    return np.asarray(result.scaled_current)[: len(volts)]
+
+
+@pytest.mark.parametrize("eps", [0.001, 0.01])
+def test_curve(eps):
+    """The file's currents at 1, 2 and 4 RT/F are off by 0.4 % of what collocation gives (``test_collocation``), so they are not compared."""
+    entry = ENTRIES[f"cvc_1d_eps{eps:g}"]
+    volts, known = np.asarray(entry["inputs"]["V"], float), np.asarray(entry["value"])
+    keep = volts >= 8.0
+    coarse = at_rest(eps, volts[keep])
+    np.testing.assert_allclose(coarse, known[keep], rtol=4e-3)
+    exact = np.isin(volts[keep], (20.0, 25.0, 30.0, 40.0))
+    np.testing.assert_allclose(coarse[exact], known[keep][exact], rtol=2e-3)
+    np.testing.assert_allclose(at_rest(eps, volts[keep], 512), known[keep], rtol=5e-4)
+
+
+@pytest.mark.parametrize("eps", [0.01, 0.001, 0.0001])
+def test_grids(eps):
+    """Currents at 128 and 512 cells, those of the file's own scheme, and second order between them."""
+    for v in (20, 40):
+        entry = ENTRIES[f"cvc_1d_grid_eps{eps:g}_V{v}"]
+        known = dict(zip(entry["inputs"]["cells"], entry["value"]["FVSG"], strict=True))
+        np.testing.assert_allclose(at_rest(eps, [float(v)])[0], known[128], rtol=2e-3)
+        np.testing.assert_allclose(at_rest(eps, [float(v)], 512)[0], known[512], rtol=3e-4)
+
+
+def collocation(eps: float, volts: list[float], enrichment: float, ratio: float) -> list[float]:
+    """SciPy's adaptive collocation of the equations themselves: ``J_-`` is zero, ``J_+`` an unknown number."""
+    d = 0.5 * (1.0 + ratio)  # of the cation over that of the salt
+    y = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 300)])
+    near = np.exp(-y / eps)
+    state = np.stack(
+        [
+            1.0 + (enrichment - 1.0) * near,
+            np.ones_like(y),
+            np.log(enrichment) * (1.0 - near),
+            np.log(enrichment) / eps * near,
+        ]
+    )
+    number, found = np.zeros(1), []
+    for v in volts:
+
+        def slope(_, s, p):
+            return np.stack([p[0] / d - s[0] * s[3], s[1] * s[3], s[3], -(s[0] - s[1]) / (2.0 * eps**2)])
+
+        def ends(low, high, _, v=v):
+            return np.array([low[0] - enrichment, low[2], high[0] - 1.0, high[1] - 1.0, high[2] - v])
+
+        solution = solve_bvp(slope, ends, y, state, p=number, tol=1e-7, max_nodes=100_000)
+        assert solution.success
+        y, state, number = solution.x, solution.y, solution.p
+        found.append(float(number[0]))
+    return found
+
+
+def test_collocation():
+    """Unequal diffusivities and another enrichment; and the currents where the file's table is off."""
+    volts = [1.0, 2.0, 4.0, 8.0]
+    mine = at_rest(1e-2, np.asarray(volts), 512)
+    np.testing.assert_allclose(mine, collocation(1e-2, volts, 2.0, 1.0), rtol=2e-5)
+    table = dict(zip(ENTRIES["cvc_1d_eps0.01"]["inputs"]["V"], ENTRIES["cvc_1d_eps0.01"]["value"], strict=True))
+    assert 2.5e-3 < table[1] / mine[0] - 1.0 < 4e-3
+    groups, membrane = jm.Groups(1e-2, 0.5, 0.66), jm.IonExchangeMembrane(enrichment=3.0)
+    full = np.concatenate([volts, np.full(8, volts[-1])])
+    result = jm.solve(jm.NernstPlanckPoisson(512), groups.case(membrane, sweep=full))
+    np.testing.assert_allclose(np.asarray(result.scaled_current)[:4], collocation(1e-2, volts, 3.0, 0.66), rtol=2e-5)
+
+
+def test_closed_forms():
+    """Limiting current by extrapolation, the curve below it, the space-charge asymptote, open circuit, the file's current at zero volts."""
+    under = ENTRIES["underlimiting_curve"]
+    np.testing.assert_allclose(
+        at_rest(1e-3, [1.0, 2.0, 4.0]),
+        2.0 * (1.0 - np.sqrt(2.0) * np.exp(-np.asarray([1.0, 2.0, 4.0]) / 2.0)),
+        rtol=under["tolerance"]["rel"],
+    )
+    for membrane, limit in ((CEM, 2.0), (GAP, 4.0)):
+        b, c = (at_rest(eps, [12.0], membrane=membrane)[0] for eps in (5e-4, 2.5e-4))
+        np.testing.assert_allclose(2.0 * c - b, limit, rtol=0.01)
+    for eps, name in ((1e-3, "esc_offset_1e-3"), (1e-2, "esc_offset_1e-2")):
+        volts = np.asarray([20.0, 40.0, 80.0, 120.0])
+        i = at_rest(eps, volts, 512) + (at_rest(eps, volts, 512) - at_rest(eps, volts)) / 15.0  # of second order
+        offset = volts - 2.0 * np.sqrt(i) / (3.0 * eps) * (1.0 - 2.0 / i) ** 1.5
+        assert np.ptp(offset) < ENTRIES[name]["tolerance"]["spread_max"]
+        np.testing.assert_allclose(offset, ENTRIES[name]["value"], atol=0.25)
+    at_zero = at_rest(1e-3, [0.0, np.log(2.0)])
+    np.testing.assert_allclose(at_zero[0], ENTRIES["cvc_1d_V0_cw2"]["value"], atol=2e-3)
+    assert abs(at_zero[1]) < 1e-10
+
+
+def onset(eps: float, kappa: float, membrane: Any, cells: int = 128) -> jm.Onset:
+    return jm.onset(jm.NernstPlanckPoisson(cells), jm.Groups(jm.debye(eps=eps), kappa).case(membrane, voltage=20.0))
+
+
+def compare_onset(entry: dict, found: jm.Onset) -> None:
+    known = entry["value"]
+    np.testing.assert_allclose(found.scaled_voltage, known["V_c"], rtol=5e-3)
+    np.testing.assert_allclose(found.scaled_wavenumber, known["k_c"], rtol=0.02)
+    np.testing.assert_allclose(found.scaled_current, known["i_c"], rtol=5e-3)
+
+
+@pytest.mark.parametrize("name", [n for n in ENTRIES if n.startswith("onset_reservoir")])
+def test_onset(name):
+    entry = ENTRIES[name]
+    found = onset(entry["inputs"]["eps"], entry["inputs"]["kappa"], CEM)
+    compare_onset(entry, found)
+    second = entry["value"]["check_SG_140_cells_continuous_k"]
+    np.testing.assert_allclose(found.scaled_voltage, second["V_c"], rtol=1e-3)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [n for n in ENTRIES if n.startswith("onset_two_membrane")])
+def test_onset_in_a_gap(name):
+    entry = ENTRIES[name]
+    compare_onset(entry, onset(entry["inputs"]["eps"], entry["inputs"]["kappa"], GAP, 256))
+
+
+@pytest.mark.parametrize(
+    "name", ["growth_eps0.01_V30", "growth_eps0.01_V40", "growth_eps0.001_V25", "growth_eps0.001_V30"]
+)
+def test_growth(name):
+    """Rates within 2 % of the largest one: near zero a rate is a difference."""
+    entry = ENTRIES[name]
+    given, k = entry["inputs"], np.asarray(entry["inputs"]["k"], float)
+    case = jm.Groups(jm.debye(eps=given["eps"]), given["kappa"]).case(CEM, voltage=given["V"])
+    padded = np.concatenate([k, np.full(10 - len(k), k[-1])])
+    found = jm.growth_rate(jm.NernstPlanckPoisson(), case, jnp.asarray(padded) / case.conditions.thickness)
+    rates = np.asarray(found.scaled_rate)[: len(k)]
+    known = np.asarray(entry["value"]["sigma"])
+    np.testing.assert_allclose(rates, known, rtol=0.02, atol=0.02 * np.max(np.abs(known[known > 0.0])))
+    assert float(found.residual.max()) < 1e-12
