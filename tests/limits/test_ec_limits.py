@@ -152,7 +152,7 @@ def test_vortices_carry_more_current_than_rest():
 
 def test_a_seeded_mode_grows_as_the_linear_problem_of_its_cells_says():
     """``exp(sigma t)`` with the modified wavenumber of the columns, within 0.5 %."""
-    model = jm.Electroconvection(**SMALL, duration=0.08, longest=4e-5, amplitude=1e-6)
+    model = jm.Electroconvection(**SMALL, duration=0.14, longest=4e-5, amplitude=1e-6)
     case = GROUPS.case(CEM, voltage=30.0, box=1.73)
     result = jm.solve(model, case)
     speed, time = np.asarray(result.state.seen.speed_v), np.asarray(result.time)
@@ -169,7 +169,7 @@ def test_below_onset_vortices_die_and_without_force_none_come():
     rest = jm.solve(LINE, GROUPS.case(CEM, voltage=15.0)).scaled_current
     assert float(down.scaled_current.value[0]) > 1.25 * float(down.state.at_rest)
     np.testing.assert_allclose(down.scaled_current.value[2], rest, rtol=0.01)
-    weak = plane(groups=jm.Groups(1e-2, 2e-4 * 0.5), duration=0.3)  # a force of 1 in place of kappa/(2 eps^2)
+    weak = plane(groups=jm.Groups(1e-2, 4e-4), duration=0.3)  # a coefficient of 2 in place of 2500
     np.testing.assert_allclose(weak.scaled_current.value, weak.state.at_rest, rtol=1e-3)
 
 
