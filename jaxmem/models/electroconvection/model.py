@@ -20,7 +20,7 @@ from ..inputs import benign, input_status
 from ..lanes import known, over_lanes
 from ..nernst_planck_poisson.equations import Imposed, Layer, Wall, current, faces
 from ..nernst_planck_poisson.grid import stretched
-from ..nernst_planck_poisson.groups import scales, similarity
+from ..nernst_planck_poisson.groups import charges, scales, similarity
 from ..nernst_planck_poisson.model import check_electric, counter_first
 from ..nernst_planck_poisson.steady import at_voltage, begin, differentiable
 from .domain import Salt, domain
@@ -145,9 +145,7 @@ class Electroconvection(AbstractModel):
         high = wall(case.membrane.high) if isinstance(case.membrane, MembranePair) else Wall(two, two)
         grid = stretched(self.rows, jax.lax.stop_gradient(2.0 * groups.eps * (2.0 if pair else 1.0)), 0.6, pair)
         diffusivity = (case.feed.diffusivity / unit.diffusivity)[first]
-        layer = Layer(
-            grid, case.feed.species.charge[first], diffusivity, groups.eps, wall(low), high, jnp.zeros(self.rows)
-        )
+        layer = Layer(grid, charges(case.feed)[first], diffusivity, groups.eps, wall(low), high, jnp.zeros(self.rows))
         return layer, one if pair else None
 
     def _rest(self, case: Case) -> tuple:

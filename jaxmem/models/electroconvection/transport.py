@@ -20,7 +20,9 @@ class Fluxes(NamedTuple):
 def conductances(d: Domain, salt: Salt) -> tuple[Array, Array]:
     """``D/dx (2, 1, 1)`` and ``D/h (2, Ny + 1, 1)``; zero where a wall stops an ion."""
     diffusivity = salt.diffusivity[:, None, None]
-    passes = jnp.ones((2, d.gaps.shape[0]), diffusivity.dtype).at[:, 0].set(salt.low.passes).at[:, -1].set(salt.high.passes)
+    passes = (
+        jnp.ones((2, d.gaps.shape[0]), diffusivity.dtype).at[:, 0].set(salt.low.passes).at[:, -1].set(salt.high.passes)
+    )
     return diffusivity / d.dx, diffusivity * (passes[..., None] / d.gaps)
 
 

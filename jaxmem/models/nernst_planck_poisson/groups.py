@@ -126,9 +126,16 @@ class Groups(eqx.Module):
         return Mixture(salt, concentration, temperature=t, viscosity=viscosity)
 
 
+def charges(feed: Mixture) -> Array:
+    """z of both ions, ``(*batch, 2)``; of opposite sign even in lanes whose inputs are not sound."""
+    z = feed.species.charge
+    other = jnp.where(z[..., :1] * z[..., 1:] < 0.0, z[..., 1:], -z[..., :1])
+    return jnp.concatenate([z[..., :1], other], axis=-1)
+
+
 def scales(feed: Mixture, length: Array) -> Scales:
     """Of a binary salt over a length."""
-    z, d = feed.species.charge, feed.diffusivity
+    z, d = charges(feed), feed.diffusivity
     equivalents = jnp.abs(z[..., 0]) * feed.concentration[..., 0]
     salt = (z[..., 0] - z[..., 1]) * d[..., 0] * d[..., 1] / (z[..., 0] * d[..., 0] - z[..., 1] * d[..., 1])
     return Scales(length, equivalents, GAS * feed.temperature / FARADAY, salt)
@@ -140,7 +147,7 @@ def similarity(case: Case) -> Groups:
     permittivity = VACUUM_PERMITTIVITY * feed.water_permittivity
     debye_length = jnp.sqrt(permittivity * unit.potential / (2.0 * FARADAY * unit.concentration))
     kappa = permittivity * unit.potential**2 / (feed.water_viscosity * unit.diffusivity)
-    d, first = feed.diffusivity, feed.species.charge[..., 0] > 0.0
+    d, first = feed.diffusivity, charges(feed)[..., 0] > 0.0
     ratio = d[..., 0] / d[..., 1]
     schmidt = feed.water_viscosity / (water_density(feed.temperature) * unit.diffusivity)
     made = Groups(1e-3)

@@ -18,7 +18,7 @@ from ..inputs import benign, check_precision, input_status
 from ..lanes import known, over_lanes
 from .equations import Imposed, Layer, Unknown, Wall, current, faces
 from .grid import stretched
-from .groups import scales, similarity
+from .groups import charges, scales, similarity
 from .result import CurrentResult
 from .steady import at_current, at_voltage, begin, differentiable
 
@@ -97,7 +97,7 @@ class NernstPlanckPoisson(AbstractModel):
         grid = stretched(self.cells, 1.5 * groups.eps * (2.0 if pair else 1.0), 0.7, pair)
         diffusivity = case.feed.diffusivity / unit.diffusivity
         fixed = jnp.zeros(self.cells)
-        layer = Layer(grid, case.feed.species.charge[first], diffusivity[first], groups.eps, wall(low), high, fixed)
+        layer = Layer(grid, charges(case.feed)[first], diffusivity[first], groups.eps, wall(low), high, fixed)
         return layer, one if pair else None
 
     @eqx.filter_jit
@@ -186,7 +186,7 @@ def counter_first(case: Case) -> Array:
     """Positions in the feed of the counter-ion of the lower membrane and of the co-ion, ``(2,)``."""
     low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
     sign = 1.0 if low.exchanges == "cations" else -1.0
-    first = jnp.where(case.feed.species.charge[..., 0] * sign > 0.0, 0, 1)
+    first = jnp.where(charges(case.feed)[..., 0] * sign > 0.0, 0, 1)
     return jnp.stack([first, 1 - first], axis=-1)
 
 

@@ -12,7 +12,7 @@ from ..._status import code, message, names, tally
 from ...case import Case
 from ...conditions import VoltageSweep
 from ...membranes.ion_exchange import MembranePair
-from .groups import Groups, Scales, scales, similarity
+from .groups import Groups, Scales, charges, scales, similarity
 
 
 class CurrentResult(eqx.Module):
@@ -103,11 +103,11 @@ class CurrentResult(eqx.Module):
         ratio = self._low.enrichment
         if isinstance(self.clean.membrane, MembranePair):
             ratio = ratio / self.clean.membrane.high.enrichment
-        return jnp.log(ratio) / self._counter(self.clean.feed.species.charge) * self.scales.potential
+        return jnp.log(ratio) / self._counter(charges(self.clean.feed)) * self.scales.potential
 
     def _counter(self, per_species: Array) -> Array:
         """The value of the counter-ion."""
-        is_first = self.clean.feed.species.charge[..., 0] * self._sign > 0.0
+        is_first = charges(self.clean.feed)[..., 0] * self._sign > 0.0
         return jnp.where(is_first, per_species[..., 0], per_species[..., 1])
 
     # --- scaled
@@ -125,7 +125,7 @@ class CurrentResult(eqx.Module):
     @property
     def scaled_limiting_current(self) -> Array:
         """In F D c0/L: ``1 + D_1/D_2`` for a 1:1 salt before a stirred bulk, twice that in a gap."""
-        z, d = self.clean.feed.species.charge, self.clean.feed.diffusivity / self.scales.diffusivity[..., None]
+        z, d = charges(self.clean.feed), self.clean.feed.diffusivity / self.scales.diffusivity[..., None]
         mine = self._counter(z)
         other = jnp.sum(z, axis=-1) - mine
         simple = self._counter(d) * (1.0 - mine / other)
@@ -141,7 +141,7 @@ class CurrentResult(eqx.Module):
     @property
     def concentration(self) -> Array:
         """Of both ions, mol/m3, in the order of the feed, ``(*batch, [V,] 2, N)``."""
-        charge = self.clean.feed.species.charge
+        charge = charges(self.clean.feed)
         swap = jnp.broadcast_to(charge[..., 0] * self._sign < 0.0, self.status.shape)
         c = self.state.cells[..., :2, :]
         c = jnp.where(self._wide(swap, 2), c[..., ::-1, :], c)
