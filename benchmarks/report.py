@@ -18,6 +18,7 @@ import jaxmem as jm
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- benchmarks -->).*?(<!-- /benchmarks -->)", re.DOTALL)
+EC_BLOCK = re.compile(r"(<!-- benchmarks-ec -->).*?(<!-- /benchmarks-ec -->)", re.DOTALL)
 RO_BLOCK = re.compile(r"(<!-- benchmarks-ro -->).*?(<!-- /benchmarks-ro -->)", re.DOTALL)
 MOST_ROWS = 14
 COLUMNS = (
@@ -188,6 +189,8 @@ def main() -> None:
     parts = (("layer", "bench_layer"), ("element", "bench_element"))
     osmosis = "\n\n".join(ro_markdown(newest(RESULTS / folder), command) for folder, command in parts)
     readme = RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme)
+    electric = ro_markdown(newest(RESULTS / "electric"), "bench_electroconvection")
+    readme = EC_BLOCK.sub(lambda m: f"{m[1]}\n{electric}\n{m[2]}", readme)
     elements = fem_markdown(newest(RESULTS / "fem"))
     README.write_text(FEM_BLOCK.sub(lambda m: f"{m[1]}\n{elements}\n{m[2]}", readme), encoding="utf-8")
 

@@ -26,7 +26,7 @@ class PlanePlots:
         c, phi, psi = (self._pick(x, lane, point) for x in (r.state.c, r.state.phi, r.state.psi))
         values, label, colours = {
             "salt": (0.5 * (c[0] + c[1]), "(c₊ + c₋)/2 c₀", "viridis"),
-            "charge": (c[0] - c[1], "(c₊ - c₋)/c₀", "magma"),
+            "charge": (c[0] - c[1], "(c₊ - c₋)/c₀ (logarithmic)", "magma"),
             "potential": (phi, "potential (RT/F)", "cividis"),
         }[what]
         box = float(
@@ -38,10 +38,9 @@ class PlanePlots:
         x = np.linspace(0.0, box, values.shape[1] + 1)
         axes = axes or new_axes(style)
         shape: dict[str, Any] = {"vmin": min(0.0, float(values.min())), "vmax": float(np.quantile(values, 0.995))}
-        if what == "charge":  # a hundredth of the charge at the wall reaches ten times as far
-            shape = {
-                "norm": pyplot().matplotlib.colors.PowerNorm(0.3, 0.0, float(np.quantile(values, 0.98)), clip=True)
-            }
+        if what == "charge":  # four decades: what stands at the wall, what is extended, what vortices throw out
+            top = max(float(np.quantile(values, 0.995)), 1e-3)
+            values, shape = np.maximum(values, 1e-4 * top), {"norm": pyplot().matplotlib.colors.LogNorm(1e-4 * top, top)}
         mesh = axes.pcolormesh(x, faces, values, cmap=colours, rasterized=True, **shape)
         size = np.abs(psi).max()
         if size > 1e-6:
