@@ -60,7 +60,7 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "or a smaller voltage."
     )
     potential_unsolved = (
-        "Solved, but the potential of some step was left with a relative residual above 3e-2: currents may be plausible and wrong. Try more "
+        "Solved, but the potential of some step was left with a residual above 2 % of the charge: currents may be plausible and wrong. Try more "
         "iterations (10 or 16) or a smaller longest step."
     )
     debye_layer_unresolved = (

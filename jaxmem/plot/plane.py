@@ -40,7 +40,10 @@ class PlanePlots:
         shape: dict[str, Any] = {"vmin": min(0.0, float(values.min())), "vmax": float(np.quantile(values, 0.995))}
         if what == "charge":  # four decades: what stands at the wall, what is extended, what vortices throw out
             top = max(float(np.quantile(values, 0.995)), 1e-3)
-            values, shape = np.maximum(values, 1e-4 * top), {"norm": pyplot().matplotlib.colors.LogNorm(1e-4 * top, top)}
+            values, shape = (
+                np.maximum(values, 1e-4 * top),
+                {"norm": pyplot().matplotlib.colors.LogNorm(1e-4 * top, top)},
+            )
         mesh = axes.pcolormesh(x, faces, values, cmap=colours, rasterized=True, **shape)
         size = np.abs(psi).max()
         if size > 1e-6:

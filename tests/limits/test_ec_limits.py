@@ -207,3 +207,67 @@ def test_a_march_that_blows_up_says_so_and_hurts_nobody():
     )
     np.testing.assert_allclose(result.current_series[1], alone.current_series, rtol=1e-12)
     assert bool(jnp.all(jnp.isfinite(jax.tree.leaves(result.state.c)[0])))
+
+
+def test_a_channel_passes_the_current_that_its_feed_brings():
+    """Cation and anion exchanger, fed through the fringe: both membranes carry the same current, more where more is pumped."""
+    pair = jm.MembranePair(CEM, jm.IonExchangeMembrane("anions"))
+    slow, fast = (
+        plane(25.0, jm.Groups(2e-2, 0.5, peclet=pe), 3.0, pair, duration=0.5, longest=2e-3, amplitude=0.0, window=0.2)
+        for pe in (30.0, 90.0)
+    )
+    for result in (slow, fast):
+        assert bool(result.ok)
+        late = result.state.seen
+        np.testing.assert_allclose(late.current[-1], late.current_high[-1], rtol=5e-3)
+    assert 1.1 < float(fast.scaled_current.value / slow.scaled_current.value) < 3.0
+    np.testing.assert_allclose(slow.scaled_voltage, 25.0, rtol=1e-9)
+
+
+@pytest.mark.campaign
+def test_forced_flow_suppresses_vortices():
+    """eps 1e-3, V 25, two pairs of vortices: excess current falls with the flow and is gone at a peak velocity of 400."""
+    found = []
+    for peak in (0.0, 100.0, 400.0):
+        groups = jm.Groups(1e-3, 0.5, peclet=peak / 1.5)
+        result = plane(
+            25.0,
+            groups,
+            2.64,
+            columns=96,
+            rows=70,
+            samples=50,
+            duration=0.3,
+            longest=2e-4,
+            pairs=2,
+            amplitude=0.1,
+            window=0.2,
+        )
+        found.append(float(result.scaled_current.value))
+        rest = float(result.state.at_rest)
+    print("currents at peak velocities 0, 100, 400:", found, "at rest", rest)
+    assert found[0] > found[1] >= found[2] * 0.999
+    np.testing.assert_allclose(found[0], 3.64, rtol=0.05)
+    np.testing.assert_allclose(found[2], rest, rtol=5e-3)
+
+
+@pytest.mark.campaign
+def test_published_pair_at_a_small_debye_length():
+    """eps 1e-3, V 30, box 1.32: 4.42 by a coupled method of second order, 4.4119 by this method elsewhere."""
+    result = plane(
+        30.0, jm.Groups(1e-3, 0.5), 1.32, columns=64, rows=96, samples=100, duration=0.6, longest=1e-4, window=0.1
+    )
+    np.testing.assert_allclose(result.scaled_current.value, 4.4119, rtol=2e-3)
+    np.testing.assert_allclose(result.speed, 67.6, rtol=0.01)
+
+
+@pytest.mark.campaign
+def test_a_hundred_boxes_say_when_they_blow_up():
+    """20 to 60 thermal voltages, random starts: every lane ends marched or with a status; numbers stay finite."""
+    volts = np.linspace(20.0, 60.0, 100)
+    result = plane(volts, GROUPS, 1.73, columns=24, rows=32, duration=0.2, pairs=0, samples=20)
+    print(result.messages())
+    assert bool(jnp.all(jnp.isfinite(result.state.c)))
+    assert set(result.messages()) <= {"Solved."} | {
+        m for m in result.messages() if "blew up" in m or "potential of some step" in m
+    }

@@ -37,6 +37,10 @@ REFUSED = {
     "short box": (lambda: ask(PLANE, conditions=jm.Voltage(0.5, 20 * um, 2 * um)), "no vortex pair fits"),
     "current in the plane": (lambda: ask(PLANE, conditions=jm.CurrentDriven(1.0, 20 * um)), "takes a voltage"),
     "ramp at rest": (lambda: ask(conditions=jm.VoltageRamp(0.0, 1.0, 20 * um)), "jm.VoltageSweep("),
+    "channel without flow": (
+        lambda: ask(PLANE, membrane=jm.MembranePair(CEM, AEM), conditions=jm.Voltage(0.5, 20 * um, 80 * um)),
+        "velocity=1e-4",
+    ),
     "odd columns": (lambda: jm.Electroconvection(33, 64), "columns=64"),
     "steps and samples": (lambda: jm.Electroconvection(steps=101), "multiple of samples"),
     "courant above one": (lambda: jm.Electroconvection(courant=3.0), "courant = 3"),

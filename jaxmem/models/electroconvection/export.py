@@ -15,7 +15,7 @@ MEANS = {
     "vortex_pairs": ("1", "pairs of the strongest mode half way up"),
     "space_charge_thickness": ("1", "height of space charge over L"),
     "kind": ("1", "0 quiescent, 1 steady, 2 slow drift, 3 unsteady"),
-    "potential_residual": ("1", "largest relative residual of the potential in the window"),
+    "potential_residual": ("1", "largest residual of the potential in the window, over the charge"),
     "salt_closure": ("1", "largest defect of the salt balance of a step"),
 }
 SERIES = {

@@ -22,17 +22,19 @@ class Setting(NamedTuple):
     salt: Salt
     inverse: Array  # of Stokes
     imposed: Array  # flow along the membrane, (Ny, 1)
+    weight: Array  # of each column in the mean current, (Nx,)
     longest: Array
     courant: Array
-    how: Numerics
     fringe: Array | None  # rate of return to the feed, (Ny, Nx)
+    how: Numerics
 
 
 class Drive(NamedTuple):
-    """The voltage against time: ``start + rate t``."""
+    """The voltage against time: ``start + rate t``, until a time after which it rests."""
 
     start: Array
     rate: Array
+    until: Array
 
 
 class Samples(NamedTuple):
@@ -73,8 +75,8 @@ def _nothing(dtype: jnp.dtype) -> Seen:
 def one(s: Setting, drive: Drive, g: Going, end: Array) -> Going:
     """One step towards ``end``."""
     dt = jnp.minimum(g.dt, end - g.time)
-    voltage = drive.start + drive.rate * (g.time + dt)
-    new, seen = step(s.domain, s.salt, s.inverse, s.how, g.fields, voltage, dt, s.imposed)
+    voltage = drive.start + drive.rate * jnp.minimum(g.time + dt, drive.until)
+    new, seen = step(s.domain, s.salt, s.inverse, s.how, g.fields, voltage, dt, (s.imposed, s.weight))
     if s.fringe is not None:
         new = new._replace(c=(new.c + dt * s.fringe) / (1.0 + dt * s.fringe))
     sound = jnp.all(jnp.isfinite(new.c)) & jnp.all(jnp.isfinite(new.phi)) & (jnp.max(jnp.abs(new.c)) < 1e4)

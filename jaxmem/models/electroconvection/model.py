@@ -13,7 +13,7 @@ from ..._errors import JaxmemError, ShapeError
 from ..._fields import check, field, is_concrete, whole
 from ..._status import code
 from ...case import Case
-from ...conditions import CurrentDriven, VoltageRamp, VoltageSweep
+from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
 from ...membranes.ion_exchange import MembranePair
 from ..base import AbstractModel
 from ..inputs import benign, input_status
@@ -23,6 +23,7 @@ from ..nernst_planck_poisson.grid import stretched
 from ..nernst_planck_poisson.groups import charges, scales, similarity
 from ..nernst_planck_poisson.model import check_electric, counter_first
 from ..nernst_planck_poisson.steady import at_voltage, begin, differentiable
+from .channel import at_open_circuit, fringe, weight
 from .domain import Salt, domain
 from .flow import curl_of_force, stokes_inverse, stream_function
 from .march import Drive, Samples, Setting, march
@@ -31,7 +32,8 @@ from .statistics import worst_in
 from .step import Fields, Numerics
 
 _RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
-_UNSOLVED = 3e-2  # relative residual of the potential that is worth a status
+_RISE = 0.3  # of the duration: the voltage of a channel rises from that of no current
+_UNSOLVED = 2e-2  # of the charge: a residual of the potential that is worth a status
 
 
 class PlaneState(NamedTuple):
@@ -55,6 +57,7 @@ class Electroconvection(AbstractModel):
     time; shorter where a cell would be crossed, ``courant`` of it a step). Starts from the steady layer, disturbed by ``amplitude``: as a cosine with
     ``pairs`` periods, or, with ``pairs=0``, at random by ``seed``. ``steps`` of equal length in place of adaptive ones make reverse-mode derivatives possible.
     Conditions are a ``Voltage``, a ``VoltageSweep`` (each voltage from the fields of the last) or a ``VoltageRamp``, with the ``length`` of the box.
+    A ``MembranePair`` of unlike membranes is a channel with a ``velocity``, fed through a fringe (``channel.py``), whose voltage rises by itself.
     Means are taken over the last ``window`` of the duration. Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
     """
 
@@ -121,9 +124,19 @@ class Electroconvection(AbstractModel):
                 "The plane needs a period along the membrane. Write jm.Voltage(0.5, thickness=1e-4, length=2e-4); one vortex pair is 1.3 to 1.7 "
                 "thicknesses long (jm.onset says how long exactly)."
             )
-        if isinstance(case.membrane, MembranePair) and case.membrane.low.exchanges != case.membrane.high.exchanges:
+        still = (
+            is_channel(case)
+            and is_concrete(case.conditions.velocity)
+            and not bool(jnp.all(case.conditions.velocity > 0.0))
+        )
+        if still:
             raise JaxmemError(
-                "A channel between a cation and an anion exchanger is not built yet. Write jm.MembranePair() for two of one kind."
+                "Between a cation and an anion exchanger salt only depletes where nothing flows. Write jm.Voltage(0.5, thickness=5e-4, length=2e-3, "
+                "velocity=1e-4)."
+            )
+        if is_channel(case) and not isinstance(case.conditions, Voltage):
+            raise JaxmemError(
+                "A channel takes one voltage, which rises from that of no current by itself. Write jm.Voltage(...)."
             )
         box = case.conditions.length / case.conditions.thickness
         if is_concrete(box) and not bool(jnp.any(box >= 0.3)):
@@ -133,7 +146,9 @@ class Electroconvection(AbstractModel):
 
     def initial_guess(self, case: Case) -> Array:
         """The steady layer without flow, ``(*batch, 3, Ny)``: what is disturbed at first."""
-        return over_lanes(lambda c: self._rest(c)[1].cells, case)
+        return over_lanes(
+            lambda c: at_open_circuit(self._layer(c)[0]).cells if is_channel(c) else self._rest(c)[1].cells, case
+        )
 
     def _layer(self, case: Case) -> tuple[Layer, Array | None]:
         """The scaled layer on the rows of the plane, whose grid is no variable; and the mean co-ions of a gap."""
@@ -142,11 +157,15 @@ class Electroconvection(AbstractModel):
         unit, first = scales(case.feed, case.conditions.thickness), counter_first(case)
         one, two, blocked = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
         wall = lambda m: Wall(jnp.stack([m.enrichment, one]), blocked)
-        high = wall(case.membrane.high) if isinstance(case.membrane, MembranePair) else Wall(two, two)
+        high = Wall(two, two)
+        if is_channel(case):
+            high = Wall(jnp.stack([one, case.membrane.high.enrichment]), 1.0 - blocked)
+        elif pair:
+            high = wall(case.membrane.high)
         grid = stretched(self.rows, jax.lax.stop_gradient(2.0 * groups.eps * (2.0 if pair else 1.0)), 0.6, pair)
         diffusivity = (case.feed.diffusivity / unit.diffusivity)[first]
         layer = Layer(grid, charges(case.feed)[first], diffusivity, groups.eps, wall(low), high, jnp.zeros(self.rows))
-        return layer, one if pair else None
+        return layer, one if pair and not is_channel(case) else None
 
     def _rest(self, case: Case) -> tuple:
         """Layer, its steady state at the first voltage, and the path there."""
@@ -171,37 +190,48 @@ class Electroconvection(AbstractModel):
 
     def _lane(self, case: Case) -> PlaneState:
         """One question."""
-        layer, rest, path = self._rest(case)
-        unit, dtype = scales(case.feed, case.conditions.thickness), jnp.dtype(self.precision)
-        box = case.conditions.length / case.conditions.thickness
-        plane = domain(layer.grid, box, self.columns)
-        salt = Salt(layer.charge, layer.diffusivity, layer.eps, similarity(case).kappa, layer.low, layer.high)
+        layer, begin_cells, at_rest, arrived, drives = self._begin(case)
+        dtype, box = jnp.dtype(self.precision), case.conditions.length / case.conditions.thickness
+        plane, groups = domain(layer.grid, box, self.columns), similarity(case)
+        salt = Salt(layer.charge, layer.diffusivity, layer.eps, groups.kappa, layer.low, layer.high)
         y = layer.grid.centres[:, None]
-        imposed = 6.0 * similarity(case).peclet * y * (1.0 - y)
+        imposed, weights = 6.0 * groups.peclet * y * (1.0 - y), weight(self.columns, is_channel(case))
+        back = fringe(plane, self.columns, groups.peclet) if is_channel(case) else None
         cast = lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree)
-        how = Numerics(self.iterations, self.x_flux == "central")
-        numbers = cast((plane, salt, stokes_inverse(plane), imposed, self.longest, self.courant))
-        setting = Setting(*numbers, how, None)
-        voltages, rate = self._voltages(case), jnp.zeros((), dtype)
-        if isinstance(case.conditions, VoltageRamp):
-            rate = ((case.conditions.end - case.conditions.start) / unit.potential / self.duration).astype(dtype)
+        numbers = cast((plane, salt, stokes_inverse(plane), imposed, weights, self.longest, self.courant, back))
+        setting = Setting(*numbers, Numerics(self.iterations, self.x_flux == "central"))
         steps = None if self.steps is None else self.steps // self.samples
-        first = cast(Fields(*self._disturbed(rest.cells), voltages[0]))
+        first = cast(Fields(*self._disturbed(begin_cells), drives.start[0]))
 
-        def go(carry: tuple, voltage: Array) -> tuple:
+        def go(carry: tuple, drive: Drive) -> tuple:
             fields, living = carry
-            new, alive, seen = march(setting, fields, cast(self.duration), self.samples, Drive(voltage, rate), steps)
+            new, alive, seen = march(setting, fields, cast(self.duration), self.samples, drive, steps)
             alive = alive & living
             return (new, alive), (new, alive, seen)
 
-        _, (fields, alive, seen) = jax.lax.scan(go, (first, path.arrived), cast(voltages))
+        _, (fields, alive, seen) = jax.lax.scan(go, (first, arrived), cast(drives))
         psi = jax.vmap(lambda f: _stream(setting, f))(fields)
-        still = current(layer, faces(layer, rest.cells, rest.voltage).flux)[0]
-        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, still, seen, alive, jnp.zeros((), jnp.int32))
+        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, at_rest, seen, alive, jnp.zeros((), jnp.int32))
         if isinstance(case.conditions, VoltageSweep):
             return found
         take = lambda x: jax.tree.map(lambda a: a[0], x)
         return found._replace(c=fields.c[0], phi=fields.phi[0], psi=psi[0], seen=take(seen), alive=alive[0])
+
+    def _begin(self, case: Case) -> tuple[Layer, Array, Array, Array, Drive]:
+        """Layer, its cells at first, their current, whether they were found, and the voltage of every march against time."""
+        voltages, unit = self._voltages(case), scales(case.feed, case.conditions.thickness).potential
+        rate, until = jnp.zeros_like(voltages), jnp.full_like(voltages, jnp.inf)
+        if is_channel(case):
+            layer, _ = self._layer(case)
+            start = at_open_circuit(layer)
+            until = jnp.full_like(voltages, _RISE * self.duration)
+            drive = Drive(jnp.broadcast_to(start.voltage, voltages.shape), (voltages - start.voltage) / until, until)
+            return layer, start.cells, jnp.zeros(()), jnp.asarray(True), drive
+        layer, rest, path = self._rest(case)
+        if isinstance(case.conditions, VoltageRamp):
+            rate = rate + (case.conditions.end - case.conditions.start) / unit / self.duration
+        at_rest = current(layer, faces(layer, rest.cells, rest.voltage).flux)[0]
+        return layer, rest.cells, at_rest, path.arrived, Drive(voltages, rate, until)
 
     def _disturbed(self, cells: Array) -> tuple[Array, Array, Array]:
         """Concentrations, potential and its trend of the steady layer, both ions disturbed alike."""
@@ -213,7 +243,7 @@ class Electroconvection(AbstractModel):
         return cells[:2, :, None] * (1.0 + self.amplitude * wave), phi, jnp.zeros_like(phi)
 
     def residual(self, state: PlaneState, case: Case) -> Array:
-        """Largest relative residual of the potential, and defect of the salt balance, ``(*batch, 2)``."""
+        """Largest residual of the potential over the charge, and defect of the salt balance, ``(*batch, 2)``."""
         n = len(case.batch_shape)
         return jnp.stack([_worst(state.seen.unsolved, n), _worst(state.seen.unbalanced, n)], axis=-1)
 
@@ -234,6 +264,12 @@ class Electroconvection(AbstractModel):
         status = jnp.where(sound, status, state.status)
         good = (status == code("successful")) | (status == code("potential_unsolved"))
         return PlaneResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
+
+
+def is_channel(case: Case) -> bool:
+    """Whether a cation and an anion exchanger face each other."""
+    m = case.membrane
+    return isinstance(m, MembranePair) and m.low.exchanges != m.high.exchanges
 
 
 def _stream(s: Setting, f: Fields) -> Array:

@@ -39,8 +39,10 @@ def apply(k: Coefficients, x: Array, top: Array | float = 0.0) -> Array:
     return along - left(along) + jnp.diff(across, axis=0)
 
 
-def change(d: Domain, salt: Salt, k: Coefficients, source: Array, start: Array, top: Array, iterations: int) -> tuple:
-    """``delta`` and the relative residual that was left; ``source`` is the right-hand side times the height of rows."""
+def change(
+    d: Domain, salt: Salt, k: Coefficients, source: Array, start: Array, top: Array, charge: Array, iterations: int
+) -> tuple:
+    """``delta``, and the residual that was left over ``charge``, the norm of the charge in the cells; ``source`` is the right-hand side times the height of rows."""
     lifted = source - apply(k, start, top)
     along, across = jnp.mean(k.along, axis=1), jnp.mean(k.across, axis=1)
     ladder = (d.modes * d.dx) ** 2
@@ -67,9 +69,7 @@ def change(d: Domain, salt: Salt, k: Coefficients, source: Array, start: Array, 
         return jax.lax.scan(step, (jnp.zeros_like(b), b, z, jnp.vdot(b, z)), None, length=iterations)[0][0]
 
     found = start + jax.lax.custom_linear_solve(lambda x: apply(k, x), lifted, conjugate_gradients, symmetric=True)
-    left_over = jnp.linalg.norm(source - apply(k, found, top)) / _safe(
-        jnp.linalg.norm(source - apply(k, jnp.zeros_like(start), top))
-    )
+    left_over = jnp.linalg.norm(source - apply(k, found, top)) / _safe(charge)
     return found, left_over
 
 

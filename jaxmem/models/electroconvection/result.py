@@ -137,7 +137,7 @@ class PlaneResult(eqx.Module):
 
     @property
     def potential_residual(self) -> Array:
-        """Largest relative residual that the iterations left of the potential of any step in the window."""
+        """Largest residual that the iterations left of the potential of any step in the window, over the norm of the charge."""
         return worst_in(self.state.seen.unsolved, self.model.window)
 
     # --- fields, scaled

@@ -36,21 +36,31 @@ class Seen(NamedTuple):
     u: Array  # largest velocities
     v: Array
     field: Array  # largest |E_x|
-    unsolved: Array  # relative residual of the potential
+    unsolved: Array  # residual of the potential, over the charge
     salt: Array  # change of both ions less what came through the walls, (2,)
     least: Array  # smallest concentration
 
 
 def step(
-    d: Domain, salt: Salt, inverse: Array, how: Numerics, f: Fields, voltage: Array, dt: Array, imposed: Array
+    d: Domain,
+    salt: Salt,
+    inverse: Array,
+    how: Numerics,
+    f: Fields,
+    voltage: Array,
+    dt: Array,
+    given: tuple[Array, Array],
 ) -> tuple[Fields, Seen]:
-    """From ``f`` to ``dt`` later, at a voltage; ``imposed (Ny, 1)`` is the flow along the membrane that a pump drives."""
+    """From ``f`` to ``dt`` later, at a voltage; ``given``: the flow along the membrane that a pump drives ``(Ny, 1)``, and the weight of each column
+    in the mean current."""
+    imposed, weight = given
     moved = driven(d, salt, inverse, f.c, f.phi)
     flow = Velocity(moved.u + imposed, moved.v)
     before = fluxes(d, salt, f.c, f.phi, f.voltage, flow, how.central)
     source = right_hand_side(d, salt, f.c, f.phi, f.voltage, before, dt)
     k = coefficients(d, salt, before, dt)
-    delta, unsolved = change(d, salt, k, source, f.trend, voltage - f.voltage, how.iterations)
+    charge = jnp.linalg.norm(jnp.sum(salt.sign * f.c, axis=0) * d.widths)
+    delta, unsolved = change(d, salt, k, source, f.trend, voltage - f.voltage, charge, how.iterations)
     phi = f.phi + delta
     after = fluxes(d, salt, f.c, phi, voltage, flow, how.central)
     gain = -dt * divergence(d, after.along.flux, after.across.flux)
@@ -62,13 +72,14 @@ def step(
     spread = 1.0 + dt * salt.diffusivity[:, None, None] * (d.modes**2).astype(phi.dtype)
     modes = jnp.fft.rfft(column, axis=-1)
     c = f.c + jnp.fft.irfft(modes * (1.0 / spread).astype(modes.dtype), n=phi.shape[1], axis=-1)
-    through_low = jnp.mean(after.across.flux[:, 0] + down[:, 0] * column[:, 0], axis=-1)
-    through_high = jnp.mean(after.across.flux[:, -1] + up[:, -1] * column[:, -1], axis=-1)
+    low = after.across.flux[:, 0] + down[:, 0] * column[:, 0]
+    high = after.across.flux[:, -1] + up[:, -1] * column[:, -1]
+    through_low, through_high = jnp.mean(low, axis=-1), jnp.mean(high, axis=-1)
     balance = jnp.sum(jnp.mean(c - f.c, axis=-1) * d.grid.widths, axis=-1) - dt * (through_low - through_high)
     signs = salt.sign[:, 0, 0]
     seen = Seen(
-        -jnp.sum(signs * through_low),
-        -jnp.sum(signs * through_high),
+        -jnp.sum(signs * jnp.mean(weight * low, axis=-1)),
+        -jnp.sum(signs * jnp.mean(weight * high, axis=-1)),
         jnp.max(jnp.abs(flow.u)),
         jnp.max(jnp.abs(flow.v)),
         jnp.max(jnp.abs(right(f.phi) - f.phi)) / d.dx,
