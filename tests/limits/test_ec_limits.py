@@ -173,11 +173,20 @@ def test_below_onset_vortices_die_and_without_force_none_come():
     np.testing.assert_allclose(weak.scaled_current.value, weak.state.at_rest, rtol=1e-3)
 
 
-def test_iterations_and_precision():
-    """Five iterations against sixteen, single against double precision."""
+def test_iterations():
+    """Five of conjugate gradients against sixteen; two are told to be too few."""
     five = plane(duration=0.3)
     many = plane(duration=0.3, iterations=16)
     np.testing.assert_allclose(five.scaled_current.value, many.scaled_current.value, rtol=1e-3)
+    assert int(five.status) == int(many.status) == 0
+
+
+@pytest.mark.campaign
+def test_precision_and_too_few_iterations():
+    """Single against double precision; two iterations give a plausible current and a status."""
+    five = plane(duration=0.3)
+    few = plane(groups=jm.Groups(1e-3, 0.5), box=1.57, columns=32, rows=64, duration=0.1, longest=1e-4, iterations=2)
+    assert int(few.status) == code("potential_unsolved")
     single = plane(duration=0.3, precision="float32")
     np.testing.assert_allclose(single.current_series, five.current_series, rtol=1e-3)
 

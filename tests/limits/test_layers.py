@@ -20,7 +20,8 @@ def ask(membrane: jm.PoreMembrane | jm.LayeredMembrane, model: jm.DSPMDE = IDEAL
     return jm.solve(model, jm.Case(FEED, membrane, CONDITIONS), throw=False)
 
 
-@pytest.mark.parametrize("activity", ["ideal", pytest.param("davies", marks=pytest.mark.campaign)])
+@pytest.mark.campaign
+@pytest.mark.parametrize("activity", ["ideal", "davies"])
 def test_slices_of_one_pore_are_that_pore(activity: str) -> None:
     model = jm.DSPMDE(activity=activity)
     whole, sliced = (ask(m, model) for m in (WALL, jm.LayeredMembrane.graded(WALL, charge_density=jnp.full(3, -50.0))))
