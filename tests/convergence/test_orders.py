@@ -18,6 +18,7 @@ def exact() -> np.ndarray:
     )
 
 
+@pytest.mark.campaign
 def test_midpoint_cells_are_second_order(exact: np.ndarray) -> None:
     cells = (4, 8, 16)
     error = [

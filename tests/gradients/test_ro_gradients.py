@@ -62,6 +62,7 @@ def test_layer_profile():
     np.testing.assert_allclose(forward, difference, rtol=2e-6, atol=1e-8)
 
 
+@pytest.mark.campaign
 def test_taylor_slope_of_the_coupled_layer():
     feed = jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT})
 

@@ -56,6 +56,7 @@ def test_one_number_for_each_lane() -> None:
         jm.sensitivity(jm.DSPMDE(), CASE, lambda r: r.observed_rejection)
 
 
+@pytest.mark.campaign
 def test_permeances_keep_their_names() -> None:
     """A permeance membrane has an order of its own, and may know more ions than the feed."""
     feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})

@@ -10,6 +10,7 @@ import pytest
 import jaxmem as jm
 from jaxmem._status import code
 from jaxmem.models.nernst_planck_poisson.perturbation import leading, matrix
+from jaxmem.models.nernst_planck_poisson.steady import at_rest
 
 CEM = jm.IonExchangeMembrane()
 LINE = jm.NernstPlanckPoisson()
@@ -32,7 +33,7 @@ def test_current_imposed_returns_the_voltage():
     currents = jm.solve(LINE, GROUPS.case(CEM, voltage=volts)).scaled_current
     back = jm.solve(LINE, GROUPS.case(CEM, current=currents))
     np.testing.assert_allclose(back.scaled_voltage, volts, rtol=1e-8)
-    np.testing.assert_allclose(back.scaled_current, currents, rtol=1e-12)
+    np.testing.assert_allclose(back.scaled_current, currents, rtol=1e-10)
 
 
 def test_a_sweep_is_its_points():
@@ -133,7 +134,10 @@ def test_without_disturbance_the_plane_is_the_line():
 
 def test_salt_and_charge_are_conserved_to_round_off():
     """Each step: what the box gains is what came through the walls; in the mean the same current passes both walls."""
-    result = plane(duration=0.3)
+    told: list[float] = []
+    result = plane(duration=0.3, progress=lambda time, current, step: told.append(float(time)))
+    jax.effects_barrier()
+    np.testing.assert_allclose(sorted(told), result.time, rtol=1e-6)
     assert float(result.speed) > 5.0
     assert float(result.salt_closure) < 1e-12
     late = np.asarray(result.state.seen.current)[-1], np.asarray(result.state.seen.current_high)[-1]
@@ -157,7 +161,8 @@ def test_a_seeded_mode_grows_as_the_linear_problem_of_its_cells_says():
     result = jm.solve(model, case)
     speed, time = np.asarray(result.state.seen.speed_v), np.asarray(result.time)
     measured = np.polyfit(time[-10:], np.log(speed[-10:]), 1)[0]
-    layer, rest, _ = model._rest(case)
+    layer, co_ions = model.layer(case)
+    rest, _ = at_rest(layer, co_ions, jnp.asarray(30.0))
     dx = 1.73 / 16
     wave = 2.0 / dx * np.sin(np.pi / 16)
     expected, _ = leading(matrix(layer, jnp.asarray(0.5), rest.cells, rest.voltage, jnp.asarray(wave)))

@@ -27,6 +27,7 @@ def test_the_area_of_a_recovery_gives_it_back():
     np.testing.assert_allclose(back.mean_flux, r.mean_flux[:2], rtol=1e-9)
 
 
+@pytest.mark.campaign
 def test_gradient_of_the_area():
     """To the pressure, against the implicit function of the recovery at given area."""
 

@@ -110,6 +110,7 @@ def test_gradients_of_dspm_de():
     np.testing.assert_allclose(slope, difference, rtol=1e-5)
 
 
+@pytest.mark.campaign
 def test_gradients_at_an_imposed_recovery():
     """The pressure that the recovery takes, to permeance, recovery and height of the spacer: to 1e-6."""
 

@@ -66,6 +66,7 @@ def test_donnan_between_layers(graded: jm.models.result.PointResult) -> None:
     assert np.allclose(ratio, np.exp(-z * jump[:, None]), rtol=1e-9)
 
 
+@pytest.mark.campaign
 def test_gradient_to_the_profile() -> None:
     def rejection(x: jax.Array) -> jax.Array:
         return ask(jm.LayeredMembrane.graded(WALL, charge_density=x)).observed_rejection[1, 1]
@@ -77,6 +78,7 @@ def test_gradient_to_the_profile() -> None:
         assert float(slope[i]) == pytest.approx(float(difference), rel=1e-6)
 
 
+@pytest.mark.campaign
 def test_support_and_pressure() -> None:
     """A wide support behind the skin: water resists in series, and a given pressure brings the flux back."""
     support = jm.PoreMembrane(5e-8, 5e-5, 0.0, 78.36)

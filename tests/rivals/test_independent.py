@@ -56,7 +56,8 @@ def implied_feed(layers: list[Problem], permeate: np.ndarray) -> np.ndarray:
     return bulk(zeta)
 
 
-@pytest.mark.parametrize("campaign", [pytest.param(r1, marks=pytest.mark.campaign), r2], ids=["r1", "r2"])
+@pytest.mark.campaign
+@pytest.mark.parametrize("campaign", [r1, r2], ids=["r1", "r2"])
 def test_permeates_imply_their_feeds(campaign) -> None:
     case = campaign(64, 31)
     result = jm.solve(IDEAL, case, throw=False)

@@ -1,5 +1,6 @@
 """Through time: steps as long as the fastest thing in the box allows, seen at equal intervals; a run that blows up stops at once."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -127,14 +128,22 @@ def interval(
 
 
 def march(
-    s: Setting, fields: Fields, duration: Array, samples: int, drive: Drive, steps: int | None
+    s: Setting,
+    fields: Fields,
+    duration: Array,
+    samples: int,
+    drive: Drive,
+    steps: int | None,
+    told: Callable | None = None,
 ) -> tuple[Fields, Array, Samples]:
-    """``samples`` intervals: the last fields, whether they live, and all that was seen, ``(K,)``."""
+    """``samples`` intervals: the last fields, whether they live, and all that was seen, ``(K,)``; ``told(time, current, step)`` after each."""
     dtype = fields.phi.dtype
     ends = jnp.arange(1, samples + 1, dtype=dtype) * (duration / samples)
 
     def go(carry: tuple, end: Array) -> tuple:
         fields, dt, alive, seen = interval(s, drive, carry, end, steps)
+        if told is not None:
+            jax.debug.callback(told, seen.time, seen.current, dt)
         return (fields, seen.time, dt, alive), seen
 
     first = (fields, jnp.zeros((), dtype), 1e-3 * s.longest, jnp.asarray(True))

@@ -14,15 +14,13 @@ from ..._fields import check, field, is_concrete, whole
 from ..._status import code
 from ...case import Case
 from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
-from ...membranes.ion_exchange import MembranePair
 from ..base import AbstractModel
 from ..inputs import benign, input_status
 from ..lanes import known, over_lanes
-from ..nernst_planck_poisson.equations import Imposed, Layer, Wall, current, faces
-from ..nernst_planck_poisson.grid import stretched
-from ..nernst_planck_poisson.groups import charges, scales, similarity
-from ..nernst_planck_poisson.model import check_electric, counter_first
-from ..nernst_planck_poisson.steady import at_voltage, begin, differentiable
+from ..nernst_planck_poisson.equations import Layer, current, faces
+from ..nernst_planck_poisson.groups import scales, similarity
+from ..nernst_planck_poisson.question import Rows, check_electric, is_channel, layer_of
+from ..nernst_planck_poisson.steady import at_rest
 from .channel import at_open_circuit, fringe, weight
 from .domain import Salt, domain
 from .flow import curl_of_force, stokes_inverse, stream_function
@@ -58,7 +56,7 @@ class Electroconvection(AbstractModel):
     ``pairs`` periods, or, with ``pairs=0``, at random by ``seed``. ``steps`` of equal length in place of adaptive ones make reverse-mode derivatives possible.
     Conditions are a ``Voltage``, a ``VoltageSweep`` (each voltage from the fields of the last) or a ``VoltageRamp``, with the ``length`` of the box.
     A ``MembranePair`` of unlike membranes is a channel with a ``velocity``, fed through a fringe (``channel.py``), whose voltage rises by itself.
-    Means are taken over the last ``window`` of the duration. Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
+    ``progress(time, current, step)`` is called after every sample, where given. Means are taken over the last ``window`` of the duration. Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
     """
 
     columns: int = eqx.field(static=True, default=64, converter=whole)
@@ -146,35 +144,11 @@ class Electroconvection(AbstractModel):
 
     def initial_guess(self, case: Case) -> Array:
         """The steady layer without flow, ``(*batch, 3, Ny)``: what is disturbed at first."""
-        return over_lanes(
-            lambda c: at_open_circuit(self._layer(c)[0]).cells if is_channel(c) else self._rest(c)[1].cells, case
-        )
+        return over_lanes(lambda c: self._begin(c)[1], case)
 
-    def _layer(self, case: Case) -> tuple[Layer, Array | None]:
+    def layer(self, case: Case) -> tuple[Layer, Array | None]:
         """The scaled layer on the rows of the plane, whose grid is no variable; and the mean co-ions of a gap."""
-        groups, pair = similarity(case), isinstance(case.membrane, MembranePair)
-        low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
-        unit, first = scales(case.feed, case.conditions.thickness), counter_first(case)
-        one, two, blocked = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
-        wall = lambda m: Wall(jnp.stack([m.enrichment, one]), blocked)
-        high = Wall(two, two)
-        if is_channel(case):
-            high = Wall(jnp.stack([one, case.membrane.high.enrichment]), 1.0 - blocked)
-        elif pair:
-            high = wall(case.membrane.high)
-        grid = stretched(self.rows, jax.lax.stop_gradient(2.0 * groups.eps * (2.0 if pair else 1.0)), 0.6, pair)
-        diffusivity = (case.feed.diffusivity / unit.diffusivity)[first]
-        layer = Layer(grid, charges(case.feed)[first], diffusivity, groups.eps, wall(low), high, jnp.zeros(self.rows))
-        return layer, one if pair and not is_channel(case) else None
-
-    def _rest(self, case: Case) -> tuple:
-        """Layer, its steady state at the first voltage, and the path there."""
-        layer, co_ions = self._layer(case)
-        voltage = self._voltages(case)[0]
-        still, held, goal = jax.lax.stop_gradient((layer, co_ions, voltage))
-        path = at_voltage(still, held, begin(still, held), goal)
-        given = Imposed(jnp.where(path.arrived, voltage, path.reached), None, co_ions)
-        return layer, differentiable(layer, given, path.state), path
+        return layer_of(case, self.rows, Rows(scale=2.0, share=0.6, fixed=True))
 
     def _voltages(self, case: Case) -> Array:
         """Scaled, ``(V,)``."""
@@ -190,7 +164,7 @@ class Electroconvection(AbstractModel):
 
     def _lane(self, case: Case) -> PlaneState:
         """One question."""
-        layer, begin_cells, at_rest, arrived, drives = self._begin(case)
+        layer, begin_cells, flows, arrived, drives = self._begin(case)
         dtype, box = jnp.dtype(self.precision), case.conditions.length / case.conditions.thickness
         plane, groups = domain(layer.grid, box, self.columns), similarity(case)
         salt = Salt(layer.charge, layer.diffusivity, layer.eps, groups.kappa, layer.low, layer.high)
@@ -205,13 +179,13 @@ class Electroconvection(AbstractModel):
 
         def go(carry: tuple, drive: Drive) -> tuple:
             fields, living = carry
-            new, alive, seen = march(setting, fields, cast(self.duration), self.samples, drive, steps)
+            new, alive, seen = march(setting, fields, cast(self.duration), self.samples, drive, steps, self.progress)
             alive = alive & living
             return (new, alive), (new, alive, seen)
 
         _, (fields, alive, seen) = jax.lax.scan(go, (first, arrived), cast(drives))
         psi = jax.vmap(lambda f: _stream(setting, f))(fields)
-        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, at_rest, seen, alive, jnp.zeros((), jnp.int32))
+        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, flows, seen, alive, jnp.zeros((), jnp.int32))
         if isinstance(case.conditions, VoltageSweep):
             return found
         take = lambda x: jax.tree.map(lambda a: a[0], x)
@@ -221,17 +195,17 @@ class Electroconvection(AbstractModel):
         """Layer, its cells at first, their current, whether they were found, and the voltage of every march against time."""
         voltages, unit = self._voltages(case), scales(case.feed, case.conditions.thickness).potential
         rate, until = jnp.zeros_like(voltages), jnp.full_like(voltages, jnp.inf)
+        layer, co_ions = self.layer(case)
         if is_channel(case):
-            layer, _ = self._layer(case)
             start = at_open_circuit(layer)
             until = jnp.full_like(voltages, _RISE * self.duration)
             drive = Drive(jnp.broadcast_to(start.voltage, voltages.shape), (voltages - start.voltage) / until, until)
             return layer, start.cells, jnp.zeros(()), jnp.asarray(True), drive
-        layer, rest, path = self._rest(case)
+        rest, path = at_rest(layer, co_ions, voltages[0])
         if isinstance(case.conditions, VoltageRamp):
             rate = rate + (case.conditions.end - case.conditions.start) / unit / self.duration
-        at_rest = current(layer, faces(layer, rest.cells, rest.voltage).flux)[0]
-        return layer, rest.cells, at_rest, path.arrived, Drive(voltages, rate, until)
+        flows = current(layer, faces(layer, rest.cells, rest.voltage).flux)[0]
+        return layer, rest.cells, flows, path.arrived, Drive(voltages, rate, until)
 
     def _disturbed(self, cells: Array) -> tuple[Array, Array, Array]:
         """Concentrations, potential and its trend of the steady layer, both ions disturbed alike."""
@@ -264,12 +238,6 @@ class Electroconvection(AbstractModel):
         status = jnp.where(sound, status, state.status)
         good = (status == code("successful")) | (status == code("potential_unsolved"))
         return PlaneResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
-
-
-def is_channel(case: Case) -> bool:
-    """Whether a cation and an anion exchanger face each other."""
-    m = case.membrane
-    return isinstance(m, MembranePair) and m.low.exchanges != m.high.exchanges
 
 
 def _stream(s: Setting, f: Fields) -> Array:

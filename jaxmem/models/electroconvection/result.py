@@ -2,22 +2,19 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._status import code, message, names, tally
 from ...case import Case
-from ...conditions import VoltageSweep
-from ..nernst_planck_poisson.groups import Groups, Scales, scales, similarity
+from ..nernst_planck_poisson.scaled import AbstractScaledResult
 from .statistics import STATES, Mean, mean, state, worst_in
 
 
-class PlaneResult(eqx.Module):
+class PlaneResult(AbstractScaledResult):
     """Answer for one box or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; series add K samples.
 
-    Means are over the last ``window`` of the duration. Failed lanes keep their last finite fields and say why in ``status``.
+    Means are over the last ``window`` of the duration.
     """
 
     case: Case
@@ -26,30 +23,15 @@ class PlaneResult(eqx.Module):
     clean: Case
     status: Array
 
-    @property
-    def ok(self) -> Array:
-        """Marched to the end; ``potential_unsolved`` counts, with its warning."""
-        return (self.status == code("successful")) | (self.status == code("potential_unsolved"))
-
-    def messages(self) -> dict[str, int]:
-        """Sentences of the codes that occur, and how often."""
-        return tally(self.status)
-
-    # --- scales
-
-    @property
-    def groups(self) -> Groups:
-        """Similarity criteria, ``(*batch)``."""
-        return similarity(self.clean)
-
-    @property
-    def scales(self) -> Scales:
-        """One unit of each scaled quantity, SI."""
-        return scales(self.clean.feed, self.clean.conditions.thickness)
-
-    def _wide(self, x: Array, axes: int = 0) -> Array:
-        swept = int(isinstance(self.case.conditions, VoltageSweep))
-        return jnp.broadcast_to(x, self.status.shape).reshape(*self.status.shape, *(1,) * (axes + swept))
+    def warnings(self) -> dict[str, int]:
+        """Results outside of what was tried, and in how many of the solved lanes."""
+        thin = np.broadcast_to(np.asarray(self.groups.eps) < 1e-4, self.status.shape) & np.asarray(self.ok)
+        fast = np.broadcast_to(np.asarray(self.groups.reynolds) > 1.0, self.status.shape) & np.asarray(self.ok)
+        found = {
+            "eps below 1e-4, the smallest that the plane was tried for": int(thin.sum()),
+            "Reynolds number above 1: Stokes flow leaves inertia out": int(fast.sum()),
+        }
+        return {text: n for text, n in found.items() if n}
 
     # --- current
 
@@ -76,17 +58,17 @@ class PlaneResult(eqx.Module):
     @property
     def current(self) -> Array:
         """Mean current density, A/m2."""
-        return self.scaled_current.value * self._wide(self.scales.current)
+        return self.scaled_current.value * self.wide(self.scales.current)
 
     @property
     def current_interval(self) -> Array:
         """Half width of its 95 % interval, A/m2."""
-        return self.scaled_current.interval * self._wide(self.scales.current)
+        return self.scaled_current.interval * self.wide(self.scales.current)
 
     @property
     def voltage(self) -> Array:
         """At the end, V."""
-        return self.scaled_voltage * self._wide(self.scales.potential)
+        return self.scaled_voltage * self.wide(self.scales.potential)
 
     @property
     def current_at_rest(self) -> Array:
@@ -143,7 +125,7 @@ class PlaneResult(eqx.Module):
     # --- fields, scaled
 
     @property
-    def rows(self) -> Array:
+    def height(self) -> Array:
         """Heights of the cells over L, ``(*batch, Ny)``."""
         return 0.5 * (self.state.faces[..., 1:] + self.state.faces[..., :-1])
 
@@ -167,34 +149,21 @@ class PlaneResult(eqx.Module):
 
         return PlanePlots(self)
 
-    def __str__(self) -> str:
-        if not hasattr(self.status, "__array__"):
-            return "PlaneResult (traced)"
-        ok = np.asarray(self.ok).reshape(-1)
-        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} marched to t = {float(self.model.duration):g} L^2/D"]
-        if ok.any():
-            i, kinds = self.scaled_current, np.asarray(self.kind).reshape(ok.size, -1)[ok].reshape(-1)
-            for label, value, unit in (
-                ("voltage", self.scaled_voltage, "RT/F"),
-                ("current", i.value, "F D c0/L"),
-                ("at rest", self.state.at_rest, "F D c0/L at the first voltage"),
-                ("diameter", self.vortex_diameter, "L (d1)"),
-                ("speed", self.speed, "D/L"),
-            ):
-                good = np.asarray(value).reshape(ok.size, -1)[ok]
-                span = f"{good.min():.4g}" if good.size == 1 else f"{good.min():.4g} to {good.max():.4g}"
-                more = (
-                    f" +- {float(np.max(np.asarray(i.interval).reshape(ok.size, -1)[ok])):.1g}"
-                    if label == "current"
-                    else ""
-                )
-                lines.append(f"  {label:<10}{span}{more} {unit}")
-            lines.append(
-                "  state     "
-                + ", ".join(f"{int((kinds == k).sum())} {name}" for k, name in enumerate(STATES) if (kinds == k).any())
-            )
-        for number, name in names().items():
-            lanes = int((np.asarray(self.status) == number).sum())
-            if lanes and name != "successful":
-                lines.append(f"  {lanes} x {name}: {message(number)}"[:150])
-        return "\n".join(lines)
+    def heading(self) -> str:
+        """How far."""
+        return f"marched to t = {float(self.model.duration):g} L^2/D"
+
+    def rows(self) -> list[tuple[str, tuple[Array, ...], str]]:
+        """Currents and vortices, scaled, and what kind of state it is."""
+        i, ok = self.scaled_current, np.asarray(self.ok).reshape(-1)
+        kinds = np.asarray(self.kind).reshape(ok.size, -1)[ok].reshape(-1)
+        least = float(np.max(np.asarray(i.interval).reshape(ok.size, -1)[ok]))
+        states = ", ".join(f"{int((kinds == k).sum())} {name}" for k, name in enumerate(STATES) if (kinds == k).any())
+        return [
+            ("voltage", (self.scaled_voltage,), "RT/F"),
+            ("current", (i.value,), f"F D c0/L, within {least:.1g}"),
+            ("at rest", (self.state.at_rest,), "F D c0/L, at the first voltage"),
+            ("diameter", (self.vortex_diameter,), "L (d1)"),
+            ("speed", (self.speed,), "D/L"),
+            ("state", (), states),
+        ]

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..._errors import JaxmemError
-from ..._fields import is_concrete, whole
+from ..._fields import whole
 from ..._status import code
 from ...case import Case
-from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
-from ...membranes.ion_exchange import IonExchangeMembrane, MembranePair
+from ...conditions import CurrentDriven, VoltageRamp
+from ...membranes.ion_exchange import MembranePair
 from ..base import AbstractModel
-from ..inputs import benign, check_precision, input_status
+from ..inputs import benign, input_status
 from ..lanes import known, over_lanes
-from .equations import Imposed, Layer, Unknown, Wall, current, faces
-from .grid import stretched
-from .groups import charges, scales, similarity
+from .equations import Imposed, Layer, Unknown, current, faces
+from .groups import scales, similarity
+from .question import Rows, check_electric, layer_of
 from .result import CurrentResult
 from .steady import at_current, at_voltage, begin, differentiable
 
@@ -87,18 +87,7 @@ class NernstPlanckPoisson(AbstractModel):
 
     def layer(self, case: Case) -> tuple[Layer, Array | None]:
         """The scaled question of one lane, and the mean co-ions where they are imposed."""
-        groups, pair = similarity(case), isinstance(case.membrane, MembranePair)
-        low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
-        first = counter_first(case)
-        unit = scales(case.feed, case.conditions.thickness)
-        one, two, blocked = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
-        wall = lambda m: Wall(jnp.stack([m.enrichment, one]), blocked)
-        high = wall(case.membrane.high) if isinstance(case.membrane, MembranePair) else Wall(two, two)
-        grid = stretched(self.cells, 1.5 * groups.eps * (2.0 if pair else 1.0), 0.7, pair)
-        diffusivity = case.feed.diffusivity / unit.diffusivity
-        fixed = jnp.zeros(self.cells)
-        layer = Layer(grid, charges(case.feed)[first], diffusivity[first], groups.eps, wall(low), high, fixed)
-        return layer, one if pair else None
+        return layer_of(case, self.cells, Rows(scale=1.5, share=0.7))
 
     @eqx.filter_jit
     def find(self, case: Case) -> CurrentState:
@@ -155,39 +144,6 @@ class NernstPlanckPoisson(AbstractModel):
         status = jnp.where(sound, status, state.status)
         state = known(state, status == code("successful"))
         return CurrentResult(case=case, model=self, state=state, clean=clean, status=status)
-
-
-def check_electric(case: Case, precision: str) -> None:
-    """Refuse what is no current through a binary salt at ion-exchange membranes."""
-    if not isinstance(case.membrane, IonExchangeMembrane | MembranePair):
-        raise JaxmemError(
-            f"Case.membrane is a {type(case.membrane).__name__}, not an ion-exchange membrane. Write jm.IonExchangeMembrane() or "
-            "jm.MembranePair()."
-        )
-    if not isinstance(case.conditions, Voltage | VoltageSweep | VoltageRamp | CurrentDriven):
-        raise JaxmemError(
-            f"Case.conditions is a {type(case.conditions).__name__}. Write jm.Voltage(0.5, thickness=100 * um), jm.VoltageSweep(...) or "
-            "jm.CurrentDriven(...)."
-        )
-    z, c = case.feed.species.charge, case.feed.concentration
-    if len(case.feed.species) != 2 or (is_concrete(z) and not bool(jnp.all(z[..., 0] * z[..., 1] < 0.0))):
-        raise JaxmemError(
-            f"The feed holds {case.feed.species.names}; this model takes one cation and one anion. Write "
-            'jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 10.0}).'
-        )
-    if is_concrete(c) and not bool(jnp.any(jnp.all(c > 0.0, axis=-1))):
-        raise JaxmemError(
-            "The feed holds no salt, and pure water carries no current here. Give a concentration above zero."
-        )
-    check_precision(case, precision)
-
-
-def counter_first(case: Case) -> Array:
-    """Positions in the feed of the counter-ion of the lower membrane and of the co-ion, ``(2,)``."""
-    low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
-    sign = 1.0 if low.exchanges == "cations" else -1.0
-    first = jnp.where(charges(case.feed)[..., 0] * sign > 0.0, 0, 1)
-    return jnp.stack([first, 1 - first], axis=-1)
 
 
 def _seen(layer: Layer, given: Imposed, found: Unknown, turns: Array, arrived: Array) -> CurrentState:

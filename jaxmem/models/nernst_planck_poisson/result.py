@@ -2,41 +2,25 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from ..._status import code, message, names, tally
 from ...case import Case
-from ...conditions import VoltageSweep
 from ...membranes.ion_exchange import MembranePair
-from .groups import Groups, Scales, charges, scales, similarity
+from .groups import charges
+from .scaled import AbstractScaledResult
 
 
-class CurrentResult(eqx.Module):
-    """Answer for one question or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; profiles add N cells.
-
-    Failed lanes keep their last state that converged and say why in ``status``; exports write NaN for them.
-    """
+class CurrentResult(AbstractScaledResult):
+    """Answer for one question or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; profiles add N cells."""
 
     case: Case
     model: Any
     state: Any
-    clean: Case  # the case, with harmless numbers in lanes whose inputs are not sound
+    clean: Case
     status: Array
-
-    # --- how it went
-
-    @property
-    def ok(self) -> Array:
-        """Solved."""
-        return self.status == code("successful")
-
-    def messages(self) -> dict[str, int]:
-        """Sentences of the codes that occur, and how often."""
-        return tally(self.status)
 
     def warnings(self) -> dict[str, int]:
         """What to mind, and in how many of the solved lanes."""
@@ -61,36 +45,17 @@ class CurrentResult(eqx.Module):
         m = self.clean.membrane
         return m.low if isinstance(m, MembranePair) else m
 
-    @property
-    def _points(self) -> int:
-        """Axes that a sweep adds."""
-        return int(isinstance(self.case.conditions, VoltageSweep))
-
-    def _wide(self, x: Array, axes: int = 0) -> Array:
-        """A number of each lane, against arrays with ``axes`` axes more, those of a sweep included."""
-        return jnp.broadcast_to(x, self.status.shape).reshape(*self.status.shape, *(1,) * (axes + self._points))
-
     # --- what flows, SI
-
-    @property
-    def groups(self) -> Groups:
-        """Similarity criteria, ``(*batch)``."""
-        return similarity(self.clean)
-
-    @property
-    def scales(self) -> Scales:
-        """One unit of each scaled quantity, SI."""
-        return scales(self.clean.feed, self.clean.conditions.thickness)
 
     @property
     def current(self) -> Array:
         """Current density, A/m2, positive where cations go to y = 0."""
-        return self.state.current * self._wide(self.scales.current)
+        return self.state.current * self.wide(self.scales.current)
 
     @property
     def voltage(self) -> Array:
         """From y = 0 to the far end, V; the Donnan jump at y = 0 is inside it."""
-        return self.state.voltage * self._wide(self.scales.potential)
+        return self.state.voltage * self.wide(self.scales.potential)
 
     @property
     def limiting_current(self) -> Array:
@@ -144,22 +109,22 @@ class CurrentResult(eqx.Module):
         charge = charges(self.clean.feed)
         swap = jnp.broadcast_to(charge[..., 0] * self._sign < 0.0, self.status.shape)
         c = self.state.cells[..., :2, :]
-        c = jnp.where(self._wide(swap, 2), c[..., ::-1, :], c)
+        c = jnp.where(self.wide(swap, 2), c[..., ::-1, :], c)
         per_charge = self.scales.concentration[..., None] / jnp.abs(charge)
         full = jnp.broadcast_to(per_charge, (*self.status.shape, 2))
-        return c * full.reshape(*self.status.shape, *(1,) * self._points, 2, 1)
+        return c * full.reshape(*self.status.shape, *(1,) * self.points, 2, 1)
 
     @property
     def potential(self) -> Array:
         """V, zero at y = 0, ``(*batch, [V,] N)``."""
-        return self.state.cells[..., 2, :] * self._wide(self.scales.potential, 1)
+        return self.state.cells[..., 2, :] * self.wide(self.scales.potential, 1)
 
     @property
     def space_charge_thickness(self) -> Array:
         """Height over L up to which ``|c_+ - c_-|/(c_+ + c_-)``, in equivalents, exceeds 1/2; zero where it never does."""
         c = self.state.cells[..., :2, :]
         share = (c[..., 0, :] - c[..., 1, :]) / (c[..., 0, :] + c[..., 1, :])
-        y = jnp.broadcast_to(self.position.reshape(*self.position.shape[:-1], *(1,) * self._points, -1), share.shape)
+        y = jnp.broadcast_to(self.position.reshape(*self.position.shape[:-1], *(1,) * self.points, -1), share.shape)
         return crossing(y, share, 0.5)
 
     @property
@@ -186,35 +151,18 @@ class CurrentResult(eqx.Module):
 
         return CurrentPlots(self)
 
-    def __str__(self) -> str:
-        if not hasattr(self.status, "__array__"):
-            return f"{type(self).__name__} (traced)"
-        ok = np.asarray(self.ok).reshape(-1)
-        lines = [f"{self.model.title()}: {int(ok.sum())}/{ok.size} solved"]
-        if ok.any():
-            for label, value, unit in (
-                ("voltage", self.voltage, "V"),
-                ("current", self.current, "A/m2"),
-                ("limiting", self.limiting_current, "A/m2"),
-                ("eps, kappa", (self.groups.eps, self.groups.kappa), ""),
-            ):
-                parts = value if isinstance(value, tuple) else (value,)
-                lines.append(f"  {label:<12}{', '.join(_span(p, ok) for p in parts)} {unit}".rstrip())
-        lines += [f"  {n} x {text}" for text, n in self.warnings().items()]
-        for number, name in names().items():
-            lanes = int((np.asarray(self.status) == number).sum())
-            if lanes and name != "successful":
-                lines.append(f"  {lanes} x {name}: {message(number)}"[:150])
-        return "\n".join(lines)
+    def heading(self) -> str:
+        """Of how many."""
+        return "solved"
 
-
-def _span(value: Array, ok: np.ndarray) -> str:
-    """Least to largest over the solved lanes."""
-    x = np.asarray(value)
-    inner = x.shape[x.ndim :] if x.size == 1 else x.shape
-    good = x.reshape(ok.size, -1)[ok] if x.size >= ok.size and inner and ok.size > 1 else x.reshape(-1)
-    low, high = float(good.min()), float(good.max())
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    def rows(self) -> list[tuple[str, tuple[Array, ...], str]]:
+        """Voltage, current, and what they are to be compared with."""
+        return [
+            ("voltage", (self.voltage,), "V"),
+            ("current", (self.current,), "A/m2"),
+            ("limiting", (self.limiting_current,), "A/m2"),
+            ("eps, kappa", (self.groups.eps, self.groups.kappa), ""),
+        ]
 
 
 def crossing(y: Array, share: Array, level: ArrayLike) -> Array:

@@ -14,11 +14,11 @@ from jax.typing import ArrayLike
 from ..._errors import ConvergenceError, JaxmemError
 from ...case import Case
 from ...conditions import Voltage
-from .equations import Imposed, Layer, Unknown, current, faces
+from .equations import Unknown, current, faces
 from .groups import Scales, scales, similarity
-from .model import NernstPlanckPoisson, check_electric
+from .model import NernstPlanckPoisson
 from .perturbation import leading, matrix, residual
-from .steady import at_voltage, begin, differentiable
+from .steady import at_rest
 
 _COARSE = 48  # cells of the first look
 _SCAN = (12.0, 120.0)  # RT/F that onset is looked for in
@@ -101,7 +101,7 @@ def growth_rate(model: NernstPlanckPoisson, case: Case, wavenumber: ArrayLike) -
 @eqx.filter_jit
 def _rates(model: NernstPlanckPoisson, case: Case, k: Array) -> tuple[Array, Array, Array]:
     layer, co_ions = model.layer(case)
-    x = _at(layer, co_ions, case.conditions.voltage / scales(case.feed, case.conditions.thickness).potential)
+    x, _ = at_rest(layer, co_ions, case.conditions.voltage / scales(case.feed, case.conditions.thickness).potential)
 
     def one(k: Array) -> tuple[Array, Array, Array]:
         m = matrix(layer, similarity(case).kappa, x.cells, x.voltage, k)
@@ -141,14 +141,14 @@ def _onset(model: NernstPlanckPoisson, case: Case) -> Onset:
         return jax.jvp(rate, (k,), (jnp.ones_like(k),))
 
     def equations(x: Array) -> Array:
-        return jnp.stack(along_k(_at(layer, co_ions, x[0]), x[1]))
+        return jnp.stack(along_k(at_rest(layer, co_ions, x[0])[0], x[1]))
 
     def solve(_: Any, x: Array) -> Array:
         """Newton in k, a secant in V on the top that Newton foresees."""
 
         def step(carry: tuple, _: None) -> tuple:
             x, other, before, rise = carry
-            state = _at(layer, co_ions, x[0])
+            state = at_rest(layer, co_ions, x[0])[0]
             (value, slope), (_, bend) = jax.jvp(lambda k: along_k(state, k), (x[1],), (jnp.ones_like(x[1]),))
             bend = jnp.where(bend < 0.0, bend, -jnp.inf)
             top = value - 0.5 * slope**2 / bend
@@ -166,7 +166,7 @@ def _onset(model: NernstPlanckPoisson, case: Case) -> Onset:
 
     first = jax.lax.stop_gradient(_first_look(dataclasses.replace(model, cells=_COARSE), case))
     x = jax.lax.custom_root(equations, first, solve, inverse)
-    state = _at(layer, co_ions, x[0])
+    state, _ = at_rest(layer, co_ions, x[0])
     unit = scales(case.feed, case.conditions.thickness)
     flows = current(layer, faces(layer, state.cells, state.voltage).flux)[0]
     return Onset(
@@ -184,7 +184,7 @@ def _first_look(model: NernstPlanckPoisson, case: Case) -> Array:
     kappa, waves = similarity(case).kappa, jnp.asarray(_WAVES)
 
     def largest(voltage: Array) -> tuple[Array, Array]:
-        state = _at(layer, co_ions, voltage)
+        state = at_rest(layer, co_ions, voltage)[0]
         rates = jax.lax.map(lambda k: leading(matrix(layer, kappa, state.cells, state.voltage, k))[0], waves)
         return jnp.max(rates), waves[jnp.argmax(rates)]
 
@@ -198,17 +198,9 @@ def _first_look(model: NernstPlanckPoisson, case: Case) -> Array:
     return jnp.stack([high, largest(high)[1]])
 
 
-def _at(layer: Layer, co_ions: Array | None, voltage: Array) -> Unknown:
-    """The steady state at a scaled voltage."""
-    still, held, goal = jax.lax.stop_gradient((layer, co_ions, voltage))
-    path = at_voltage(still, held, begin(still, held), goal)
-    return differentiable(layer, Imposed(jnp.where(path.arrived, voltage, path.reached), None, co_ions), path.state)
-
-
 def _check(model: Any, case: Case) -> None:
     if not isinstance(model, NernstPlanckPoisson):
         raise JaxmemError(f"{type(model).__name__} has no growth rates. Write jm.NernstPlanckPoisson().")
-    check_electric(case, model.precision)
     model.check(case)
     if not isinstance(case.conditions, Voltage) or case.batch_shape:
         raise JaxmemError(

@@ -98,6 +98,14 @@ def differentiable(p: Layer, given: Imposed, found: Unknown) -> Unknown:
     return _stacked(restore(root))
 
 
+def at_rest(p: Layer, co_ions: Array | None, voltage: Array) -> tuple[Unknown, Path]:
+    """The steady state at a voltage, with its derivatives, and the path there; where that stops short, the last state of it."""
+    still, held, goal = jax.lax.stop_gradient((p, co_ions, voltage))
+    path = at_voltage(still, held, begin(still, held), goal)
+    given = Imposed(jnp.where(path.arrived, voltage, path.reached), None, co_ions)
+    return differentiable(p, given, path.state), path
+
+
 def _interleaved(x: Unknown) -> Unknown:
     return x._replace(cells=x.cells.T)
 

@@ -1,0 +1,80 @@
+"""From a Case to the scaled question of a layer: which ion is which, what stands at both ends, where the cells lie."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.lax import stop_gradient
+
+from ..._errors import JaxmemError
+from ..._fields import is_concrete
+from ...case import Case
+from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
+from ...membranes.ion_exchange import IonExchangeMembrane, MembranePair
+from ..inputs import check_precision
+from .equations import Layer, Wall
+from .grid import stretched
+from .groups import charges, scales, similarity
+
+
+class Rows(NamedTuple):
+    """How cells crowd at a wall: over ``scale`` Debye lengths, with a ``share`` of them; ``fixed``: derivatives leave the cells where they are."""
+
+    scale: float
+    share: float
+    fixed: bool = False
+
+
+def check_electric(case: Case, precision: str) -> None:
+    """Refuse what is no current through a binary salt at ion-exchange membranes."""
+    if not isinstance(case.membrane, IonExchangeMembrane | MembranePair):
+        raise JaxmemError(
+            f"Case.membrane is a {type(case.membrane).__name__}, not an ion-exchange membrane. Write jm.IonExchangeMembrane() or "
+            "jm.MembranePair()."
+        )
+    if not isinstance(case.conditions, Voltage | VoltageSweep | VoltageRamp | CurrentDriven):
+        raise JaxmemError(
+            f"Case.conditions is a {type(case.conditions).__name__}. Write jm.Voltage(0.5, thickness=100 * um), jm.VoltageSweep(...) or "
+            "jm.CurrentDriven(...)."
+        )
+    z, c = case.feed.species.charge, case.feed.concentration
+    if len(case.feed.species) != 2 or (is_concrete(z) and not bool(jnp.all(z[..., 0] * z[..., 1] < 0.0))):
+        raise JaxmemError(
+            f"The feed holds {case.feed.species.names}; this model takes one cation and one anion. Write "
+            'jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 10.0}).'
+        )
+    if is_concrete(c) and not bool(jnp.any(jnp.all(c > 0.0, axis=-1))):
+        raise JaxmemError(
+            "The feed holds no salt, and pure water carries no current here. Give a concentration above zero."
+        )
+    check_precision(case, precision)
+
+
+def counter_first(case: Case) -> Array:
+    """Positions in the feed of the counter-ion of the lower membrane and of the co-ion, ``(2,)``."""
+    low = case.membrane.low if isinstance(case.membrane, MembranePair) else case.membrane
+    sign = 1.0 if low.exchanges == "cations" else -1.0
+    first = jnp.where(charges(case.feed)[..., 0] * sign > 0.0, 0, 1)
+    return jnp.stack([first, 1 - first], axis=-1)
+
+
+def is_channel(case: Case) -> bool:
+    """Whether a cation and an anion exchanger face each other."""
+    m = case.membrane
+    return isinstance(m, MembranePair) and m.low.exchanges != m.high.exchanges
+
+
+def layer_of(case: Case, cells: int, rows: Rows) -> tuple[Layer, Array | None]:
+    """The scaled layer of one lane, and the mean co-ions where no wall holds them (between two membranes of one kind)."""
+    m, groups, first = case.membrane, similarity(case), counter_first(case)
+    one, two, counter = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
+    wall = lambda membrane: Wall(jnp.stack([membrane.enrichment, one]), counter)
+    low, high = wall(m.low if isinstance(m, MembranePair) else m), Wall(two, two)  # else a stirred bulk
+    if isinstance(m, MembranePair):
+        high = Wall(jnp.stack([one, m.high.enrichment]), 1.0 - counter) if is_channel(case) else wall(m.high)
+    pair = isinstance(m, MembranePair)
+    scale = rows.scale * groups.eps * (2.0 if pair else 1.0)
+    grid = stretched(cells, stop_gradient(scale) if rows.fixed else scale, rows.share, pair)
+    diffusivity = case.feed.diffusivity / scales(case.feed, case.conditions.thickness).diffusivity
+    layer = Layer(grid, charges(case.feed)[first], diffusivity[first], groups.eps, low, high, jnp.zeros(cells))
+    return layer, one if pair and not is_channel(case) else None
