@@ -67,7 +67,7 @@ LINE = {  # L2, H1, nodes, and L2 at 320 elements from the specification
 }
 
 
-@pytest.mark.parametrize("name", LINE)
+@pytest.mark.parametrize("name", [n if n != "P1" else pytest.param(n, marks=pytest.mark.campaign) for n in LINE])
 def test_orders_on_a_line(name):
     degree, supg, expected, at_320 = LINE[name]
     # the nodes of P2 reach round-off early: their order is seen on coarser meshes
@@ -124,6 +124,7 @@ def test_orders_in_time(theta, expected, lumped):
     assert abs(order(error(100), error(200)) - expected) < 0.05
 
 
+@pytest.mark.campaign
 def test_diffrax_takes_the_steps():
     """The same decay by an implicit Runge-Kutta method with its own steps, and its derivative."""
     n = 16

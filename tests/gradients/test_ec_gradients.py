@@ -70,6 +70,7 @@ def test_failed_lanes_have_no_derivative():
     assert float(sound[0]) > 0.0
 
 
+@pytest.mark.campaign
 def test_growth_rate():
     """Of a disturbance above onset: to the numbers of the case and to its wavenumber."""
     small = jm.NernstPlanckPoisson(32)

@@ -25,6 +25,7 @@ def test_diffusion_into_a_layer_whatever_the_step(time):
     assert not r.warnings()
 
 
+@pytest.mark.campaign
 def test_a_moving_front_with_and_without_supg():
     """Ogata and Banks at a cell Peclet number of 0.6: SUPG weighs the time derivative too."""
     from scipy.special import erfc, erfcx
@@ -89,6 +90,7 @@ def test_pure_water_passes():
     np.testing.assert_allclose(r.volume_flux, 55 * 1.5 * LMH, rtol=1e-10)
 
 
+@pytest.mark.campaign
 def test_marches_conserve_what_two_phases_hold():
     """A closed box of two phases with K = 1 and 0.1: the salt stays, and settles as K says."""
     regions = {"a": (slice(0, 10), slice(None)), "b": (slice(10, 20), slice(None))}
