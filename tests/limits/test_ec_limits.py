@@ -211,16 +211,13 @@ def test_forced_flow_and_a_ramp_are_what_they_say():
 
 
 def test_a_march_that_blows_up_says_so_and_hurts_nobody():
-    """Steps far above what crosses a cell."""
-    case = GROUPS.case(CEM, voltage=np.asarray([60.0, 5.0]), box=1.73)
-    result = jm.solve(jm.Electroconvection(**SMALL, duration=3.0, longest=0.1, courant=1.0), case, throw=False)
-    assert bool(result.ok[1])
-    assert int(result.status[0]) in (code("blew_up"), code("potential_unsolved"), code("successful"))
-    alone = jm.solve(
-        jm.Electroconvection(**SMALL, duration=3.0, longest=0.1, courant=1.0), GROUPS.case(CEM, voltage=5.0, box=1.73)
-    )
-    np.testing.assert_allclose(result.current_series[1], alone.current_series, rtol=1e-12)
-    assert bool(jnp.all(jnp.isfinite(jax.tree.leaves(result.state.c)[0])))
+    """Forty equal steps, each far longer than what crosses a cell at 60 RT/F: told, with finite fields, and no other number beside it."""
+    numerics = {"duration": 3.0, "steps": 40, "amplitude": 0.1}
+    both, sound = (plane(np.asarray(volts), **numerics) for volts in ([60.0, 5.0], [4.0, 5.0]))
+    assert list(np.asarray(both.status)) == [code("blew_up"), 0]
+    assert list(np.asarray(sound.status)) == [0, 0]
+    np.testing.assert_allclose(both.current_series[1], sound.current_series[1], rtol=1e-12)
+    assert bool(jnp.all(jnp.isfinite(both.state.c)))
 
 
 def test_a_channel_passes_the_current_that_its_feed_brings():
@@ -251,7 +248,7 @@ def test_forced_flow_suppresses_vortices():
             columns=96,
             rows=70,
             samples=50,
-            duration=0.3,
+            duration=0.6,
             longest=2e-4,
             pairs=2,
             amplitude=0.1,

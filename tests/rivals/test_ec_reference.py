@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import solve_bvp
 
 import jaxmem as jm
+from benchmarks.rivals.scipy_current import curve
 
 ENTRIES: dict[str, Any] = {
     e["id"]: e
@@ -52,46 +52,19 @@ def test_grids(eps):
         np.testing.assert_allclose(at_rest(eps, [float(v)], 512)[0], known[512], rtol=3e-4)
 
 
-def collocation(eps: float, volts: list[float], enrichment: float, ratio: float) -> list[float]:
-    """SciPy's adaptive collocation of the equations themselves: ``J_-`` is zero, ``J_+`` an unknown number."""
-    d = 0.5 * (1.0 + ratio)  # of the cation over that of the salt
-    y = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 300)])
-    near = np.exp(-y / eps)
-    state = np.stack(
-        [
-            1.0 + (enrichment - 1.0) * near,
-            np.ones_like(y),
-            np.log(enrichment) * (1.0 - near),
-            np.log(enrichment) / eps * near,
-        ]
-    )
-    number, found = np.zeros(1), []
-    for v in volts:
-
-        def slope(_, s, p):
-            return np.stack([p[0] / d - s[0] * s[3], s[1] * s[3], s[3], -(s[0] - s[1]) / (2.0 * eps**2)])
-
-        def ends(low, high, _, v=v):
-            return np.array([low[0] - enrichment, low[2], high[0] - 1.0, high[1] - 1.0, high[2] - v])
-
-        solution = solve_bvp(slope, ends, y, state, p=number, tol=1e-7, max_nodes=100_000)
-        assert solution.success
-        y, state, number = solution.x, solution.y, solution.p
-        found.append(float(number[0]))
-    return found
-
-
 def test_collocation():
     """Unequal diffusivities and another enrichment; and the currents where the file's table is off."""
     volts = [1.0, 2.0, 4.0, 8.0]
     mine = at_rest(1e-2, np.asarray(volts), 512)
-    np.testing.assert_allclose(mine, collocation(1e-2, volts, 2.0, 1.0), rtol=2e-5)
+    np.testing.assert_allclose(mine, curve(1e-2, np.asarray(volts), tolerance=1e-7), rtol=2e-5)
     table = dict(zip(ENTRIES["cvc_1d_eps0.01"]["inputs"]["V"], ENTRIES["cvc_1d_eps0.01"]["value"], strict=True))
     assert 2.5e-3 < table[1] / mine[0] - 1.0 < 4e-3
     groups, membrane = jm.Groups(1e-2, 0.5, 0.66), jm.IonExchangeMembrane(enrichment=3.0)
     full = np.concatenate([volts, np.full(8, volts[-1])])
     result = jm.solve(jm.NernstPlanckPoisson(512), groups.case(membrane, sweep=full))
-    np.testing.assert_allclose(np.asarray(result.scaled_current)[:4], collocation(1e-2, volts, 3.0, 0.66), rtol=2e-5)
+    np.testing.assert_allclose(
+        np.asarray(result.scaled_current)[:4], curve(1e-2, np.asarray(volts), 3.0, 0.66, 1e-7), rtol=2e-5
+    )
 
 
 def test_closed_forms():

@@ -56,7 +56,8 @@ class Electroconvection(AbstractModel):
     ``pairs`` periods, or, with ``pairs=0``, at random by ``seed``. ``steps`` of equal length in place of adaptive ones make reverse-mode derivatives possible.
     Conditions are a ``Voltage``, a ``VoltageSweep`` (each voltage from the fields of the last) or a ``VoltageRamp``, with the ``length`` of the box.
     A ``MembranePair`` of unlike membranes is a channel with a ``velocity``, fed through a fringe (``channel.py``), whose voltage rises by itself.
-    ``progress(time, current, step)`` is called after every sample, where given. Means are taken over the last ``window`` of the duration. Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
+    ``progress(time, current, step)`` is called after every sample, where given. Means are taken over the last ``window`` of the duration.
+    Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
     """
 
     columns: int = eqx.field(static=True, default=64, converter=whole)

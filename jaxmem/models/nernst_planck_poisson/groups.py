@@ -64,7 +64,10 @@ class Scales(NamedTuple):
 
 
 class Groups(eqx.Module):
-    """The similarity criteria, ``(*batch)``. ``jm.similarity(case)`` finds them; ``.case(...)`` goes back to SI."""
+    """The similarity criteria, ``(*batch)``. ``jm.similarity(case)`` finds them; ``.case(...)`` goes back to SI.
+
+    ``schmidt`` is found, not imposed: the way back takes the density of water, and Stokes flow does not see it.
+    """
 
     eps: Array = field(unit="1", low=1e-7, high=1.0, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)")
     kappa: Array = field(unit="1", low=1e-6, high=1e3, symbol="kappa", doc="electric over viscous force", default=0.5)
