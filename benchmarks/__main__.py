@@ -1,8 +1,8 @@
-"""``python -m benchmarks``: the quick benchmark."""
+"""``python -m benchmarks``: the card, every physics on one page."""
 
 import sys
 
-from .bench_dspmde import main
+from .card import main
 
 if __name__ == "__main__":
-    main(["--quick", *sys.argv[1:]])
+    main(sys.argv[1:])

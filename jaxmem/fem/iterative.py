@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from ..linalg.block_tridiagonal import tridiagonal
+from ..linalg.loops import rows_of
 from .direct import Direct, direct, nonzeros
 from .space import Space, numbering
 from .stencil import offsets, shifted
@@ -111,5 +112,5 @@ def _along(s: Array, right: Array) -> Array:
         return new, new
 
     rows, nothing = jnp.moveaxis(s, 2, 0), jnp.zeros_like(right[0])
-    _, first = jax.lax.scan(down, nothing, (rows, right))
-    return jax.lax.scan(up, nothing, (rows, first), reverse=True)[1]
+    _, first = rows_of(down, nothing, (rows, right))
+    return rows_of(up, nothing, (rows, first), reverse=True)[1]

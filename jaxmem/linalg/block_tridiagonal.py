@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jax import Array
 
+from .loops import rows_of
 from .small_dense import gauss_jordan
 
 SMALL = 4  # blocks up to here are eliminated without a call to LAPACK
@@ -51,14 +52,14 @@ def thomas(rows: Any, right: Array, expand: Callable = dense_blocks) -> Array:
         return carry, carry
 
     start = (jnp.zeros((b, b), right.dtype), jnp.zeros(b, right.dtype))
-    _, (couplings, values) = jax.lax.scan(eliminate, start, (rows, right))
+    _, (couplings, values) = rows_of(eliminate, start, (rows, right))
 
     def substitute(after: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
         coupling, value = step
         x = value - coupling @ after
         return x, x
 
-    _, x = jax.lax.scan(substitute, jnp.zeros(b, right.dtype), (couplings.at[-1].set(0.0), values), reverse=True)
+    _, x = rows_of(substitute, jnp.zeros(b, right.dtype), (couplings.at[-1].set(0.0), values), reverse=True)
     return x
 
 

@@ -5,10 +5,11 @@ operation is a vector over the batch. No pivoting: the caller orders the rows so
 result (a vanishing pivot gives non-finite numbers in its own lane only).
 """
 
-import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax import Array
+
+from .loops import repeated
 
 
 def gauss_jordan(matrix: Array, right: Array) -> Array:
@@ -22,7 +23,7 @@ def gauss_jordan(matrix: Array, right: Array) -> Array:
         factor = jnp.where(rows == i, 0.0, m[:, i][:, None])
         return jnp.where(rows == i, pivot_row[None], m - factor * pivot_row[None])
 
-    return jax.lax.fori_loop(0, k, eliminate, augmented)[:, k:]
+    return repeated(k, eliminate, augmented)[:, k:]
 
 
 def inverse(matrix: Array) -> Array:

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .loops import rows_of
+
 
 class Factors(NamedTuple):
     """An elimination, to be used for several right-hand sides; ``(n, ...)``."""
@@ -24,7 +26,7 @@ def factor(lower: Array, main: Array, upper: Array) -> Factors:
         return up * pivot, (pivot, up * pivot)
 
     lower = lower.at[0].set(0.0)
-    _, (pivot, coupling) = jax.lax.scan(eliminate, jnp.zeros_like(main[0]), (lower, main, upper))
+    _, (pivot, coupling) = rows_of(eliminate, jnp.zeros_like(main[0]), (lower, main, upper))
     return Factors(lower, pivot, coupling.at[-1].set(0.0))
 
 
@@ -42,8 +44,8 @@ def solve(f: Factors, right: Array) -> Array:
         return x, x
 
     none = jnp.zeros_like(right[0])
-    _, values = jax.lax.scan(eliminate, none, (f.lower, f.pivot, right))
-    return jax.lax.scan(substitute, none, (f.coupling, values), reverse=True)[1]
+    _, values = rows_of(eliminate, none, (f.lower, f.pivot, right))
+    return rows_of(substitute, none, (f.coupling, values), reverse=True)[1]
 
 
 def solve_rows(lower: Array, main: Array, upper: Array, right: Array) -> Array:

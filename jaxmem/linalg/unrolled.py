@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .loops import rows_of
+
 Block = Sequence[Sequence[Any]]
 
 
@@ -71,7 +73,7 @@ def thomas_unrolled(lower: Block, main: Block, upper: Block, right: Array) -> Ar
 
     start = (((zero,) * b,) * b, ((zero,) * count,) * b)
     columns = tuple(tuple(right[i, k] for k in range(count)) for i in range(b))
-    _, (couplings, values) = jax.lax.scan(eliminate, start, (lower, main, upper, columns))
+    _, (couplings, values) = rows_of(eliminate, start, (lower, main, upper, columns))
     couplings = jax.tree.map(lambda x: x.at[-1].set(0.0), couplings)
 
     def substitute(after: tuple, row: tuple) -> tuple:
@@ -80,5 +82,5 @@ def thomas_unrolled(lower: Block, main: Block, upper: Block, right: Array) -> Ar
         x = tuple(tuple(entries) for entries in x)
         return x, x
 
-    _, x = jax.lax.scan(substitute, ((zero,) * count,) * b, (couplings, values), reverse=True)
+    _, x = rows_of(substitute, ((zero,) * count,) * b, (couplings, values), reverse=True)
     return jnp.stack([jnp.stack(row) for row in x])

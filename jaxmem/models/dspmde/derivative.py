@@ -74,7 +74,7 @@ def _by_blocks(form: Form, effort: Effort, at: Lanes) -> tuple[Array, Array]:
     """The derivative of each lane on its own set of grids, in blocks that fit the cache of a CPU."""
     n, sets = at.grid.shape[0], grids(form, effort)
     one = sets[0] == sets[-1]  # a named discretisation
-    size = min(n, 32 if jax.default_backend() == "cpu" else -(-n // 32))
+    size = min(n, 32 if jax.default_backend() == "cpu" else max(4096, n // 8))
     slot, lane = _slots(at.grid, size, 1 if one else len(sets))
     lane = jnp.where(lane < n, lane, jnp.minimum(lane[:, :1], n))  # an empty slot repeats the first lane of its block
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...linalg.loops import repeated
 from .problem import Core, Form, charges, ion_sum, tiny
 
 
@@ -71,7 +72,7 @@ def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array
         row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi))
         return phi + row / (ion_sum(weight * core.charge) + tiny(row))
 
-    return jax.lax.fori_loop(0, steps, step, _symmetric_start(plus, minus, jnp.exp(log_u), wall))
+    return repeated(steps, step, _symmetric_start(plus, minus, jnp.exp(log_u), wall))
 
 
 def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: Array) -> tuple[Array, Array]:
@@ -94,7 +95,7 @@ def _davies_potential(core: Core, form: Form, plain: Array, log_u: Array, wall: 
 
     phi = _ideal_potential(core, plain, wall, 3)
     log_i = ionic_strength(core, form, jnp.exp(plain - z * phi)).log
-    return jax.lax.fori_loop(0, form.face_steps, step, (phi, jnp.minimum(log_i, _LOG_STRONG)))
+    return repeated(form.face_steps, step, (phi, jnp.minimum(log_i, _LOG_STRONG)))
 
 
 _LOG_STRONG = 1.0  # ln of mol/L: where ideal solutions would be stronger, activity keeps ions out; start from below

@@ -1,0 +1,21 @@
+"""The loops of an accelerator give the numbers of those of a CPU."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.linalg.small_dense import gauss_jordan
+from jaxmem.linalg.tridiagonal_rows import solve_rows
+
+
+def test_several_turns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = jax.random.split(jax.random.key(0), 4)
+    lower, upper, right = (jax.random.normal(k, (37, 5)) for k in key[:3])
+    main = 4.0 + jnp.abs(lower) + jnp.abs(upper)
+    matrix = jnp.eye(5)[..., None] * 4.0 + jax.random.normal(key[3], (5, 5, 7))
+    here = solve_rows(lower, main, upper, right), gauss_jordan(matrix, matrix[:, :2])
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    there = solve_rows(lower, main, upper, right), gauss_jordan(matrix, matrix[:, :2])
+    for a, b in zip(here, there, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
