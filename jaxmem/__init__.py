@@ -7,6 +7,7 @@ _configure()
 from . import constants as constants
 from . import fem as fem
 from . import units as units
+from ._config import VERSION as __version__  # noqa: F401
 from ._errors import ConvergenceError as ConvergenceError
 from ._errors import DataFileError as DataFileError
 from ._errors import ElectroneutralityError as ElectroneutralityError
@@ -15,6 +16,7 @@ from ._errors import JaxmemError as JaxmemError
 from ._errors import PhysicalRangeError as PhysicalRangeError
 from ._errors import PrecisionError as PrecisionError
 from ._errors import ShapeError as ShapeError
+from ._errors import StoreMismatchError as StoreMismatchError
 from ._errors import UnknownNameError as UnknownNameError
 from ._status import STATUS as STATUS
 from .case import Case as Case
@@ -103,5 +105,5 @@ from .models.sdem import SDEM as SDEM
 from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion
 from .models.solve import solve as solve
 from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
-
-__version__ = "0.1.0"
+from .sweep.study import Study as Study
+from .sweep.study import sweep as sweep

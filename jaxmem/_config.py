@@ -6,6 +6,8 @@ import warnings
 import jax
 import jaxlib
 
+VERSION = "0.1.0"
+
 WRONG_VERSIONS = {
     "0.10.2": "returns silently wrong sums in large batches on CPUs",
     "0.11.0": "has an upstream crash report",

@@ -32,6 +32,10 @@ class IllPosedBoundaryError(JaxmemError):
     """A boundary condition that the discrete system cannot hold: round-off would be returned as a solution."""
 
 
+class StoreMismatchError(JaxmemError):
+    """A store of another study, or one that another process writes to."""
+
+
 class DataFileError(JaxmemError):
     """A file that cannot be read as what it should be; says file, line and column."""
 

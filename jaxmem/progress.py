@@ -31,6 +31,15 @@ class Bar:
         self._failed += int(result.status.size - result.ok.sum())
         self._progress.update(self._task, advance=result.status.size, failed=self._failed)
 
+    def lanes(self, count: int, failed: int) -> None:
+        """So many lanes are done."""
+        self._failed += failed
+        self._progress.update(self._task, advance=count, failed=self._failed)
+
+    def skip(self, count: int) -> None:
+        """So many were done before."""
+        self._progress.update(self._task, completed=count)
+
     def step(self, failed: bool = False) -> None:
         """One piece of work that is no Result is done."""
         self._failed += int(failed)

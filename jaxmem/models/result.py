@@ -1,6 +1,6 @@
 """The Result of a membrane point: what passes, what stays, and how far to trust it."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -34,6 +34,10 @@ class PointResult(eqx.Module):
 
     Failed lanes keep their last finite state and say why in ``status``; exports write NaN for them.
     """
+
+    kept: ClassVar[dict[str, tuple[str, ...]]] = {
+        "observed_rejection": ("species",), "permeate": ("species",), "error_estimate": ("species",), "volume_flux": (), "pressure": (), "residual": (),
+    }  # fmt: skip  # what a sweep stores
 
     case: Case
     model: Any

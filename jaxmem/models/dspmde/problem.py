@@ -94,7 +94,10 @@ def tiny(x: Array) -> float:
 
 
 def ion_sum(x: Array) -> Array:
-    """Sum over ions, the leading axis. The one place where the form of this reduction is chosen."""
+    """Sum over ions, the leading axis. The one place where the form of this reduction is chosen: on an accelerator additions, which become part of
+    the kernel around them."""
+    if jax.default_backend() != "cpu":
+        return sum(x[1:], x[0])
     return jnp.tensordot(jnp.ones(x.shape[0], x.dtype), x, 1)
 
 

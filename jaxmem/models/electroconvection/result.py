@@ -1,6 +1,6 @@
 """The Result of electroconvection: currents with intervals, vortices, and the last fields."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,14 @@ class PlaneResult(AbstractScaledResult):
 
     Means are over the last ``window`` of the duration.
     """
+
+    kept: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(  # pyright: ignore[reportAssignmentType]
+        (
+            "scaled_voltage", "scaled_current.value", "scaled_current.interval", "scaled_current.drift", "vortex_diameter", "vortex_height", "vortex_pairs",
+            "space_charge_thickness", "speed", "normal_speed", "kind", "potential_residual",
+        ),
+        ("point",),
+    ) | {"salt_closure": ("point",), "state.at_rest": ()}  # fmt: skip  # what a sweep stores
 
     case: Case
     model: Any
@@ -104,6 +112,11 @@ class PlaneResult(AbstractScaledResult):
     def speed(self) -> Array:
         """Largest velocity along the membrane in the last sample, in D/L."""
         return self.state.seen.speed_u[..., -1]
+
+    @property
+    def normal_speed(self) -> Array:
+        """Largest velocity across the layer in the last sample, in D/L."""
+        return self.state.seen.speed_v[..., -1]
 
     @property
     def kind(self) -> Array:

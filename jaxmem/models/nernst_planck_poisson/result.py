@@ -1,6 +1,6 @@
 """The Result of a current through a layer: currents, voltages, profiles, in SI and scaled."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,10 @@ from .scaled import AbstractScaledResult
 
 class CurrentResult(AbstractScaledResult):
     """Answer for one question or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; profiles add N cells."""
+
+    kept: ClassVar[dict[str, tuple[str, ...]]] = {
+        "scaled_voltage": ("point",), "scaled_current": ("point",), "space_charge_thickness": ("point",), "closure": ("point",),
+    }  # fmt: skip  # what a sweep stores
 
     case: Case
     model: Any

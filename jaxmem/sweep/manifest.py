@@ -1,0 +1,81 @@
+"""What a study is of: enough to refuse to mix two of them."""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._config import VERSION
+from .._errors import StoreMismatchError
+
+SCHEMA = 1
+_PACKAGES = ("jax", "jaxlib", "numpy", "equinox")
+
+
+def _pieces(tree: Any) -> Iterator[bytes]:
+    """A value as bytes, the same in every process: numbers by their bits, functions by their names."""
+    if tree is None or isinstance(tree, str | bool | int | float | complex):
+        yield repr(tree).encode()
+    elif hasattr(tree, "__array__") and hasattr(tree, "dtype"):
+        x = np.asarray(tree)
+        yield f"{x.dtype}{x.shape}".encode()
+        yield np.ascontiguousarray(x).tobytes()
+    elif isinstance(tree, dict):
+        for key in sorted(tree, key=str):
+            yield str(key).encode()
+            yield from _pieces(tree[key])
+    elif isinstance(tree, list | tuple):
+        yield f"{type(tree).__name__}{len(tree)}".encode()
+        for x in tree:
+            yield from _pieces(x)
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        yield f"{type(tree).__module__}.{type(tree).__qualname__}".encode()
+        for field in dataclasses.fields(tree):
+            yield field.name.encode()
+            yield from _pieces(getattr(tree, field.name))
+    else:
+        yield f"{getattr(tree, '__module__', '')}.{getattr(tree, '__qualname__', type(tree).__qualname__)}".encode()
+
+
+def fingerprint(tree: Any) -> str:
+    """SHA-256 of a model or a case: every number in it, and the names of what it is made of."""
+    total = hashlib.sha256()
+    for piece in _pieces(tree):
+        total.update(len(piece).to_bytes(8, "little"))
+        total.update(piece)
+    return total.hexdigest()
+
+
+def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]], notes: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
+    """Everything that decides the bytes of a study."""
+    return {
+        "schema": SCHEMA,
+        "model": {"title": model.title(), "class": type(model).__name__, "sha256": fingerprint(model)},
+        "cases": {"shape": list(cases.batch_shape), "sha256": fingerprint(cases)},
+        "chunk": chunk,
+        "keep": {name: list(dims) for name, dims in keep.items()},
+        "versions": {"jaxmem": VERSION, "python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        "device": jax.default_backend(),
+        "notes": json.loads(json.dumps(notes)),
+    }
+
+
+def compare(path: Any, stored: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Refuse to go on with a study of something else."""
+    for key in ("schema", "model", "cases", "chunk", "keep", "versions", "device", "notes"):
+        if stored.get(key) != asked[key]:
+            raise StoreMismatchError(
+                f"{path} holds another study: its {key} is {_short(stored.get(key))}, asked is {_short(asked[key])}. Nothing was written. Give another "
+                f"store=, or ask with the same {key}."
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 240 else text[:237] + "..."

@@ -1,0 +1,184 @@
+"""``jm.sweep``: many cases through one model, on disk, in chunks that survive being killed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from .._errors import JaxmemError
+from .._status import names
+from ..case import Case, all_quantities, at_path
+from ..models.base import AbstractModel
+from ..models.solve import solve
+from .manifest import manifest
+from .store import NOT_DONE, Store
+
+
+class Study:
+    """A sweep on disk: ``.open()`` is an ``xarray.Dataset``, ``.status`` the codes of all lanes, ``print`` says how far it is."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.store = Store(Path(path))
+        self.manifest = self.store.manifest()
+        self.shape = tuple(self.manifest["cases"]["shape"])
+
+    @property
+    def status(self) -> np.ndarray:
+        """Codes of ``jm.STATUS``, of the shape of the cases; -1 where nothing has been computed yet."""
+        return self.store.status().reshape(self.shape)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every lane has been computed."""
+        return bool((self.store.status() != NOT_DONE).all())
+
+    def open(self) -> Any:
+        """Everything as an ``xarray.Dataset``, read when used; ``lane`` runs over the cases in C order, failed lanes are NaN."""
+        from ..models.export import need
+
+        return need("xarray").open_zarr(self.store.path, consolidated=False, chunks=None)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One quantity, ``(*cases, ...)``."""
+        found = self.store.read(name)
+        return found.reshape(self.shape + found.shape[1:])
+
+    def __str__(self) -> str:
+        codes = self.store.status()
+        done = codes != NOT_DONE
+        lines = [
+            f"{self.manifest['model']['title']}: {int(done.sum())} of {codes.size} lanes done, in {self.store.path}"
+        ]
+        for code, name in names().items():
+            count = int((codes == code).sum())
+            if count:
+                lines.append(f"  {count} x {name}")
+        return "\n".join(lines)
+
+
+def sweep(
+    model: AbstractModel,
+    cases: Case,
+    *,
+    store: str | Path,
+    chunk: int = 16_384,
+    keep: tuple[str, ...] | None = None,
+    notes: Mapping[str, Any] | None = None,
+    console: Any = None,
+) -> Study:
+    """Solve a batched case chunk by chunk and keep the answers in the folder ``store``.
+
+    Call it again after an interruption: only missing chunks are computed, and the bytes are those of an uninterrupted run. A folder that holds
+    another study (other model, cases, chunk, versions, device) is refused. Lanes that fail are NaN, with their ``status``.
+
+    ``keep``: attributes of the Result to store (``"observed_rejection"``, ``"scaled_current.value"``), else those that its class names. Inputs that
+    vary are stored beside them. ``notes`` go into the manifest. ``console``: a rich console for the progress bar.
+    """
+    if not isinstance(cases, Case) or not cases.batch_shape:
+        raise JaxmemError(
+            "A sweep needs a batched case. Write jm.sweep(model, jm.Case(feed, membrane, jm.FluxDriven(jnp.linspace(1, 100, 64) * LMH)), store='study.zarr')."
+        )
+    if type(chunk) is not int or chunk < 1:
+        raise JaxmemError(f"chunk = {chunk!r} is no number of lanes. Write chunk=16_384.")
+    lanes = int(np.prod(cases.batch_shape))
+    chunk = min(chunk, lanes)
+    model.check(cases)
+    kept = dict.fromkeys(keep, ()) if keep else None
+    place = Store(Path(store))
+    try:
+        with place.locked():
+            first = None
+            if kept is None:  # which quantities the Result names
+                first = solve(model, _lanes(cases, 0, chunk), throw=False)
+                kept = _named(first)
+            place.begin(manifest(model, cases, chunk, kept, dict(notes or {})))
+            done = place.status() != NOT_DONE
+            missing = [b for b in range(0, lanes, chunk) if not done[b : b + chunk].all()]
+            with _progress(console, lanes, lanes - sum(min(chunk, lanes - b) for b in missing)) as bar:
+                for begin in missing:
+                    result = (
+                        first
+                        if begin == 0 and first is not None
+                        else solve(model, _lanes(cases, begin, chunk), throw=False)
+                    )
+                    first = None
+                    _write(place, result, begin, lanes, chunk, kept)
+                    bar(result, min(chunk, lanes - begin))
+    except OSError as error:
+        raise JaxmemError(
+            f"{place.path} cannot be written: {error}. What was stored stays; sweep again with room, or give another store=."
+        ) from error
+    return Study(store)
+
+
+def _lanes(cases: Case, begin: int, chunk: int) -> Case:
+    """Lanes of the cases in C order; beyond the end the last is repeated, so that every chunk has one shape."""
+    shape = cases.batch_shape
+    index = np.minimum(begin + np.arange(chunk), int(np.prod(shape)) - 1)
+    where, paths, values = np.unravel_index(index, shape), [], []
+    for path, value, meta in all_quantities(cases):
+        lead = value.ndim - meta["ndim"]
+        if lead:
+            full = np.broadcast_to(np.asarray(value), shape + value.shape[lead:])
+            paths.append(path.split("."))
+            values.append(full[where])
+    return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], cases, values)
+
+
+def _named(result: Any) -> dict[str, tuple[str, ...]]:
+    kept = getattr(type(result), "kept", None)
+    if kept is None:
+        raise JaxmemError(
+            f"{type(result).__name__} does not say what to store. Write keep=('recovery', 'feed_pressure'), with attributes of the Result."
+        )
+    return kept
+
+
+def _write(place: Store, result: Any, begin: int, lanes: int, chunk: int, kept: dict[str, tuple[str, ...]]) -> None:
+    n, good = min(chunk, lanes - begin), np.asarray(result.ok)
+    found, dims, attributes = {"status": np.asarray(result.status, np.int16)[:n]}, {"status": ()}, {}
+    for name, axes in kept.items():
+        try:
+            value = np.asarray(attrgetter(name)(result))
+        except AttributeError as error:
+            raise JaxmemError(
+                f"The Result has no {name!r}: {error}. Write keep= with attributes of {type(result).__name__}."
+            ) from error
+        value = np.broadcast_to(value, (chunk, *value.shape[1:])) if value.ndim else np.broadcast_to(value, chunk)
+        if np.issubdtype(value.dtype, np.floating):
+            value = np.where(good.reshape(-1, *(1,) * (value.ndim - 1)), value, np.nan)
+        found[name], extra = value[:n], value.ndim - 1
+        dims[name] = (
+            tuple(axes[-extra:]) if extra and len(axes) >= extra else tuple(f"{name}_{i}" for i in range(extra))
+        )
+        text = getattr(type(result), name.split(".")[0], None).__doc__
+        attributes[name] = {"long_name": text.strip().splitlines()[0]} if text else {}
+    for path, value, meta in all_quantities(result.case):
+        if value.ndim > meta["ndim"]:
+            found[path], extra = np.asarray(value)[:n], meta["ndim"]
+            dims[path] = tuple(f"{path}_{i}" for i in range(extra))
+            attributes[path] = {"units": meta["unit"], "long_name": meta.get("doc", "")}
+    place.write(begin, lanes, chunk, found, dims, attributes)
+
+
+@contextmanager
+def _progress(console: Any, total: int, done: int) -> Iterator[Any]:
+    """A function of what is done; silent without a console."""
+    if console is None:
+        yield lambda result, n: None
+        return
+    from ..progress import bar
+
+    with bar(console, total) as shown:
+        shown.say("Sweep (compiling)")
+        shown.skip(done)
+
+        def tell(result: Any, n: int) -> None:
+            shown.say("Sweep")
+            shown.lanes(n, int(np.sum(~np.asarray(result.ok)[:n])))
+
+        yield tell
