@@ -105,5 +105,9 @@ from .models.sdem import SDEM as SDEM
 from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion
 from .models.solve import solve as solve
 from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
+from .surrogate.checkpoint import load as load
+from .surrogate.checkpoint import save as save
+from .surrogate.vortices import VortexNetworks as VortexNetworks
+from .surrogate.vortices import train_vortices as train_vortices
 from .sweep.study import Study as Study
 from .sweep.study import sweep as sweep

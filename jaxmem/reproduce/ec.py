@@ -26,6 +26,8 @@ from ..plot.plane import curve_with_parts, side_by_side
 from ..plot.style import SPARE, new_axes
 from ..progress import Bar, bar
 from ..tables import plain_table
+from .ec_networks import STEPS as NETWORK_STEPS
+from .ec_networks import networks
 
 COLLOCATION = {  # i(V) before a stirred bulk, c_w = 2, equal diffusivities
     1e-2: {1.0: 0.286605, 2.0: 0.972615, 4.0: 1.668334, 8.0: 2.131061, 20.0: 2.6790, 40.0: 3.4652},
@@ -39,20 +41,21 @@ SECOND_METHOD = {
 }
 MEMBRANE = IonExchangeMembrane()
 SWEEP = (40.0, 35.0, 30.0, 27.0, 25.0, 24.0, 23.0, 22.0, 21.0)  # downwards: vortices need no time to grow
+MARCH = Electroconvection(32, 48, duration=0.3)
 WINDOWS = {"ohmic": (0.5, 1.5), "flat": (8.0, 18.0), "overlimiting": (24.0, 35.0)}
 STEPS = 3 + 5 + 2 + len(SWEEP)  # of the progress bar
 
 
-def reproduce(console: Any, out: Path, data: Path | None) -> None:
-    """``jaxmem reproduce ec``."""
+def reproduce(console: Any, out: Path, data: Path | None, experiments: int = 0) -> None:
+    """``jaxmem reproduce ec``; with ``experiments`` so many curves are marched anew for the networks, in a sweep that resumes."""
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    console.rule("[bold]Electroconvection: curves at rest, onset, vortices, plateau")
+    console.rule("[bold]Electroconvection: curves at rest, onset, vortices, plateau, networks")
     console.print(
         "Kazakovtseva et al. 2026, doi 10.3390/membranes16010041. Scaled: RT/F, F D c0/L, L; V holds the Donnan jump.\n",
         highlight=False,
     )
-    with bar(console, STEPS) as progress:
+    with bar(console, STEPS + NETWORK_STEPS + experiments) as progress:
         progress.say("Curves at rest (compiling)")
         at_rest(console, progress, out)
         progress.say("Onset (compiling)")
@@ -61,6 +64,7 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
         vortices(console, progress, out)
         progress.say("Plateau (compiling)")
         curve(console, progress, out)
+        networks(console, progress, out, experiments, MARCH, len(SWEEP))
     console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)
 
 
@@ -178,7 +182,7 @@ def curve(console: Any, progress: Bar, out: Path) -> None:
     """A curve with its plateau and the vortex diameter."""
     groups = Groups(debye(eps=1e-2), 0.5)
     rest = solve(NernstPlanckPoisson(), groups.case(MEMBRANE, sweep=np.linspace(0.0, 40.0, 81)))
-    moving = solve(Electroconvection(32, 48, duration=0.3), groups.case(MEMBRANE, sweep=SWEEP, box=1.73))
+    moving = solve(MARCH, groups.case(MEMBRANE, sweep=SWEEP, box=1.73))
     v, i, d = (np.asarray(x) for x in (moving.scaled_voltage, moving.scaled_current.value, moving.vortex_diameter))
     table = plain_table(
         "Curve with electroconvection, eps 0.01, kappa 0.5, box 1.73",

@@ -1,6 +1,6 @@
 """``jm.sweep``: many cases through one model, on disk, in chunks that survive being killed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -69,6 +69,7 @@ def sweep(
     keep: tuple[str, ...] | None = None,
     notes: Mapping[str, Any] | None = None,
     console: Any = None,
+    told: Callable[[int, int], None] | None = None,
 ) -> Study:
     """Solve a batched case chunk by chunk and keep the answers in the folder ``store``.
 
@@ -76,7 +77,8 @@ def sweep(
     another study (other model, cases, chunk, versions, device) is refused. Lanes that fail are NaN, with their ``status``.
 
     ``keep``: attributes of the Result to store (``"observed_rejection"``, ``"scaled_current.value"``), else those that its class names. Inputs that
-    vary are stored beside them. ``notes`` go into the manifest. ``console``: a rich console for the progress bar.
+    vary are stored beside them. ``notes`` go into the manifest. ``console``: a rich console for the progress bar; or ``told(lanes, failed)`` is called after every chunk,
+    and once for what was there before.
     """
     if not isinstance(cases, Case) or not cases.batch_shape:
         raise JaxmemError(
@@ -98,7 +100,7 @@ def sweep(
             place.begin(manifest(model, cases, chunk, kept, dict(notes or {})))
             done = place.status() != NOT_DONE
             missing = [b for b in range(0, lanes, chunk) if not done[b : b + chunk].all()]
-            with _progress(console, lanes, lanes - sum(min(chunk, lanes - b) for b in missing)) as bar:
+            with _progress(console, told, lanes, lanes - sum(min(chunk, lanes - b) for b in missing)) as bar:
                 for begin in missing:
                     result = (
                         first
@@ -166,10 +168,13 @@ def _write(place: Store, result: Any, begin: int, lanes: int, chunk: int, kept: 
 
 
 @contextmanager
-def _progress(console: Any, total: int, done: int) -> Iterator[Any]:
-    """A function of what is done; silent without a console."""
+def _progress(console: Any, told: Callable | None, total: int, done: int) -> Iterator[Any]:
+    """A function of what is done; silent without anyone to tell."""
+    failed = lambda result, n: int(np.sum(~np.asarray(result.ok)[:n]))
     if console is None:
-        yield lambda result, n: None
+        if told is not None:
+            told(done, 0)
+        yield lambda result, n: None if told is None else told(n, failed(result, n))
         return
     from ..progress import bar
 
@@ -179,6 +184,6 @@ def _progress(console: Any, total: int, done: int) -> Iterator[Any]:
 
         def tell(result: Any, n: int) -> None:
             shown.say("Sweep")
-            shown.lanes(n, int(np.sum(~np.asarray(result.ok)[:n])))
+            shown.lanes(n, failed(result, n))
 
         yield tell

@@ -84,7 +84,7 @@ def _attempt(core: Core, form: Form, effort: Effort, old: Root, now: Sweep) -> R
 def _solve(core: Core, form: Form, effort: Effort, active: Array) -> Root:
     """All sweeps over the ``active`` lanes of a flat batch; the others are padding."""
     n = core.wall.shape[0]
-    size = min(n, (effort.block if n > 1024 else 16) if jax.default_backend() == "cpu" else max(4096, n // 8))
+    size = min(n, (effort.block if n > 1024 else 16) if jax.default_backend() == "cpu" else 16_384)
     sweeps, root = schedule(len(grids(form, effort))), _blank(core, form)
     root = root._replace(solved=~active, error=jnp.where(active, root.error, 0.0))
     if jax.default_backend() != "cpu":  # an accelerator takes the first sweep in one piece

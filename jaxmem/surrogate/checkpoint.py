@@ -1,0 +1,137 @@
+"""Trained models as files: a line, the length of a JSON header, the header, and the arrays. Nothing in it is executed."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._config import VERSION
+from .._errors import DataFileError, JaxmemError
+from .regression import Domain, Networks, Scaler
+from .vortices import INPUTS, TARGETS, VortexNetworks
+
+_MAGIC, _SCHEMA, _MOST_HEADER = b"jaxmem model\n", 1, 1 << 20
+_DTYPES = ("float32", "float64")
+
+
+def _networks(net: Networks) -> dict[str, Any]:
+    weights = net.members.layers
+    return {
+        "inputs": weights[0].weight.shape[-1], "width": weights[0].weight.shape[-2], "depth": len(weights) - 1,
+        "members": weights[0].weight.shape[0], "points": net.domain.points.shape[0],
+    }  # fmt: skip
+
+
+def _blank_networks(s: dict[str, int]) -> Networks:
+    make = lambda k: eqx.nn.MLP(s["inputs"], "scalar", s["width"], s["depth"], jax.nn.silu, dtype=jnp.float32, key=k)
+    members = eqx.filter_vmap(make)(jax.random.split(jax.random.key(0), s["members"]))
+    zeros, zero = jnp.zeros(s["inputs"]), jnp.zeros(())
+    domain = Domain(zeros, zeros, jnp.zeros((s["points"], s["inputs"])), zero)
+    return Networks(members, Scaler(zeros, zeros), Scaler(zero, zero), domain, zero, zero)
+
+
+def _range(net: Networks, names: tuple[str, ...]) -> dict[str, list[float]]:
+    low, high = (np.asarray(net.inputs.back(x)).tolist() for x in (net.domain.low, net.domain.high))
+    return {name: [a, b] for name, a, b in zip(names, low, high, strict=True)}
+
+
+def _vortices(model: VortexNetworks) -> tuple[dict, dict]:
+    structure = {t: _networks(getattr(model, t)) for t in TARGETS} | {"cells": model.rest.cells}
+    return structure, _range(model.excess, (*INPUTS, "V"))
+
+
+def _blank_vortices(s: dict[str, Any]) -> VortexNetworks:
+    blank = VortexNetworks(**{t: _blank_networks(s[t]) for t in TARGETS})
+    return eqx.tree_at(lambda m: m.rest, blank, type(blank.rest)(s["cells"]))
+
+
+_KINDS: dict[str, tuple[Callable, Callable]] = {"VortexNetworks": (_vortices, _blank_vortices)}
+
+
+def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> None:
+    """Write a trained model: its structure, the domain of its training and its arrays. ``notes``: what it was made from."""
+    kind = type(model).__name__
+    if kind not in _KINDS:
+        raise JaxmemError(
+            f"{kind} cannot be saved; known are {', '.join(_KINDS)}. Train one first: jm.train_vortices(data).model."
+        )
+    structure, domain = _KINDS[kind][0](model)
+    arrays = [np.asarray(x) for x in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
+    raw = b"".join(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("<"))).tobytes() for x in arrays)
+    header = {
+        "schema": _SCHEMA, "version": VERSION, "class": kind, "structure": structure, "training_domain": domain, "notes": notes or {},
+        "arrays": [{"dtype": str(x.dtype), "shape": list(x.shape)} for x in arrays], "sha256": hashlib.sha256(raw).hexdigest(),
+    }  # fmt: skip
+    text = json.dumps(header).encode()
+    target = Path(path)
+    half = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    half.write_bytes(_MAGIC + len(text).to_bytes(8, "little") + text + raw)
+    half.replace(target)
+
+
+def header_of(path: str | Path) -> dict[str, Any]:
+    """What a file says of its model."""
+    return _read(Path(path))[0]
+
+
+def load(path: str | Path) -> Any:
+    """The model of a file that ``save`` wrote; everything is checked before anything is built."""
+    header, raw = _read(Path(path))
+    kind = header["class"]
+    try:
+        blank = _KINDS[kind][1](header["structure"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataFileError(f"{path} describes a {kind} that cannot be built: {error!r}. Save it again.") from error
+    arrays, rest = eqx.partition(blank, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    told = [(tuple(a["shape"]), a["dtype"]) for a in header["arrays"]]
+    if told != [(x.shape, str(x.dtype)) for x in leaves]:
+        raise DataFileError(f"{path}: its arrays are not those of its structure. Save it again.")
+    found, at = [], 0
+    for shape, dtype in told:
+        count = math.prod(shape)
+        found.append(
+            jnp.asarray(np.frombuffer(raw, np.dtype(dtype).newbyteorder("<"), count, at).reshape(shape).astype(dtype))
+        )
+        at += count * np.dtype(dtype).itemsize
+    return eqx.combine(jax.tree.unflatten(tree, found), rest)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Header and arrays as bytes, both sound."""
+    if not path.exists():
+        raise DataFileError(f"{path} does not exist. Write jm.save(model, {str(path)!r}) first.")
+    whole = path.read_bytes()
+    start = len(_MAGIC) + 8
+    if not whole.startswith(_MAGIC) or len(whole) < start:
+        raise DataFileError(f"{path} is no model of jaxmem: it does not begin with {_MAGIC.decode().strip()!r}.")
+    size = int.from_bytes(whole[len(_MAGIC) : start], "little")
+    if size > _MOST_HEADER or start + size > len(whole):
+        raise DataFileError(f"{path} is damaged: its header would be {size} bytes long. Save it again.")
+    try:
+        header = json.loads(whole[start : start + size])
+        sizes = [math.prod(int(n) for n in a["shape"]) * np.dtype(a["dtype"]).itemsize for a in header["arrays"]]
+        fine = all(a["dtype"] in _DTYPES for a in header["arrays"]) and isinstance(header["training_domain"], dict)
+        missing = [k for k in ("schema", "class", "structure", "sha256") if k not in header]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFileError(f"{path} is damaged: its header cannot be read ({error!r}). Save it again.") from error
+    if missing or not fine:
+        raise DataFileError(f"{path} is damaged: its header lacks {missing or 'a training domain'}. Save it again.")
+    if header["schema"] != _SCHEMA or header["class"] not in _KINDS:
+        raise DataFileError(
+            f"{path} has schema {header['schema']!r} and class {header['class']!r}; this version reads {_SCHEMA} and {', '.join(_KINDS)}."
+        )
+    raw = whole[start + size :]
+    if len(raw) != sum(sizes) or hashlib.sha256(raw).hexdigest() != header["sha256"]:
+        raise DataFileError(
+            f"{path} is damaged: {len(raw)} bytes of arrays, whose checksum is not the one it states. Save it again."
+        )
+    return header, raw
