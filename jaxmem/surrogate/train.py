@@ -73,7 +73,9 @@ def _fit(nets: Any, data: tuple, check: tuple, key: Array, rounds: int, size: in
     def step(carry: tuple, key: Array) -> tuple:
         arrays, state = carry
         rows = jax.random.choice(key, x.shape[0], (size,))
-        update, state = adam.update(jax.grad(loss)(arrays, rows), state)
+        slope = jax.grad(loss)(arrays, rows)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the number of the step
+            update, state = adam.update(slope, state)
         return (optax.apply_updates(arrays, update), state), None
 
     def round_(carry: tuple, key: Array) -> tuple:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import JaxmemError
@@ -127,7 +128,7 @@ def _lanes(cases: Case, begin: int, chunk: int) -> Case:
         if lead:
             full = np.broadcast_to(np.asarray(value), shape + value.shape[lead:])
             paths.append(path.split("."))
-            values.append(full[where])
+            values.append(jnp.asarray(full[where]))
     return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], cases, values)
 
 

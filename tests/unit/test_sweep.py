@@ -1,0 +1,146 @@
+"""A study on disk: the numbers of ``jm.solve``, whatever happens in the middle."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+
+MODEL = jm.SpieglerKedem()
+
+CASE = """
+import os, signal, sys
+import jax.numpy as jnp
+import jaxmem as jm
+from jaxmem.sweep import store
+
+feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+wall = jm.SpieglerKedemMembrane(0.9, 1e-6)
+case = jm.Case(feed, wall, jm.FluxDriven(jnp.linspace(1e-7, 1e-4, 50)))
+"""
+KILLED = """
+whole, count = store.Store.write, 0
+
+def half(self, begin, lanes, chunk, found, dims, attributes):
+    global count
+    count += 1
+    if count == 4:
+        whole(self, begin, lanes, chunk, {"volume_flux": found["volume_flux"]}, dims, attributes)
+        (self.path / "volume_flux" / "c" / "torn.0123.partial").write_bytes(b"torn")
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(self, begin, lanes, chunk, found, dims, attributes)
+
+store.Store.write = half
+"""
+SWEEP = "jm.sweep(jm.SpieglerKedem(), case, store=sys.argv[1], chunk=8)\n"
+
+
+def case(n: int = 50) -> jm.Case:
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    wall = jm.SpieglerKedemMembrane(0.9, 1e-6)
+    return jm.Case(feed, wall, jm.FluxDriven(jnp.linspace(1e-7, 1e-4, n)))
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def run(program: str, store: Path) -> int:
+    return subprocess.run([sys.executable, "-c", program, str(store)], capture_output=True, timeout=300).returncode
+
+
+def test_the_numbers_of_solve(tmp_path: Path) -> None:
+    grid = case().replace(volume_flux=jnp.geomspace(1e-7, 1e-4, 6), temperature=jnp.linspace(280.0, 320.0, 5)[:, None])
+    study = jm.sweep(MODEL, grid, store=tmp_path / "s.zarr", chunk=7)
+    answer = jm.solve(MODEL, grid)
+    np.testing.assert_array_equal(study["observed_rejection"], answer.observed_rejection)
+    assert study.complete
+    assert study.status.shape == (5, 6)
+    opened = study.open()
+    np.testing.assert_array_equal(opened["conditions.volume_flux"].values.reshape(5, 6)[0], grid.conditions.volume_flux)
+    assert opened["volume_flux"].dims == ("lane",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_in_the_middle_of_a_chunk(tmp_path: Path) -> None:
+    whole, torn = tmp_path / "whole.zarr", tmp_path / "torn.zarr"
+    assert run(CASE + SWEEP, whole) == 0
+    assert run(CASE + KILLED + SWEEP, torn) == -9
+    half = jm.Study(torn)
+    assert not half.complete
+    assert int((half.status >= 0).sum()) == 24
+    assert digest(torn) != digest(whole)
+    assert run(CASE + SWEEP, torn) == 0
+    assert digest(torn) == digest(whole)
+
+
+def test_another_study_is_refused(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    jm.sweep(MODEL, case(9), store=store, chunk=4)
+    before = digest(store)
+    for model, other, chunk in (
+        (MODEL, case(10), 4),
+        (MODEL, case(9).replace(temperature=300.0), 4),
+        (MODEL, case(9), 3),
+    ):
+        with pytest.raises(jm.StoreMismatchError, match="another study"):
+            jm.sweep(model, other, store=store, chunk=chunk)
+    assert digest(store) == before
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "mine.txt").write_text("keep")
+    with pytest.raises(jm.StoreMismatchError, match="something else"):
+        jm.sweep(MODEL, case(9), store=tmp_path / "letters")
+    with pytest.raises(jm.DataFileError, match="holds no study"):
+        jm.Study(tmp_path / "nowhere.zarr")
+    with pytest.raises(jm.JaxmemError, match="batched case"):
+        jm.sweep(MODEL, case(9)[0], store=tmp_path / "one.zarr")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    from jaxmem.sweep.store import Store
+
+    with Store(tmp_path / "s.zarr").locked(), pytest.raises(jm.StoreMismatchError, match="Another process"):
+        jm.sweep(MODEL, case(9), store=tmp_path / "s.zarr")
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxmem.sweep.store import Store
+
+    write, count = Store.write, []
+
+    def full(self: Store, *given: object) -> None:
+        count.append(1)
+        if len(count) == 3:
+            raise OSError(28, "No space left on device")
+        write(self, *given)  # pyright: ignore
+
+    monkeypatch.setattr(Store, "write", full)
+    with pytest.raises(jm.JaxmemError, match="No space left"):
+        jm.sweep(MODEL, case(20), store=tmp_path / "s.zarr", chunk=5)
+    assert int((jm.Study(tmp_path / "s.zarr").status == 0).sum()) == 10
+    study = jm.sweep(MODEL, case(20), store=tmp_path / "s.zarr", chunk=5)
+    assert study.complete
+
+
+def test_failed_lanes_and_damage(tmp_path: Path) -> None:
+    bad = case(8)
+    bad = bad.replace(volume_flux=jnp.asarray(bad.conditions.volume_flux).at[3].set(jnp.nan))
+    study = jm.sweep(MODEL, bad, store=tmp_path / "s.zarr", chunk=4)
+    assert study.status[3] != 0
+    assert (np.delete(study.status, 3) == 0).all()
+    assert np.isnan(study["observed_rejection"][3]).all()
+    assert np.isfinite(np.delete(study["observed_rejection"], 3, axis=0)).all()
+    piece = next(p for p in (tmp_path / "s.zarr" / "permeate" / "c").rglob("*") if p.is_file())
+    raw = bytearray(piece.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    piece.write_bytes(bytes(raw))
+    with pytest.raises(jm.DataFileError, match="damaged"):
+        study["permeate"]
