@@ -59,6 +59,10 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "The march blew up, or its step shrank to nothing; the last finite fields are kept. Try a smaller longest step or courant, more rows, "
         "or a smaller voltage."
     )
+    not_steady = (
+        "The vortices do not stand still beside the end of the march: no fixed point was found, and derivatives of it mean nothing. Try a longer "
+        "duration, a smaller voltage, a box with one pair of vortices, or steady=None."
+    )
     potential_unsolved = (
         "Solved, but the potential of some step was left with a residual above 2 % of the charge: currents may be plausible and wrong. Try more "
         "iterations (10 or 16) or a smaller longest step."

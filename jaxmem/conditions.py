@@ -299,5 +299,7 @@ class VoltageRamp(_OfLayer):
 class CurrentDriven(_OfLayer):
     """The current density is imposed, positive where cations go to y = 0; the voltage follows."""
 
-    current: Array = field(unit="A/m2", low=-1e5, high=1e5, symbol="i", doc="current density")
+    current: Array = field(unit="A/m2", low=-1e5, high=1e5, symbol="i", doc="current density, a mean over the membrane")
     thickness: Array = field(**_GAP)
+    length: Array | None = field(**_BOX)
+    velocity: Array = field(**_FLOW_ALONG)

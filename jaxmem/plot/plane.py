@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import JaxmemError
 from .style import COMMON, SPARE, STYLES, new_axes, pyplot
 
 
@@ -24,6 +25,11 @@ class PlanePlots:
         r = self._r
         lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
         c, phi, psi = (self._pick(x, lane, point) for x in (r.state.c, r.state.phi, r.state.psi))
+        return self._draw(r.state._replace(c=c, phi=phi, psi=psi), what, lane, axes or new_axes(style))
+
+    def _draw(self, state: Any, what: str, lane: tuple, axes: Any) -> Any:
+        """One plane."""
+        r, c, phi, psi = self._r, state.c, state.phi, state.psi
         values, label, colours = {
             "salt": (0.5 * (c[0] + c[1]), "(c₊ + c₋)/2 c₀", "viridis"),
             "charge": (c[0] - c[1], "(c₊ - c₋)/c₀ (logarithmic)", "magma"),
@@ -36,7 +42,6 @@ class PlanePlots:
         )
         faces = np.asarray(r.state.faces)[lane]
         x = np.linspace(0.0, box, values.shape[1] + 1)
-        axes = axes or new_axes(style)
         shape: dict[str, Any] = {"vmin": min(0.0, float(values.min())), "vmax": float(np.quantile(values, 0.995))}
         if what == "charge":  # four decades: what stands at the wall, what is extended, what vortices throw out
             top = max(float(np.quantile(values, 0.995)), 1e-3)
@@ -48,9 +53,9 @@ class PlanePlots:
         size = np.abs(psi).max()
         if size > 1e-6:
             axes.contour(
-                x[1:],
+                x,
                 faces,
-                psi,
+                np.concatenate([psi[:, -1:], psi], axis=1),
                 levels=np.linspace(-0.95, 0.95, 12) * size,
                 colors="white",
                 linewidths=0.7,
@@ -61,6 +66,37 @@ class PlanePlots:
         axes.set(xlabel="along the membrane, x/L", ylabel="from the membrane, y/L", aspect="equal", ylim=(0.0, 1.0))
         axes.grid(False)
         return axes
+
+    def animation(
+        self,
+        path: Any,
+        what: str = "salt",
+        lane: int | tuple = (),
+        point: int = -1,
+        rate: float = 10.0,
+        style: str = "screen",
+    ) -> Any:
+        """Write a GIF of every sample (``jm.Electroconvection(frames=True)``), ``rate`` pictures a second; returns the path."""
+        r = self._r
+        if r.state.frames is None:
+            raise JaxmemError("No frames were kept. Solve again with jm.Electroconvection(..., frames=True).")
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        plt = pyplot()
+        from matplotlib.animation import PillowWriter
+
+        frames, times = [self._pick(x, lane, point) for x in r.state.frames], self._pick(r.time, lane, point)
+        with plt.rc_context({**COMMON, **STYLES[style]}):
+            figure = plt.figure(layout="constrained")
+            writer = PillowWriter(fps=rate)
+            with writer.saving(figure, str(path), dpi=100):
+                for k, t in enumerate(times):
+                    figure.clear()
+                    state = r.state._replace(c=frames[0][k], phi=frames[1][k], psi=frames[2][k])
+                    axes = self._draw(state, what, lane, figure.subplots())
+                    axes.set_title(f"t = {t:.3g} L²/D")
+                    writer.grab_frame()
+            plt.close(figure)
+        return path
 
     def history(self, lane: int | tuple = (), axes: Any = None, style: str = "screen") -> Any:
         """Current against time; one curve for each voltage of a sweep."""

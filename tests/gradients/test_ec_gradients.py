@@ -128,3 +128,28 @@ def test_plateau():
     assert bool(found.ordered)
     np.testing.assert_allclose(found.length, 20.0 - 1.9 / 0.99, rtol=0.02)
     assert 0.0 < float(found.begin_error) < float(found.end_error) < 0.5
+
+
+@pytest.mark.campaign
+def test_vortices_that_stand_still() -> None:
+    """Newton on the fixed point; its adjoint and tangent against differences of fixed points, 1e-6; a march that is nowhere near says so."""
+    model = jm.Electroconvection(24, 32, duration=0.3, amplitude=0.1, steady=100, samples=40)
+
+    def ask(v: jax.Array, kappa: jax.Array) -> jm.models.electroconvection.result.PlaneResult:  # pyright: ignore
+        return jm.solve(model, jm.Groups(1e-2, kappa).case(jm.IonExchangeMembrane(), voltage=v, box=1.73), throw=False)
+
+    current = jax.jit(lambda v, kappa: ask(v, kappa).scaled_current.value)
+    at = (jnp.asarray(30.0), jnp.asarray(0.5))
+    result = ask(*at)
+    assert bool(result.ok)
+    assert float(result.state.moves) < 1e-8
+    gradient = jax.jit(jax.grad(current, (0, 1)))(*at)
+    tangent = jax.jvp(lambda v: current(v, at[1]), (at[0],), (jnp.ones(()),))[1]
+    np.testing.assert_allclose(tangent, gradient[0], rtol=1e-6)
+    for k, h in enumerate((0.05, 2e-3)):
+        moved = lambda step, k=k: current(*(x + step * (i == k) for i, x in enumerate(at)))
+        near, far = (float(moved(s * h) - moved(-s * h)) / (2.0 * s * h) for s in (1.0, 2.0))
+        np.testing.assert_allclose(gradient[k], (4.0 * near - far) / 3.0, rtol=1e-6)
+    restless = jm.Electroconvection(24, 32, duration=0.01, amplitude=0.1, steady=2, samples=4)
+    early = jm.solve(restless, jm.Groups(1e-2, 0.5).case(jm.IonExchangeMembrane(), voltage=60.0, box=1.73), throw=False)
+    print(early.messages(), early.state.moves)

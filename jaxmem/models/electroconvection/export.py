@@ -44,5 +44,11 @@ def to_xarray(result: Any) -> Any:
     variables["concentration"] = variable(result.state.c, ("ion", "row", "column"), "1", "counter-ions first, over c0")
     variables["potential"] = variable(result.state.phi, ("row", "column"), "1", "in RT/F")
     variables["stream_function"] = variable(result.state.psi, ("corner", "column"), "1", "at corners, D")
+    if result.state.frames is not None:
+        names = (("ion", "row", "column"), ("row", "column"), ("corner", "column"))
+        for what, value, inner in zip(
+            ("concentration", "potential", "stream_function"), result.state.frames, names, strict=True
+        ):
+            variables[f"series_{what}"] = variable(value, ("sample", *inner), "1", f"{what} of every sample")
     variables["status"] = (batch, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
     return xr.Dataset(variables, attrs={"model": result.model.title()})

@@ -22,12 +22,45 @@ class Velocity(NamedTuple):
     v: Array
 
 
-def stokes_inverse(d: Domain) -> Array:
-    """``A_k^-1``, ``(Nx/2 + 1, Ny - 1, Ny - 1)``, of a grid in double precision: ``A_k`` is too ill-conditioned for less. The mean flow is left
-    at rest."""
+class Creeping(NamedTuple):
+    """Stokes flow: force and friction balance at once. ``A_k^-1``, ``(Nx/2 + 1, Ny - 1, Ny - 1)``."""
+
+    inverse: Array
+
+
+class Inert(NamedTuple):
+    """``(1/Sc) du/dt = lap u - grad p + f`` by its decaying modes, ``A V = -M V diag(decay)`` with ``-M psi`` the vorticity; the first axis is k."""
+
+    forward: Array  # V^-1 (-M)^-1, of the curl of the force
+    back: Array  # V, from modes to the stream function
+    decay: Array  # (K, Ny - 1)
+    schmidt: Array
+
+
+def creeping(d: Domain) -> Creeping:
+    """Of a grid in double precision: ``A_k`` is too ill-conditioned for less. The mean flow is left at rest."""
     a = across(d.grid)
     inverse = jax.vmap(lambda k: jnp.linalg.inv(stokes_matrix(a, k)))(d.modes[1:])
-    return jnp.concatenate([jnp.zeros_like(inverse[:1]), inverse])
+    return Creeping(jnp.concatenate([jnp.zeros_like(inverse[:1]), inverse]))
+
+
+def inert(d: Domain, schmidt: Array) -> Inert:
+    """By a symmetric eigenproblem for each k: the gaps between centres make ``A`` and ``-M`` symmetric."""
+    a, gaps = across(d.grid), d.gaps[1:-1]
+
+    def modes(k: Array) -> tuple[Array, Array, Array]:
+        mass = -gaps * (a.normal - k * k * jnp.eye(gaps.shape[0]))
+        stiff = gaps * stokes_matrix(a, k)
+        half = jnp.linalg.cholesky(0.5 * (mass + mass.T))
+        inner = jax.scipy.linalg.solve_triangular(half, 0.5 * (stiff + stiff.T), lower=True)
+        inner = jax.scipy.linalg.solve_triangular(half, inner.T, lower=True)
+        decay, turned = jnp.linalg.eigh(0.5 * (inner + inner.T))
+        back = jax.scipy.linalg.solve_triangular(half.T, turned, lower=False)
+        return back.T * gaps[:, 0], back, decay
+
+    forward, back, decay = jax.vmap(modes)(d.modes[1:])
+    none = lambda x: jnp.concatenate([jnp.zeros_like(x[:1]), x])
+    return Inert(none(forward), none(back), jnp.concatenate([jnp.ones_like(decay[:1]), decay]), schmidt)
 
 
 def curl_of_force(d: Domain, salt: Salt, c: Array, phi: Array) -> Array:
@@ -39,20 +72,32 @@ def curl_of_force(d: Domain, salt: Salt, c: Array, phi: Array) -> Array:
     return (right(normal) - normal) / d.dx - jnp.diff(along, axis=0) / d.gaps[1:-1]
 
 
-def stream_function(inverse: Array, curl: Array) -> Array:
-    """At all corners, ``(Ny + 1, Nx)``; zero at both walls."""
-    modes = jnp.fft.rfft(curl, axis=-1).T[..., None]  # (K, Ny - 1, 1)
-    parts = jnp.concatenate([modes.real, modes.imag], axis=-1)
-    psi = jnp.matmul(inverse, parts, precision="highest")  # an accelerator would else round factors to 10 bits
-    inner = jnp.fft.irfft(jax.lax.complex(psi[..., 0], psi[..., 1]).T, n=curl.shape[-1], axis=-1)
+def at_corners(parts: Array, columns: int) -> Array:
+    """From real and imaginary parts ``(K, Ny - 1, 2)`` of the modes to all corners, ``(Ny + 1, Nx)``; zero at both walls."""
+    inner = jnp.fft.irfft(jax.lax.complex(parts[..., 0], parts[..., 1]).T, n=columns, axis=-1)
     return jnp.pad(inner, ((1, 1), (0, 0)))
+
+
+def _modes(curl: Array) -> Array:
+    modes = jnp.fft.rfft(curl, axis=-1).T[..., None]  # (K, Ny - 1, 1)
+    return jnp.concatenate([modes.real, modes.imag], axis=-1)
+
+
+def _times(matrix: Array, parts: Array) -> Array:
+    return jnp.matmul(matrix, parts, precision="highest")  # an accelerator would else round factors to 10 bits
+
+
+def stream_function(flow: Creeping | Inert, curl: Array, before: Array | None = None, dt: Array | None = None) -> tuple:
+    """At all corners, and the amplitudes of the modes ``(K, Ny - 1, 2)`` where the flow remembers them; without ``dt``, as it stands."""
+    if isinstance(flow, Creeping):
+        return at_corners(_times(flow.inverse, _modes(curl)), curl.shape[-1]), before
+    assert before is not None
+    if dt is not None:
+        rate = 1.0 / (flow.schmidt * dt)
+        before = (_times(flow.forward, _modes(curl)) + rate * before) / (flow.decay[..., None] + rate)
+    return at_corners(_times(flow.back, before), curl.shape[-1]), before
 
 
 def velocity(d: Domain, psi: Array) -> Velocity:
     """From the stream function by corner differences."""
     return Velocity(jnp.diff(psi, axis=0) / d.widths, -(psi - left(psi)) / d.dx)
-
-
-def driven(d: Domain, salt: Salt, inverse: Array, c: Array, phi: Array) -> Velocity:
-    """The flow that the charge drives."""
-    return velocity(d, stream_function(inverse, curl_of_force(d, salt, c, phi)))

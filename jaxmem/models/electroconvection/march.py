@@ -7,35 +7,22 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .domain import Domain, Salt
 from .flow import curl_of_force, stream_function, velocity
-from .step import Fields, Numerics, Seen, step
+from .rest import at_rest
+from .step import Fields, Seen, Setting, Want, step
 from .vortices import Vortices, observe
 
 _GROWS = 1.2  # at most, a step over the one before
 _SHORTEST = 1e-5  # of the longest step: shorter is a blow-up
 
 
-class Setting(NamedTuple):
-    """One box and how it is marched; times in L^2/D."""
-
-    domain: Domain
-    salt: Salt
-    inverse: Array  # of Stokes
-    imposed: Array  # flow along the membrane, (Ny, 1)
-    weight: Array  # of each column in the mean current, (Nx,)
-    longest: Array
-    courant: Array
-    fringe: Array | None  # rate of return to the feed, (Ny, Nx)
-    how: Numerics
-
-
 class Drive(NamedTuple):
-    """The voltage against time: ``start + rate t``, until a time after which it rests."""
+    """The voltage against time: ``start + rate t``, until a time after which it rests; or a mean current."""
 
     start: Array
     rate: Array
     until: Array
+    current: Array | None = None
 
 
 class Samples(NamedTuple):
@@ -68,6 +55,11 @@ class Going(NamedTuple):
     steps: Array
 
 
+def stream_now(s: Setting, f: Fields) -> Array:
+    """The stream function of a state at corners, ``(Ny + 1, Nx)``."""
+    return stream_function(s.flow, curl_of_force(s.domain, s.salt, f.c, f.phi), f.flow)[0]
+
+
 def _nothing(dtype: jnp.dtype) -> Seen:
     zero = jnp.zeros((), dtype)
     return Seen(zero, zero, zero, zero, zero, zero, jnp.zeros(2, dtype), jnp.asarray(jnp.inf, dtype))
@@ -77,7 +69,7 @@ def one(s: Setting, drive: Drive, g: Going, end: Array) -> Going:
     """One step towards ``end``."""
     dt = jnp.minimum(g.dt, end - g.time)
     voltage = drive.start + drive.rate * jnp.minimum(g.time + dt, drive.until)
-    new, seen = step(s.domain, s.salt, s.inverse, s.how, g.fields, voltage, dt, (s.imposed, s.weight))
+    new, seen = step(s, g.fields, Want(voltage, drive.current), dt)
     if s.fringe is not None:
         new = new._replace(c=(new.c + dt * s.fringe) / (1.0 + dt * s.fringe))
     sound = jnp.all(jnp.isfinite(new.c)) & jnp.all(jnp.isfinite(new.phi)) & (jnp.max(jnp.abs(new.c)) < 1e4)
@@ -107,7 +99,7 @@ def interval(
         equal = (end - start) / steps
         body = jax.checkpoint(lambda g, _: (one(s, drive, g._replace(dt=equal), g.time + equal), None))
         g = jax.lax.scan(body, g, None, length=steps)[0]
-    psi = stream_function(s.inverse, curl_of_force(s.domain, s.salt, g.fields.c, g.fields.phi))
+    psi = stream_now(s, g.fields)
     vortices = observe(s.domain, s.salt, g.fields.c, psi, velocity(s.domain, psi))
     passed = jnp.where(g.time > start, g.time - start, 1.0)
     seen = Samples(
@@ -135,8 +127,10 @@ def march(
     drive: Drive,
     steps: int | None,
     told: Callable | None = None,
-) -> tuple[Fields, Array, Samples]:
-    """``samples`` intervals: the last fields, whether they live, and all that was seen, ``(K,)``; ``told(time, current, step)`` after each."""
+    keep: bool = False,
+) -> tuple[Fields, Array, Samples, tuple | None]:
+    """``samples`` intervals: the last fields, whether they live, and all that was seen, ``(K,)``; ``told(time, current, step)`` after each;
+    with ``keep`` the fields and stream function of every sample too."""
     dtype = fields.phi.dtype
     ends = jnp.arange(1, samples + 1, dtype=dtype) * (duration / samples)
 
@@ -144,8 +138,23 @@ def march(
         fields, dt, alive, seen = interval(s, drive, carry, end, steps)
         if told is not None:
             jax.debug.callback(told, seen.time, seen.current, dt)
-        return (fields, seen.time, dt, alive), seen
+        frame = (fields.c, fields.phi, stream_now(s, fields)) if keep else None
+        return (fields, seen.time, dt, alive), (seen, frame)
 
     first = (fields, jnp.zeros((), dtype), 1e-3 * s.longest, jnp.asarray(True))
-    (fields, _, _, alive), seen = jax.lax.scan(go, first, ends)
-    return fields, alive, seen
+    (fields, _, _, alive), (seen, frames) = jax.lax.scan(go, first, ends)
+    return fields, alive, seen, frames
+
+
+def stand_still(
+    s: Setting, near: Fields, drive: Drive, seen: Samples, steps: int, window: float
+) -> tuple[Fields, Samples, Array]:
+    """The fixed point beside the end of a march, what is seen there in place of the samples of the window, and what Newton left of its change."""
+    dt = jax.lax.stop_gradient(jnp.minimum(s.longest, seen.shortest[-1]))
+    want = Want(drive.start, drive.current)
+    fields, moves = at_rest(s, near, want, dt, steps)
+    start = jnp.zeros_like(dt)
+    _, _, _, now = interval(s, drive, (fields, start, dt, jnp.asarray(True)), steps * dt, steps)
+    last = seen.time.shape[0] - max(round(window * seen.time.shape[0]), 2)
+    put = jax.tree.map(lambda series, x: series.at[last:].set(x), seen, now)
+    return fields, put._replace(time=seen.time), moves

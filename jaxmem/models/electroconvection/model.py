@@ -20,17 +20,19 @@ from ..lanes import known, over_lanes
 from ..nernst_planck_poisson.equations import Layer, current, faces
 from ..nernst_planck_poisson.groups import scales, similarity
 from ..nernst_planck_poisson.question import Rows, check_electric, is_channel, layer_of
-from ..nernst_planck_poisson.steady import at_rest
+from ..nernst_planck_poisson.steady import at_rest, carrying
 from .channel import at_open_circuit, fringe, weight
 from .domain import Salt, domain
-from .flow import curl_of_force, stokes_inverse, stream_function
-from .march import Drive, Samples, Setting, march
+from .flow import creeping, inert
+from .march import Drive, Samples, march, stand_still, stream_now
+from .rest import frozen
 from .result import PlaneResult
 from .statistics import worst_in
-from .step import Fields, Numerics
+from .step import Fields, Numerics, Setting
 
 _RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
 _RISE = 0.3  # of the duration: the voltage of a channel rises from that of no current
+_STILL = 1e-4  # change over the window of ``steady``: more is no fixed point
 _UNSOLVED = 2e-2  # of the charge: a residual of the potential that is worth a status
 
 
@@ -44,6 +46,10 @@ class PlaneState(NamedTuple):
     at_rest: Array  # current of the steady layer without flow
     seen: Samples  # (K,)
     alive: Array
+    frames: (
+        tuple[Array, Array, Array] | None
+    )  # ions, potential and stream function of every sample, (K, ...), where asked for
+    moves: Array  # what Newton left of the change over its window, where vortices stand still
     status: Array  # of the inputs
 
 
@@ -54,8 +60,13 @@ class Electroconvection(AbstractModel):
     ``columns`` by ``rows`` cells, rows fine at the walls. Times are in L^2/D: ``duration`` of each voltage, ``longest`` step (first order in
     time; shorter where a cell would be crossed, ``courant`` of it a step). Starts from the steady layer, disturbed by ``amplitude``: as a cosine with
     ``pairs`` periods, or, with ``pairs=0``, at random by ``seed``. ``steps`` of equal length in place of adaptive ones make reverse-mode derivatives possible.
-    Conditions are a ``Voltage``, a ``VoltageSweep`` (each voltage from the fields of the last) or a ``VoltageRamp``, with the ``length`` of the box.
+    Conditions are a ``Voltage``, a ``VoltageSweep`` (each voltage from the fields of the last), a ``VoltageRamp`` or a ``CurrentDriven`` (the
+    mean current, conducted and displaced, is held and the voltage follows), with the ``length`` of the box.
+    ``order=2``: second order in time, three times the work of a step. ``inertia``: ``du/dt/Sc`` is kept (without ``u grad u``, for small Re).
+    ``frames``: the fields of every sample are kept, for ``result.plot.animation`` and ``result.to_xarray().to_zarr``.
     A ``MembranePair`` of unlike membranes is a channel with a ``velocity``, fed through a fringe (``channel.py``), whose voltage rises by itself.
+    ``steady=100``: after the march the vortices that stand still are found by Newton (over so many steps), and derivatives are theirs; a march that
+    did not come near them says so (status ``not_steady``). Derivatives of means over chaos mean nothing.
     ``progress(time, current, step)`` is called after every sample, where given. Means are taken over the last ``window`` of the duration.
     Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
     """
@@ -76,6 +87,10 @@ class Electroconvection(AbstractModel):
     samples: int = eqx.field(static=True, default=100)
     steps: int | None = eqx.field(static=True, default=None)
     iterations: int = eqx.field(static=True, default=5)
+    order: int = eqx.field(static=True, default=1)
+    inertia: bool = eqx.field(static=True, default=False)
+    frames: bool = eqx.field(static=True, default=False)
+    steady: int | None = eqx.field(static=True, default=None)
     x_flux: str = eqx.field(static=True, default="scharfetter_gummel")
     precision: str = eqx.field(static=True, default="float64")
     progress: Callable | None = eqx.field(static=True, default=None)
@@ -95,6 +110,10 @@ class Electroconvection(AbstractModel):
             raise JaxmemError(
                 f"steps = {self.steps!r} is no multiple of samples = {self.samples}. Write steps={10 * self.samples}."
             )
+        if self.steady is not None and (type(self.steady) is not int or self.steady < 1):
+            raise JaxmemError(f"steady = {self.steady!r} is no number of steps. Write steady=100.")
+        if self.order not in (1, 2):
+            raise JaxmemError(f"order = {self.order!r} is not known. Write order=1 or order=2.")
         if self.x_flux not in ("scharfetter_gummel", "central"):
             raise JaxmemError(f"x_flux = {self.x_flux!r} is not known. Write x_flux='scharfetter_gummel' or 'central'.")
         if self.precision not in ("float64", "float32"):
@@ -114,10 +133,6 @@ class Electroconvection(AbstractModel):
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
         check_electric(case, "float64")
-        if isinstance(case.conditions, CurrentDriven):
-            raise JaxmemError(
-                "Electroconvection takes a voltage. Write jm.Voltage(0.5, thickness=1e-4, length=2e-4), a VoltageSweep or a VoltageRamp."
-            )
         if case.conditions.length is None:
             raise JaxmemError(
                 "The plane needs a period along the membrane. Write jm.Voltage(0.5, thickness=1e-4, length=2e-4); one vortex pair is 1.3 to 1.7 "
@@ -152,8 +167,10 @@ class Electroconvection(AbstractModel):
         return layer_of(case, self.rows, Rows(scale=2.0, share=0.6, fixed=True))
 
     def _voltages(self, case: Case) -> Array:
-        """Scaled, ``(V,)``."""
+        """Scaled, ``(V,)``; none is known where a current is imposed."""
         c, unit = case.conditions, scales(case.feed, case.conditions.thickness).potential
+        if isinstance(c, CurrentDriven):
+            return jnp.zeros(1)
         return jnp.atleast_1d((c.start if isinstance(c, VoltageRamp) else c.voltage) / unit)
 
     @eqx.filter_jit
@@ -173,24 +190,51 @@ class Electroconvection(AbstractModel):
         imposed, weights = 6.0 * groups.peclet * y * (1.0 - y), weight(self.columns, is_channel(case))
         back = fringe(plane, self.columns, groups.peclet) if is_channel(case) else None
         cast = lambda tree: jax.tree.map(lambda x: x.astype(dtype), tree)
-        numbers = cast((plane, salt, stokes_inverse(plane), imposed, weights, self.longest, self.courant, back))
-        setting = Setting(*numbers, Numerics(self.iterations, self.x_flux == "central"))
+        flow = inert(plane, groups.schmidt) if self.inertia else creeping(plane)
+        numbers = cast((plane, salt, flow, imposed, weights, self.longest, self.courant, back))
+        setting = Setting(*numbers, Numerics(self.iterations, self.x_flux == "central", self.order))
         steps = None if self.steps is None else self.steps // self.samples
-        first = cast(Fields(*self._disturbed(begin_cells), drives.start[0]))
+        still = jnp.zeros((self.columns // 2 + 1, self.rows - 1, 2)) if self.inertia else None
+        first = cast(Fields(*self._disturbed(begin_cells), drives.start[0], still))
 
         def go(carry: tuple, drive: Drive) -> tuple:
             fields, living = carry
-            new, alive, seen = march(setting, fields, cast(self.duration), self.samples, drive, steps, self.progress)
+            new, alive, seen, frames = march(
+                setting, fields, cast(self.duration), self.samples, drive, steps, self.progress, self.frames
+            )
             alive = alive & living
-            return (new, alive), (new, alive, seen)
+            return (new, alive), (new, alive, seen, frames)
 
-        _, (fields, alive, seen) = jax.lax.scan(go, (first, arrived), cast(drives))
-        psi = jax.vmap(lambda f: _stream(setting, f))(fields)
-        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, flows, seen, alive, jnp.zeros((), jnp.int32))
+        def stand(carry: tuple, drive: Drive) -> tuple:
+            still = frozen((setting, carry, cast(self.duration), drive))
+            near, alive, seen, frames = march(
+                still[0], still[1][0], still[2], self.samples, still[3], steps, self.progress, self.frames
+            )
+            fields, seen, moves = stand_still(setting, near, drive, seen, self.steady or 1, self.window)
+            alive = alive & carry[1]
+            return (fields, alive), (fields, alive, seen, frames, moves)
+
+        ways = (first, arrived), cast(drives)
+        if self.steady is None:
+            _, (fields, alive, seen, frames) = jax.lax.scan(go, *ways)
+            moves = jnp.zeros_like(alive, dtype)
+        else:
+            _, (fields, alive, seen, frames, moves) = jax.lax.scan(stand, *ways)
+        psi = jax.vmap(lambda f: stream_now(setting, f))(fields)
+        zero = jnp.zeros((), jnp.int32)
+        found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, flows, seen, alive, frames, moves, zero)
         if isinstance(case.conditions, VoltageSweep):
             return found
         take = lambda x: jax.tree.map(lambda a: a[0], x)
-        return found._replace(c=fields.c[0], phi=fields.phi[0], psi=psi[0], seen=take(seen), alive=alive[0])
+        return found._replace(
+            c=fields.c[0],
+            phi=fields.phi[0],
+            psi=psi[0],
+            seen=take(seen),
+            alive=alive[0],
+            frames=take(frames),
+            moves=moves[0],
+        )
 
     def _begin(self, case: Case) -> tuple[Layer, Array, Array, Array, Drive]:
         """Layer, its cells at first, their current, whether they were found, and the voltage of every march against time."""
@@ -202,6 +246,10 @@ class Electroconvection(AbstractModel):
             until = jnp.full_like(voltages, _RISE * self.duration)
             drive = Drive(jnp.broadcast_to(start.voltage, voltages.shape), (voltages - start.voltage) / until, until)
             return layer, start.cells, jnp.zeros(()), jnp.asarray(True), drive
+        if isinstance(case.conditions, CurrentDriven):
+            imposed = case.conditions.current / scales(case.feed, case.conditions.thickness).current
+            rest, path = carrying(layer, co_ions, imposed)
+            return layer, rest.cells, imposed, path.arrived, Drive(rest.voltage[None], rate, until, imposed[None])
         rest, path = at_rest(layer, co_ions, voltages[0])
         if isinstance(case.conditions, VoltageRamp):
             rate = rate + (case.conditions.end - case.conditions.start) / unit / self.duration
@@ -234,15 +282,13 @@ class Electroconvection(AbstractModel):
             code("potential_unsolved"),
             code("successful"),
         )
+        moving = jnp.max(state.moves.reshape(*shape, -1), axis=-1) > _STILL
+        status = jnp.where(moving, code("not_steady"), status)
         status = jnp.where(state.alive.reshape(*shape, -1).all(-1), status, code("blew_up"))
         status = jnp.where(wide, code("debye_layer_unresolved"), status)
         status = jnp.where(sound, status, state.status)
         good = (status == code("successful")) | (status == code("potential_unsolved"))
         return PlaneResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
-
-
-def _stream(s: Setting, f: Fields) -> Array:
-    return stream_function(s.inverse, curl_of_force(s.domain, s.salt, f.c, f.phi))
 
 
 def _worst(x: Array, batch: int) -> Array:

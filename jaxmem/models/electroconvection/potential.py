@@ -73,6 +73,13 @@ def change(
     return found, left_over
 
 
+def response(d: Domain, salt: Salt, k: Coefficients, iterations: int) -> Array:
+    """What a unit of voltage more does to the potential, at once."""
+    zero = jnp.zeros_like(k.along)
+    start = jnp.broadcast_to(d.grid.centres[:, None], zero.shape)
+    return change(d, salt, k, zero, start, jnp.ones((), zero.dtype), jnp.ones((), zero.dtype), iterations)[0]
+
+
 def right_hand_side(d: Domain, salt: Salt, c: Array, phi: Array, voltage: Array, f: Fluxes, dt: Array) -> Array:
     """``rho + 2 eps^2 lap phi - dt div I``, times the height of rows."""
     stiff = 2.0 * salt.eps**2

@@ -8,6 +8,7 @@ Scales: length L, equivalents c0 of the bulk, potential RT/F, time L^2/D, veloci
     Pe = V0 L/D,  Sc = mu/(rho D),  Re = Pe/Sc,  K_el = kappa/(Re Pe)
 """
 
+import warnings
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ..._errors import JaxmemError
-from ..._fields import check, field
+from ..._fields import check, field, is_concrete
 from ...case import Case
 from ...chemistry.mixture import Mixture
 from ...chemistry.properties import water_density
@@ -66,7 +67,8 @@ class Scales(NamedTuple):
 class Groups(eqx.Module):
     """The similarity criteria, ``(*batch)``. ``jm.similarity(case)`` finds them; ``.case(...)`` goes back to SI.
 
-    ``schmidt`` is found, not imposed: the way back takes the density of water, and Stokes flow does not see it.
+    ``kappa`` and ``schmidt`` are constants of a salt and a temperature: a set of groups with several Schmidt numbers is one of several fluids, of which
+    a warning tells. Stokes flow does not see it.
     """
 
     eps: Array = field(unit="1", low=1e-7, high=1.0, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)")
@@ -78,6 +80,19 @@ class Groups(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+        if is_concrete(self.schmidt) and np.size(self.schmidt) > 1 and np.ptp(np.asarray(self.schmidt)) > 0.0:
+            low, high = float(np.min(self.schmidt)), float(np.max(self.schmidt))
+            warnings.warn(
+                f"Sc = Pe/Re varies from {low:.4g} to {high:.4g}: every one is another fluid. Of one salt at one temperature Sc and kappa are constants, and Re "
+                "follows Pe: write jm.Groups(eps, kappa, peclet=pe).",
+                stacklevel=3,
+            )
+
+    @classmethod
+    def from_reynolds(cls, eps: ArrayLike, reynolds: ArrayLike, peclet: ArrayLike, **others: Any) -> "Groups":
+        """With ``Sc = Pe/Re`` in place of a Schmidt number; warns where that makes several fluids of one."""
+        re, pe = jnp.asarray(reynolds, float), jnp.asarray(peclet, float)
+        return cls(eps, peclet=pe, schmidt=pe / re, **others)
 
     @property
     def reynolds(self) -> Array:
@@ -104,25 +119,23 @@ class Groups(eqx.Module):
         scale = scales(feed, gap)
         unit = scale.current if what == "current" else scale.potential
         value = jnp.asarray(value, float) * (unit[..., None] if what == "sweep" else unit)
-        if what == "current":
-            return Case(feed, membrane, CurrentDriven(value, gap))
         period = None if box is None else jnp.asarray(box, float) * gap
         return Case(feed, membrane, kinds[what](value, gap, period, self.peclet * scale.velocity))
 
     def mixture(self, thickness: ArrayLike = 1e-4) -> Mixture:
         """A salt at 25 C with these groups over a thickness in m; its names are those of table salt, its numbers are not."""
         z1, z2 = self.charges
-        t = jnp.asarray(STANDARD_TEMPERATURE)
-        d_salt, names = 1.6e-9, ("Na+", "Cl-")
-        anion = d_salt * (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)
-        diffusivity = jnp.stack(jnp.broadcast_arrays(self.diffusivity_ratio * anion, anion), axis=-1)
+        t, names = jnp.asarray(STANDARD_TEMPERATURE), ("Na+", "Cl-")
         table = species(*names)
-        salt = eqx.tree_at(
-            lambda s: (s.charge, s.diffusivity), table, (jnp.asarray([float(z1), float(z2)]), diffusivity)
-        )
         water = Mixture(table, jnp.ones(2))
         permittivity = VACUUM_PERMITTIVITY * water.water_permittivity
         thermal = GAS * t / FARADAY
+        d_salt = jnp.sqrt(permittivity * thermal**2 / (self.kappa * self.schmidt * water_density(t)))
+        anion = d_salt * (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)
+        diffusivity = jnp.stack(jnp.broadcast_arrays(self.diffusivity_ratio * anion, anion), axis=-1)
+        salt = eqx.tree_at(
+            lambda s: (s.charge, s.diffusivity), table, (jnp.asarray([float(z1), float(z2)]), diffusivity)
+        )
         equivalents = permittivity * thermal / (2.0 * FARADAY * (self.eps * jnp.asarray(thickness)) ** 2)
         concentration = equivalents[..., None] / jnp.abs(salt.charge)
         viscosity = permittivity * thermal**2 / (self.kappa * d_salt)

@@ -106,6 +106,14 @@ def at_rest(p: Layer, co_ions: Array | None, voltage: Array) -> tuple[Unknown, P
     return differentiable(p, given, path.state), path
 
 
+def carrying(p: Layer, co_ions: Array | None, imposed: Array) -> tuple[Unknown, Path]:
+    """The steady state that carries a current, likewise."""
+    still, held, goal = jax.lax.stop_gradient((p, co_ions, imposed))
+    path = at_current(still, held, begin(still, held), goal)
+    reached = jax.lax.stop_gradient(current(still, faces(still, path.state.cells, path.state.voltage).flux)[0])
+    return differentiable(p, Imposed(None, jnp.where(path.arrived, imposed, reached), co_ions), path.state), path
+
+
 def _interleaved(x: Unknown) -> Unknown:
     return x._replace(cells=x.cells.T)
 

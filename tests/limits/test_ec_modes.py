@@ -1,0 +1,92 @@
+"""Operating modes and options of electroconvection: imposed current, second order in time, inertia of the flow, frames, similarity in SI."""
+
+from pathlib import Path
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+
+WALL = jm.IonExchangeMembrane()
+
+
+def test_imposed_current_keeps_a_layer_at_rest() -> None:
+    """At a current below the limit nothing moves: the voltage is that of one dimension, and stays."""
+    case = jm.Groups(1e-2, 0.5).case(WALL, current=1.5, box=1.5)
+    result = jm.solve(jm.Electroconvection(8, 48, duration=0.05, samples=4, amplitude=0.0), case)
+    volts = np.asarray(result.state.seen.voltage)
+    np.testing.assert_allclose(volts, volts[0], rtol=1e-9)
+    np.testing.assert_allclose(result.current_series, 1.5, rtol=1e-9)
+    line = jm.solve(jm.NernstPlanckPoisson(256), jm.Groups(1e-2).case(WALL, current=1.5))
+    np.testing.assert_allclose(volts[-1], line.scaled_voltage, rtol=5e-3)  # other rows
+
+
+@pytest.mark.campaign
+def test_conducted_and_displaced_current_is_the_one_imposed() -> None:
+    """While vortices grow and the voltage falls: the mean current of a sample, conducted, is close to what is imposed."""
+    case = jm.Groups(1e-2, 0.5).case(WALL, current=4.0, box=1.73)
+    results = [
+        jm.solve(jm.Electroconvection(24, 32, duration=0.2, samples=10, amplitude=0.1, longest=dt), case)
+        for dt in (1e-3, 5e-4)
+    ]
+    off = [np.abs(np.asarray(r.current_series)[2:] - 4.0).max() for r in results]
+    assert off[1] < 0.65 * off[0]  # first order in time
+    result = results[1]
+    assert float(result.scaled_voltage) < 0.75 * float(result.state.seen.voltage[0])
+    np.testing.assert_allclose(result.current_series[4:], 4.0, rtol=5e-3)
+    assert float(result.salt_closure) < 1e-15
+
+
+@pytest.mark.campaign
+def test_order_in_time() -> None:
+    def end(order: int, steps: int) -> np.ndarray:
+        model = jm.Electroconvection(
+            8, 24, duration=0.02, samples=4, steps=steps, order=order, amplitude=0.1, iterations=12
+        )
+        result = jm.solve(model, jm.Groups(2e-2, 0.5).case(WALL, voltage=12.0, box=1.7), throw=False)
+        assert float(result.salt_closure) < 1e-16
+        return np.asarray(result.state.c)
+
+    finest = end(2, 1280)
+    for order in (1, 2):
+        errors = [np.linalg.norm(end(order, n) - finest) for n in (80, 160, 320)]
+        slopes = np.log2(np.asarray(errors[:-1]) / errors[1:])
+        assert slopes[-1] > order - 0.1, (order, slopes)
+
+
+@pytest.mark.campaign
+def test_inertia_fades_as_one_over_the_schmidt_number() -> None:
+    def salt(schmidt: float, inertia: bool) -> np.ndarray:
+        model = jm.Electroconvection(16, 32, duration=0.01, samples=4, steps=40, inertia=inertia, amplitude=0.1)
+        case = jm.Groups(1e-2, 0.5, schmidt=schmidt).case(WALL, voltage=35.0, box=1.73)
+        return np.asarray(jm.solve(model, case, throw=False).state.c)
+
+    stokes = salt(1e3, False)
+    differences = [np.abs(salt(sc, True) - stokes).max() for sc in (1e3, 1e4, 1e5)]
+    np.testing.assert_allclose(np.divide(differences[:-1], differences[1:]), 10.0, rtol=0.15)
+
+
+def test_frames(tmp_path: Path) -> None:
+    model = jm.Electroconvection(8, 24, duration=0.01, samples=4, frames=True, amplitude=0.1)
+    result = jm.solve(model, jm.Groups(2e-2, 0.5).case(WALL, voltage=20.0, box=1.7))
+    found = result.to_xarray()
+    assert found["series_concentration"].dims == ("sample", "ion", "row", "column")
+    np.testing.assert_array_equal(found["series_concentration"].values[-1], found["concentration"].values)
+    written = result.plot.animation(tmp_path / "v.gif")
+    assert written.read_bytes()[:6] in (b"GIF87a", b"GIF89a")
+    bare = eqx.tree_at(lambda r: r.state.frames, result, None)
+    with pytest.raises(jm.JaxmemError, match="frames=True"):
+        bare.plot.animation(tmp_path / "w.gif")
+
+
+def test_groups_go_to_si_and_back() -> None:
+    groups = jm.Groups(jnp.asarray([1e-3, 1e-2]), 0.3, 1.5, peclet=10.0, schmidt=500.0)
+    back = jm.similarity(groups.case(WALL, voltage=3.0, box=1.5))
+    for name in ("eps", "kappa", "diffusivity_ratio", "peclet", "schmidt", "reynolds"):
+        np.testing.assert_allclose(getattr(back, name), getattr(groups, name), rtol=1e-12)
+    with pytest.warns(UserWarning, match="another fluid"):
+        jm.Groups.from_reynolds(1e-3, jnp.asarray([0.1, 0.2]), 10.0)
+    one = jm.Groups.from_reynolds(1e-3, 0.02, jnp.asarray([10.0]))
+    np.testing.assert_allclose(one.schmidt, 500.0)
