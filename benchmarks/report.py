@@ -18,6 +18,7 @@ import jaxmem as jm
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- benchmarks -->).*?(<!-- /benchmarks -->)", re.DOTALL)
+CARD_BLOCK = re.compile(r"(<!-- benchmarks-card -->).*?(<!-- /benchmarks-card -->)", re.DOTALL)
 EC_BLOCK = re.compile(r"(<!-- benchmarks-ec -->).*?(<!-- /benchmarks-ec -->)", re.DOTALL)
 RO_BLOCK = re.compile(r"(<!-- benchmarks-ro -->).*?(<!-- /benchmarks-ro -->)", re.DOTALL)
 MOST_ROWS = 14
@@ -159,6 +160,22 @@ def ro_markdown(found: Sequence[Mapping[str, Any]], command: str) -> str:
     return "\n".join(blocks)
 
 
+def card_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """Every physics, one table for all devices; ratios are to SciPy on one core of the machine of that row."""
+    head = ("device", "problem", "precision", "lanes", "µs each", "per s", "ok", "ratio", "compile s", "note")
+    lines = [head, ("---",) * len(head)]
+    notes = []
+    for data in found:
+        about = data["environment"]
+        for r in data["rows"]:
+            ratio = "-" if r.get("ratio") is None else f"{r['ratio']:,.0f}"
+            lines.append((about["device"], r["problem"], r["precision"], f"{r['lanes']:,}", f"{r['us_per_lane']:,.2f}", f"{r['lanes_per_s']:,.0f}", f"{r['ok']:.2%}", ratio, f"{r['compile_s']:.1f}", r.get("note") or "-"))  # fmt: skip
+        notes.append(
+            f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks`."
+        )
+    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", *notes])
+
+
 def fem_table(rows: Sequence[Row]) -> list[list[str]]:
     """Head and entries of the finite-element table."""
     return [list(FEM_HEAD), *([form.format(row[key]) for key, form in FEM_FORMS] for row in rows)]
@@ -191,6 +208,7 @@ def main() -> None:
     readme = RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme)
     electric = ro_markdown(newest(RESULTS / "electric"), "bench_electroconvection")
     readme = EC_BLOCK.sub(lambda m: f"{m[1]}\n{electric}\n{m[2]}", readme)
+    readme = CARD_BLOCK.sub(lambda m: f"{m[1]}\n{card_markdown(newest(RESULTS / 'card'))}\n{m[2]}", readme)
     elements = fem_markdown(newest(RESULTS / "fem"))
     README.write_text(FEM_BLOCK.sub(lambda m: f"{m[1]}\n{elements}\n{m[2]}", readme), encoding="utf-8")
 

@@ -107,6 +107,7 @@ from .models.solve import solve as solve
 from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
 from .surrogate.checkpoint import load as load
 from .surrogate.checkpoint import save as save
+from .surrogate.checkpoint import vortex_networks as vortex_networks
 from .surrogate.vortices import VortexNetworks as VortexNetworks
 from .surrogate.vortices import train_vortices as train_vortices
 from .sweep.study import Study as Study

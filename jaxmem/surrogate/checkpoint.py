@@ -105,6 +105,11 @@ def load(path: str | Path) -> Any:
     return eqx.combine(jax.tree.unflatten(tree, found), rest)
 
 
+def vortex_networks() -> VortexNetworks:
+    """The networks that come with the package, trained on its 512 experiments by ``jaxmem.reproduce.ec_networks.main()``."""
+    return load(Path(__file__).parent.parent / "data" / "vortices.jaxmem")
+
+
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     """Header and arrays as bytes, both sound."""
     if not path.exists():
