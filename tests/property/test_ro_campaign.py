@@ -29,8 +29,16 @@ def vessels(n: int, seed: int, imposed: str) -> jm.Case:
     return jm.Case(feed, jm.Vessel(element, 6), conditions)
 
 
-@pytest.mark.parametrize("imposed", ["pressure", "recovery"])
-@pytest.mark.parametrize("n", [128, pytest.param(10_000, marks=pytest.mark.campaign)])
+LONG = pytest.mark.campaign
+
+
+@pytest.mark.parametrize(
+    ("n", "imposed"),
+    [
+        (128, "pressure"),
+        *(pytest.param(*x, marks=LONG) for x in ((128, "recovery"), (10_000, "pressure"), (10_000, "recovery"))),
+    ],
+)
 def test_vessels(n, imposed):
     case = vessels(n, 1, imposed)
     r = jm.solve(jm.SpiralWound(), case, throw=False)

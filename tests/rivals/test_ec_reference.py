@@ -100,7 +100,15 @@ def compare_onset(entry: dict, found: jm.Onset) -> None:
     np.testing.assert_allclose(found.scaled_current, known["i_c"], rtol=5e-3)
 
 
-@pytest.mark.parametrize("name", [n for n in ENTRIES if n.startswith("onset_reservoir")])
+ONSETS = [n for n in ENTRIES if n.startswith("onset_reservoir")]
+QUICK = "onset_reservoir_eps0.001_kappa0.5", "growth_eps0.001_V30"  # the rest is for campaigns
+
+
+def quick_first(names):
+    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.campaign) for n in names]
+
+
+@pytest.mark.parametrize("name", quick_first(ONSETS))
 def test_onset(name):
     entry = ENTRIES[name]
     found = onset(entry["inputs"]["eps"], entry["inputs"]["kappa"], CEM)
@@ -117,7 +125,8 @@ def test_onset_in_a_gap(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["growth_eps0.01_V30", "growth_eps0.01_V40", "growth_eps0.001_V25", "growth_eps0.001_V30"]
+    "name",
+    quick_first(["growth_eps0.01_V30", "growth_eps0.01_V40", "growth_eps0.001_V25", "growth_eps0.001_V30"]),
 )
 def test_growth(name):
     """Rates within 2 % of the largest one: near zero a rate is a difference."""

@@ -76,6 +76,7 @@ def test_permeates_imply_their_feeds(campaign) -> None:
     assert worst < 1e-5  # of which the discretisation error of ln c_p is the larger part
 
 
+@pytest.mark.campaign
 def test_two_layers() -> None:
     """A tight, strongly charged skin before a wide layer of the other sign."""
     feed, conditions = jm.feed("mix4"), jm.FluxDriven([1e-5], jm.film("D^(2/3)", 4e-5))

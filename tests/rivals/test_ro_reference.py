@@ -209,6 +209,7 @@ def test_layer_is_exact_at_the_nodes(peclet):
         np.testing.assert_allclose(r.fluxes.total, np.mean(r.fluxes.total), atol=2e-13 * velocity * SALT * 100 / peclet)
 
 
+@pytest.mark.campaign
 def test_galerkin_first_nodes_of_the_seed():
     o = ENTRIES["seed_galerkin_first_node"]["outputs"]
     for n, galerkin, supg in zip((50, 100, 500, 1000), o["c1_over_C0_galerkin"], o["c1_over_C0_supg"], strict=True):

@@ -125,6 +125,7 @@ def test_a_membrane_on_one_side():
         jm.SlitRO(sides=3)
 
 
+@pytest.mark.campaign
 def test_the_slit_by_finite_elements_in_the_plane():
     """Complete rejection again, with diffusion along the slit, on a graded mesh of the general finite elements: within 1e-3."""
     alpha, reach = 0.1, 0.05
