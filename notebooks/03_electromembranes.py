@@ -77,3 +77,19 @@ assert 1.28 < gain < 1.38
 assert abs(float(onset.scaled_voltage) - 22.4) < 0.3
 assert float(slope) > 0.0
 assert float(vortices.salt_closure) < 1e-12
+
+# %% [markdown]
+# ## The same at once
+#
+# Networks trained on 512 curves, marched over eps, kappa, flow, diffusivities and box, give current, vortex diameter and plateau length with intervals,
+# and say when a question lies beyond their training. Their current at rest is the physics above.
+
+# %%
+net = jm.vortex_networks()
+swept = jm.Groups(jm.debye(eps=9e-3), 0.5).case(membrane, sweep=jnp.arange(19.0, 35.0, 2.0), box=1.73)
+answer = jm.solve(net, swept)
+print(answer)
+one = jm.solve(net, jm.Groups(jm.debye(eps=9.9e-3), 0.5).case(membrane, voltage=30.0, box=1.73))
+print(f"network {float(one.scaled_current.value):.3f}, marched {float(vortices.scaled_current.value):.3f}")
+assert abs(float(one.scaled_current.value / vortices.scaled_current.value) - 1.0) < 0.03
+assert not bool(answer.outside.any())
