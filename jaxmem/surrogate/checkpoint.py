@@ -1,4 +1,4 @@
-"""Trained models as files: a line, the length of a JSON header, the header, and the arrays. Nothing in it is executed."""
+"""Trained models as files: a line, the length of a JSON header, SHA-256 of all that follows, the header, and the arrays. Nothing in it is executed."""
 
 import hashlib
 import json
@@ -73,8 +73,12 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
     text = json.dumps(header).encode()
     target = Path(path)
     half = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    half.write_bytes(_MAGIC + len(text).to_bytes(8, "little") + text + raw)
-    half.replace(target)
+    try:
+        half.write_bytes(_MAGIC + len(text).to_bytes(8, "little") + hashlib.sha256(text + raw).digest() + text + raw)
+        half.replace(target)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise JaxmemError(f"{target} cannot be written: {error}. Give another path.") from error
 
 
 def header_of(path: str | Path) -> dict[str, Any]:
@@ -87,10 +91,11 @@ def load(path: str | Path) -> Any:
     header, raw = _read(Path(path))
     kind = header["class"]
     try:
-        blank = _KINDS[kind][1](header["structure"])
+        _check_sizes(header["structure"])
+        blank = eqx.filter_eval_shape(_KINDS[kind][1], header["structure"])  # shapes, no arrays
     except (KeyError, TypeError, ValueError) as error:
         raise DataFileError(f"{path} describes a {kind} that cannot be built: {error!r}. Save it again.") from error
-    arrays, rest = eqx.partition(blank, eqx.is_array)
+    arrays, rest = eqx.partition(blank, lambda x: isinstance(x, jax.ShapeDtypeStruct))
     leaves, tree = jax.tree.flatten(arrays)
     told = [(tuple(a["shape"]), a["dtype"]) for a in header["arrays"]]
     if told != [(x.shape, str(x.dtype)) for x in leaves]:
@@ -105,6 +110,15 @@ def load(path: str | Path) -> Any:
     return eqx.combine(jax.tree.unflatten(tree, found), rest)
 
 
+def _check_sizes(structure: Any) -> None:
+    """Whole numbers of a sensible size, at any depth."""
+    for value in structure.values():
+        if isinstance(value, dict):
+            _check_sizes(value)
+        elif type(value) is not int or not 1 <= value <= 100_000:
+            raise ValueError(f"a size of {value!r}")
+
+
 def vortex_networks() -> VortexNetworks:
     """The networks that come with the package, trained on its 512 experiments by ``jaxmem.reproduce.ec_networks.main()``."""
     return load(Path(__file__).parent.parent / "data" / "vortices.jaxmem")
@@ -115,22 +129,24 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     if not path.exists():
         raise DataFileError(f"{path} does not exist. Write jm.save(model, {str(path)!r}) first.")
     whole = path.read_bytes()
-    start = len(_MAGIC) + 8
+    start = len(_MAGIC) + 8 + 32
     if not whole.startswith(_MAGIC) or len(whole) < start:
         raise DataFileError(f"{path} is no model of jaxmem: it does not begin with {_MAGIC.decode().strip()!r}.")
-    size = int.from_bytes(whole[len(_MAGIC) : start], "little")
+    size = int.from_bytes(whole[len(_MAGIC) : len(_MAGIC) + 8], "little")
     if size > _MOST_HEADER or start + size > len(whole):
         raise DataFileError(f"{path} is damaged: its header would be {size} bytes long. Save it again.")
+    if hashlib.sha256(whole[start:]).digest() != whole[start - 32 : start]:
+        raise DataFileError(f"{path} is damaged: its checksum is not the one it states. Save it again.")
     try:
         header = json.loads(whole[start : start + size])
         sizes = [math.prod(int(n) for n in a["shape"]) * np.dtype(a["dtype"]).itemsize for a in header["arrays"]]
         fine = all(a["dtype"] in _DTYPES for a in header["arrays"]) and isinstance(header["training_domain"], dict)
         missing = [k for k in ("schema", "class", "structure", "sha256") if k not in header]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataFileError(f"{path} is damaged: its header cannot be read ({error!r}). Save it again.") from error
     if missing or not fine:
         raise DataFileError(f"{path} is damaged: its header lacks {missing or 'a training domain'}. Save it again.")
-    if header["schema"] != _SCHEMA or header["class"] not in _KINDS:
+    if header["schema"] != _SCHEMA or str(header["class"]) not in _KINDS:
         raise DataFileError(
             f"{path} has schema {header['schema']!r} and class {header['class']!r}; this version reads {_SCHEMA} and {', '.join(_KINDS)}."
         )

@@ -5,6 +5,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from .._config import VERSION
-from .._errors import StoreMismatchError
+from .._errors import JaxmemError, StoreMismatchError
 
 SCHEMA = 1
 _PACKAGES = ("jax", "jaxlib", "numpy", "equinox")
@@ -30,6 +31,10 @@ def _pieces(tree: Any) -> Iterator[bytes]:
         for key in sorted(tree, key=str):
             yield str(key).encode()
             yield from _pieces(tree[key])
+    elif isinstance(tree, bytes | set | frozenset):
+        yield repr(sorted(tree, key=repr) if not isinstance(tree, bytes) else tree).encode()
+    elif isinstance(tree, partial):
+        yield from _pieces(("partial", tree.func, tree.args, tree.keywords))
     elif isinstance(tree, list | tuple):
         yield f"{type(tree).__name__}{len(tree)}".encode()
         for x in tree:
@@ -37,9 +42,14 @@ def _pieces(tree: Any) -> Iterator[bytes]:
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         yield f"{type(tree).__module__}.{type(tree).__qualname__}".encode()
         for field in dataclasses.fields(tree):
+            if field.name == "progress":  # who is told changes no number
+                continue
             yield field.name.encode()
             yield from _pieces(getattr(tree, field.name))
     else:
+        inside = getattr(tree, "__code__", None)
+        if inside is not None:
+            yield inside.co_code + repr(inside.co_consts).encode()
         yield f"{getattr(tree, '__module__', '')}.{getattr(tree, '__qualname__', type(tree).__qualname__)}".encode()
 
 
@@ -53,7 +63,7 @@ def fingerprint(tree: Any) -> str:
 
 
 def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]], notes: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
-    """Everything that decides the bytes of a study."""
+    """What a study is of."""
     return {
         "schema": SCHEMA,
         "model": {"title": model.title(), "class": type(model).__name__, "sha256": fingerprint(model)},
@@ -62,8 +72,17 @@ def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]
         "keep": {name: list(dims) for name, dims in keep.items()},
         "versions": {"jaxmem": VERSION, "python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
         "device": jax.default_backend(),
-        "notes": json.loads(json.dumps(notes)),
+        "notes": _plain(notes),
     }
+
+
+def _plain(notes: dict[str, Any]) -> Any:
+    try:
+        return json.loads(json.dumps(notes))
+    except (TypeError, ValueError) as error:
+        raise JaxmemError(
+            f"notes = {notes!r} cannot be written as JSON: {error}. Write notes={{'source': 'text'}}."
+        ) from error
 
 
 def compare(path: Any, stored: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataFileError, JaxmemError, StoreMismatchError
+from .._errors import DataFileError, JaxmemError, StoreMismatchError, unknown
 from .manifest import SCHEMA, compare
 
 NOT_DONE = -1
@@ -46,7 +46,7 @@ class Store:
                 f"{self.path} holds no study. Write jm.sweep(model, cases, store={str(self.path)!r}) to begin one."
             )
         try:
-            found = json.loads(where.read_text(encoding="utf-8"))["attributes"]["jaxmem"]
+            found = dict(json.loads(where.read_text(encoding="utf-8"))["attributes"]["jaxmem"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataFileError(f"{where} holds no manifest of a study ({error}). Give another store=.") from error
         if found.get("schema") != SCHEMA:
@@ -59,6 +59,8 @@ class Store:
         """Make the folder, or check that it holds the same study."""
         if self.exists:
             compare(self.path, self.manifest(), manifest)
+            for half in self.path.rglob("*.partial"):  # what a killed writer left
+                half.unlink()
             return
         if self.path.exists() and any(self.path.iterdir()):
             raise StoreMismatchError(
@@ -68,7 +70,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One writer at a time; what a killed one left half written is removed."""
+        """One writer at a time."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_name(self.path.name + ".lock").open("a") as handle:
             if os.name == "posix":
@@ -80,8 +82,6 @@ class Store:
                     raise StoreMismatchError(
                         f"Another process is writing to {self.path}. Wait for it, or give another store=."
                     ) from error
-            for half in self.path.rglob("*.partial"):
-                half.unlink()
             yield
 
     def status(self) -> np.ndarray:
@@ -93,6 +93,9 @@ class Store:
 
     def read(self, name: str) -> np.ndarray:
         """One quantity, checked against its checksums."""
+        if not (self.path / name / "zarr.json").exists():
+            held = [p.name for p in self.path.iterdir() if p.is_dir()] if self.path.exists() else []
+            raise unknown("Quantity of the study", name, held, f"Write study[{min(held, default='status')!r}].")
         try:
             return np.asarray(_zarr().open_array(self.path / name, mode="r")[...])
         except (ValueError, RuntimeError) as error:

@@ -1,5 +1,6 @@
 """``jm.sweep``: many cases through one model, on disk, in chunks that survive being killed."""
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter
@@ -66,7 +67,7 @@ def sweep(
     cases: Case,
     *,
     store: str | Path,
-    chunk: int = 16_384,
+    chunk: int | np.integer = 16_384,
     keep: tuple[str, ...] | None = None,
     notes: Mapping[str, Any] | None = None,
     console: Any = None,
@@ -75,7 +76,7 @@ def sweep(
     """Solve a batched case chunk by chunk and keep the answers in the folder ``store``.
 
     Call it again after an interruption: only missing chunks are computed, and the bytes are those of an uninterrupted run. A folder that holds
-    another study (other model, cases, chunk, versions, device) is refused. Lanes that fail are NaN, with their ``status``.
+    another study (other model, cases, chunk, versions, device) is refused. Lanes that fail are NaN (counts and flags keep what they had), with their ``status``.
 
     ``keep``: attributes of the Result to store (``"observed_rejection"``, ``"scaled_current.value"``), else those that its class names. Inputs that
     vary are stored beside them. ``notes`` go into the manifest. ``console``: a rich console for the progress bar; or ``told(lanes, failed)`` is called after every chunk,
@@ -85,30 +86,22 @@ def sweep(
         raise JaxmemError(
             "A sweep needs a batched case. Write jm.sweep(model, jm.Case(feed, membrane, jm.FluxDriven(jnp.linspace(1, 100, 64) * LMH)), store='study.zarr')."
         )
-    if type(chunk) is not int or chunk < 1:
+    if isinstance(chunk, bool) or not hasattr(chunk, "__index__") or operator.index(chunk) < 1:
         raise JaxmemError(f"chunk = {chunk!r} is no number of lanes. Write chunk=16_384.")
+    if not isinstance(store, str | Path) or not Path(store).name:
+        raise JaxmemError(f"store = {store!r} is no folder. Write store='study.zarr'.")
     lanes = int(np.prod(cases.batch_shape))
-    chunk = min(chunk, lanes)
+    chunk, place = min(operator.index(chunk), lanes), Store(Path(store))
     model.check(cases)
-    kept = dict.fromkeys(keep, ()) if keep else None
-    place = Store(Path(store))
+    kept = _named(model, _lanes(cases, 0, chunk), chunk, keep)
     try:
         with place.locked():
-            first = None
-            if kept is None:  # which quantities the Result names
-                first = solve(model, _lanes(cases, 0, chunk), throw=False)
-                kept = _named(first)
             place.begin(manifest(model, cases, chunk, kept, dict(notes or {})))
             done = place.status() != NOT_DONE
             missing = [b for b in range(0, lanes, chunk) if not done[b : b + chunk].all()]
             with _progress(console, told, lanes, lanes - sum(min(chunk, lanes - b) for b in missing)) as bar:
                 for begin in missing:
-                    result = (
-                        first
-                        if begin == 0 and first is not None
-                        else solve(model, _lanes(cases, begin, chunk), throw=False)
-                    )
-                    first = None
+                    result = solve(model, _lanes(cases, begin, chunk), throw=False)
                     _write(place, result, begin, lanes, chunk, kept)
                     bar(result, min(chunk, lanes - begin))
     except OSError as error:
@@ -132,26 +125,46 @@ def _lanes(cases: Case, begin: int, chunk: int) -> Case:
     return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], cases, values)
 
 
-def _named(result: Any) -> dict[str, tuple[str, ...]]:
-    kept = getattr(type(result), "kept", None)
-    if kept is None:
-        raise JaxmemError(
-            f"{type(result).__name__} does not say what to store. Write keep=('recovery', 'feed_pressure'), with attributes of the Result."
-        )
-    return kept
+def _named(model: AbstractModel, case: Case, chunk: int, keep: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:
+    """What to store, and the names of its axes beyond the lanes; nothing is computed, only shapes."""
+    if keep is not None and (isinstance(keep, str) or not keep or any(not isinstance(n, str) for n in keep)):
+        raise JaxmemError(f"keep = {keep!r} is no tuple of names. Write keep=('observed_rejection',).")
+    kinds: list[type] = []
+
+    def shapes(case: Case) -> dict[str, Any]:
+        result = solve(model, case, throw=False)
+        kinds.append(type(result))
+        names = keep or getattr(type(result), "kept", None)
+        if names is None:
+            raise JaxmemError(
+                f"{type(result).__name__} does not say what to store. Write keep=('recovery', 'feed_pressure'), with attributes of the Result."
+            )
+        found = {}
+        for name in names:
+            try:
+                found[name] = jnp.asarray(attrgetter(name)(result))
+            except (AttributeError, TypeError) as error:
+                raise JaxmemError(
+                    f"The Result has no array {name!r} ({error}). Write keep= with attributes of {type(result).__name__}."
+                ) from error
+        return found
+
+    found = eqx.filter_eval_shape(shapes, case)
+    own = getattr(kinds[0], "kept", {})
+    for name, value in found.items():
+        if name.split(".")[0] in ("case", "clean", "model") or (value.ndim and value.shape[0] != chunk):
+            raise JaxmemError(
+                f"{name!r} has no axis of lanes. Inputs that vary are stored anyway: leave it out of keep=."
+            )
+    return {name: tuple(own.get(name, ())) for name in found}
 
 
 def _write(place: Store, result: Any, begin: int, lanes: int, chunk: int, kept: dict[str, tuple[str, ...]]) -> None:
     n, good = min(chunk, lanes - begin), np.asarray(result.ok)
     found, dims, attributes = {"status": np.asarray(result.status, np.int16)[:n]}, {"status": ()}, {}
     for name, axes in kept.items():
-        try:
-            value = np.asarray(attrgetter(name)(result))
-        except AttributeError as error:
-            raise JaxmemError(
-                f"The Result has no {name!r}: {error}. Write keep= with attributes of {type(result).__name__}."
-            ) from error
-        value = np.broadcast_to(value, (chunk, *value.shape[1:])) if value.ndim else np.broadcast_to(value, chunk)
+        value = np.asarray(attrgetter(name)(result))
+        value = value if value.ndim else np.broadcast_to(value, chunk)
         if np.issubdtype(value.dtype, np.floating):
             value = np.where(good.reshape(-1, *(1,) * (value.ndim - 1)), value, np.nan)
         found[name], extra = value[:n], value.ndim - 1

@@ -35,7 +35,22 @@ REFUSED = {
     "eps out of range": (lambda: jm.Groups(2.0), "eps = 2"),
     "plane without a period": (lambda: ask(PLANE), "length=2e-4"),
     "short box": (lambda: ask(PLANE, conditions=jm.Voltage(0.5, 20 * um, 2 * um)), "no vortex pair fits"),
-    "current in the plane": (lambda: ask(PLANE, conditions=jm.CurrentDriven(1.0, 20 * um)), "takes a voltage"),
+    "current in the plane": (lambda: ask(PLANE, conditions=jm.CurrentDriven(1.0, 20 * um)), "length=2e-4"),
+    "current through a channel": (
+        lambda: ask(
+            PLANE, membrane=jm.MembranePair(CEM, AEM), conditions=jm.CurrentDriven(1.0, 20 * um, 80 * um, 1e-4)
+        ),
+        "A channel takes one voltage",
+    ),
+    "a ramp that stands still": (
+        lambda: ask(jm.Electroconvection(8, 16, samples=4, steady=4), conditions=jm.VoltageRamp(0.0, 1.0, 2e-5, 4e-5)),
+        "leave steady=None",
+    ),
+    "third order": (lambda: jm.Electroconvection(order=3), "order=1 or order=2"),
+    "order as a truth": (lambda: jm.Electroconvection(order=True), "order=1 or order=2"),
+    "inertia as a word": (lambda: jm.Electroconvection(inertia="no"), "inertia=True"),
+    "more pairs than columns": (lambda: jm.Electroconvection(8, 16, pairs=5), "pairs=1"),
+    "no steps to stand still": (lambda: jm.Electroconvection(steady=0), "steady=100"),
     "ramp at rest": (lambda: ask(conditions=jm.VoltageRamp(0.0, 1.0, 20 * um)), "jm.VoltageSweep("),
     "channel without flow": (
         lambda: ask(PLANE, membrane=jm.MembranePair(CEM, AEM), conditions=jm.Voltage(0.5, 20 * um, 80 * um)),

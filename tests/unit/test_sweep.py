@@ -94,13 +94,44 @@ def test_another_study_is_refused(tmp_path: Path) -> None:
             jm.sweep(model, other, store=store, chunk=chunk)
     assert digest(store) == before
     (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "mine.txt").write_text("keep")
+    (tmp_path / "letters" / "mine.partial").write_text("keep")
     with pytest.raises(jm.StoreMismatchError, match="something else"):
         jm.sweep(MODEL, case(9), store=tmp_path / "letters")
+    assert (tmp_path / "letters" / "mine.partial").read_text() == "keep"
     with pytest.raises(jm.DataFileError, match="holds no study"):
         jm.Study(tmp_path / "nowhere.zarr")
     with pytest.raises(jm.JaxmemError, match="batched case"):
         jm.sweep(MODEL, case(9)[0], store=tmp_path / "one.zarr")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"keep": ("nonsense",)}, "no array 'nonsense'"),
+        ({"keep": "permeate"}, "no tuple of names"),
+        ({"keep": ()}, "no tuple of names"),
+        ({"keep": ("case.feed.species.charge",)}, "axis of lanes"),
+        ({"chunk": 0}, "number of lanes"),
+        ({"chunk": True}, "number of lanes"),
+        ({"store": ""}, "no folder"),
+        ({"notes": {"made": object()}}, "as JSON"),
+    ],
+)
+def test_refused_before_anything_is_written(tmp_path: Path, untyped: None, given: dict, text: str) -> None:
+    store = tmp_path / "s.zarr"
+    with pytest.raises(jm.JaxmemError, match=text):
+        jm.sweep(MODEL, case(4), **{"store": store, "chunk": 2, **given})
+    assert not store.exists()
+
+
+def test_a_complete_study_solves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jm.sweep(MODEL, case(9), store=tmp_path / "s.zarr", chunk=np.int64(4))
+    with pytest.raises(jm.UnknownNameError, match="permeate"):
+        jm.Study(tmp_path / "s.zarr")["permeat"]
+    monkeypatch.setattr(
+        sys.modules["jaxmem.sweep.study"], "_write", lambda *_: pytest.fail("a chunk was computed again")
+    )
+    assert jm.sweep(MODEL, case(9), store=tmp_path / "s.zarr", chunk=4).complete
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")

@@ -110,9 +110,16 @@ class Electroconvection(AbstractModel):
             raise JaxmemError(
                 f"steps = {self.steps!r} is no multiple of samples = {self.samples}. Write steps={10 * self.samples}."
             )
+        for name in ("inertia", "frames"):
+            if type(getattr(self, name)) is not bool:
+                raise JaxmemError(f"{name} = {getattr(self, name)!r} is neither True nor False. Write {name}=True.")
+        if type(self.pairs) is not int or not 0 <= self.pairs <= self.columns // 4:
+            raise JaxmemError(f"pairs = {self.pairs!r} is no number from 0 to {self.columns // 4}. Write pairs=1.")
+        if type(self.seed) is not int:
+            raise JaxmemError(f"seed = {self.seed!r} is no whole number. Write seed=0.")
         if self.steady is not None and (type(self.steady) is not int or self.steady < 1):
             raise JaxmemError(f"steady = {self.steady!r} is no number of steps. Write steady=100.")
-        if self.order not in (1, 2):
+        if type(self.order) is not int or self.order not in (1, 2):
             raise JaxmemError(f"order = {self.order!r} is not known. Write order=1 or order=2.")
         if self.x_flux not in ("scharfetter_gummel", "central"):
             raise JaxmemError(f"x_flux = {self.x_flux!r} is not known. Write x_flux='scharfetter_gummel' or 'central'.")
@@ -133,6 +140,10 @@ class Electroconvection(AbstractModel):
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
         check_electric(case, "float64")
+        if self.steady is not None and (isinstance(case.conditions, VoltageRamp) or is_channel(case)):
+            raise JaxmemError(
+                "Vortices at rest belong to one voltage or current beside one membrane. For a ramp or a channel leave steady=None."
+            )
         if case.conditions.length is None:
             raise JaxmemError(
                 "The plane needs a period along the membrane. Write jm.Voltage(0.5, thickness=1e-4, length=2e-4); one vortex pair is 1.3 to 1.7 "
