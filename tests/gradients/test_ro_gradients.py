@@ -46,6 +46,7 @@ def test_vessel(imposed, way):
     np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.campaign
 def test_layer_profile():
     feed = jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT})
 

@@ -60,6 +60,7 @@ def test_reflection_counts_in_layer_slit_and_point():
     assert abs(float(leaky.salt_closure)) < 1e-10
 
 
+@pytest.mark.campaign
 def test_below_the_osmotic_pressure_one_lane_says_so():
     membrane = jm.SolutionDiffusionMembrane(PERMEANCE, jnp.array([0.0, 7e-8]))
     pressure = jnp.array([10.0, 55.0]) * bar

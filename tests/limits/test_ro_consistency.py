@@ -96,6 +96,7 @@ def test_what_is_doubtful_is_said():
     assert any("1000 times the inlet" in text for text in layer.warnings())
 
 
+@pytest.mark.campaign
 def test_a_sheet_bounds_the_permeability():
     """The smallest rejection that a maker guarantees gives the largest B; the law of temperature stays that of the element."""
     from jaxmem.membranes.solution_diffusion import NoTemperature

@@ -36,6 +36,7 @@ def test_stages_in_line_are_one_vessel():
     assert len(parts.to_dataframe()) == 12
 
 
+@pytest.mark.campaign
 def test_parallel_vessels_share_the_feed():
     conditions = jm.FeedPressure(20.0 * bar, 4.0 * FLOW)
     train = ask(jm.Train((jm.Stage(vessel(3), 4.0), jm.Stage(vessel(3), 2.0, booster=2.0 * bar))), conditions)
