@@ -68,7 +68,7 @@ class Groups(eqx.Module):
     """The similarity criteria, ``(*batch)``. ``jm.similarity(case)`` finds them; ``.case(...)`` goes back to SI.
 
     ``kappa`` and ``schmidt`` are constants of a salt and a temperature: a set of groups with several Schmidt numbers is one of several fluids, of which
-    a warning tells. Stokes flow does not see it.
+    a warning tells. Stokes flow does not see it, and the way back to SI keeps it for diffusivities from 1e-10 to 3e-9 m2/s.
     """
 
     eps: Array = field(unit="1", low=1e-7, high=1.0, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)")
@@ -131,6 +131,9 @@ class Groups(eqx.Module):
         permittivity = VACUUM_PERMITTIVITY * water.water_permittivity
         thermal = GAS * t / FARADAY
         d_salt = jnp.sqrt(permittivity * thermal**2 / (self.kappa * self.schmidt * water_density(t)))
+        d_salt = jnp.clip(
+            d_salt, 1e-10, 3e-9
+        )  # of a salt in water: beyond it Sc gives way, which Stokes flow does not see
         anion = d_salt * (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)
         diffusivity = jnp.stack(jnp.broadcast_arrays(self.diffusivity_ratio * anion, anion), axis=-1)
         salt = eqx.tree_at(
