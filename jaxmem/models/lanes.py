@@ -21,14 +21,14 @@ def known(tree: Any, solved: Any) -> Any:
     return jax.tree.map(keep, tree)
 
 
-def over_lanes(function: Callable[[Case], Any], case: Case, block: int | None = None) -> Any:
+def over_lanes(function: Callable[..., Any], case: Case, block: int | None = None, also: tuple = ()) -> Any:
     """``function`` of every lane, vmapped; outputs carry the leading axes of ``case.batch_shape``.
 
-    ``block``: on a CPU so many lanes at a time, where more would leave the cache or wait for the slowest.
+    ``also``: further arguments of ``function``, ``(*batch)``. ``block``: on a CPU so many lanes at a time, where more would leave the cache or wait for the slowest.
     """
     shape = case.batch_shape
     if not shape:
-        return function(case)
+        return function(case, *also)
     quantities = [(path.split("."), value, meta["ndim"]) for path, value, meta in all_quantities(case)]
     paths = [path for path, *_ in quantities]
 
@@ -37,9 +37,10 @@ def over_lanes(function: Callable[[Case], Any], case: Case, block: int | None = 
         return jnp.broadcast_to(value, shape + own).reshape(-1, *own)
 
     def one(values: list) -> Any:
-        return function(eqx.tree_at(lambda c: [at_path(c, p) for p in paths], case, values))
+        own, others = values[: len(paths)], values[len(paths) :]
+        return function(eqx.tree_at(lambda c: [at_path(c, p) for p in paths], case, own), *others)
 
-    lanes = [flat(value, ndim) for _, value, ndim in quantities]
+    lanes = [flat(value, ndim) for _, value, ndim in quantities] + [flat(jnp.asarray(x), 0) for x in also]
     few = block is not None and jax.default_backend() == "cpu" and lanes[0].shape[0] > block
     if few:
         out = jax.lax.map(one, lanes) if block == 1 else jax.lax.map(one, lanes, batch_size=block)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from .. import Electroconvection, Groups, IonExchangeMembrane, NernstPlanckPoisson, Study, plateau, solve, sweep
-from ..surrogate.vortices import Curves
+from ..surrogate.vortices import EXCESS, Curves
 
 RANGES = {
     "eps": (2e-3, 1e-2),
@@ -23,7 +23,7 @@ RANGES = {
 }
 LOGARITHMIC = ("eps", "kappa", "diffusivity_ratio")
 VOLTAGES = (38.0, 35.0, 32.0, 29.0, 27.0, 25.0, 23.0, 21.0, 19.0, 17.0)
-EXCESS, RISE = 0.05, 4.0  # overlimiting: from where the current exceeds that at rest by so much, over so many RT/F
+RISE = 4.0  # RT/F: overlimiting, from where the current exceeds that at rest by EXCESS
 WINDOWS = {"ohmic": (0.5, 1.5), "flat": (8.0, 15.0), "overlimiting": (15.1, 99.0)}
 MODEL = Electroconvection(
     32, 64, duration=0.25, longest=2e-4, precision="float32", window=0.3, samples=40, amplitude=0.1

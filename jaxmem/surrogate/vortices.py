@@ -26,7 +26,7 @@ from .train import train_networks
 INPUTS = ("log eps", "log kappa", "Pe", "log D ratio", "box")  # and the voltage, but for the plateau
 TARGETS = ("excess", "diameter", "height", "plateau")
 _ENRICHMENT = 2.0  # of the membranes that were marched
-_MOVES = 0.05  # of excess current: less is no vortex
+EXCESS = 0.05  # over the current at rest: less is no vortex
 
 
 class Curves(NamedTuple):
@@ -245,7 +245,7 @@ class VortexResult(AbstractScaledResult):
     @property
     def has_vortices(self) -> Array:
         """Where the current exceeds that at rest by 5 %."""
-        return self.state.excess.value > _MOVES
+        return self.state.excess.value > EXCESS
 
     @property
     def vortex_diameter(self) -> Array:

@@ -150,6 +150,3 @@ def test_vortices_that_stand_still() -> None:
         moved = lambda step, k=k: current(*(x + step * (i == k) for i, x in enumerate(at)))
         near, far = (float(moved(s * h) - moved(-s * h)) / (2.0 * s * h) for s in (1.0, 2.0))
         np.testing.assert_allclose(gradient[k], (4.0 * near - far) / 3.0, rtol=1e-6)
-    restless = jm.Electroconvection(24, 32, duration=0.01, amplitude=0.1, steady=2, samples=4)
-    early = jm.solve(restless, jm.Groups(1e-2, 0.5).case(jm.IonExchangeMembrane(), voltage=60.0, box=1.73), throw=False)
-    print(early.messages(), early.state.moves)

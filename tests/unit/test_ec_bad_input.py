@@ -109,3 +109,14 @@ def test_pictures(tmp_path):
     swept.plot.curve().figure.savefig(tmp_path / "curve.png")
     swept.plot.profiles(point=3).figure.savefig(tmp_path / "profiles.png")
     assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_a_box_with_unsound_inputs_is_not_marched():
+    """A status at once, no step, and the neighbour keeps its numbers."""
+    model = jm.Electroconvection(8, 24, duration=0.01, samples=4)
+    good = jm.Groups(2e-2, 0.5).case(CEM, voltage=8.0, box=1.7)
+    both = good.replace(velocity=jnp.asarray([0.0, jnp.nan]))
+    result, alone = jm.solve(model, both, throw=False), jm.solve(model, good)
+    assert result.status.tolist() == [0, code("outside_model")]
+    assert int(result.state.seen.steps[1].sum()) == 0
+    np.testing.assert_allclose(result.current_series[0], alone.current_series, rtol=1e-12)

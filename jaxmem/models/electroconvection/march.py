@@ -122,6 +122,7 @@ def interval(
 def march(
     s: Setting,
     fields: Fields,
+    alive: Array,
     duration: Array,
     samples: int,
     drive: Drive,
@@ -129,7 +130,7 @@ def march(
     told: Callable | None = None,
     keep: bool = False,
 ) -> tuple[Fields, Array, Samples, tuple | None]:
-    """``samples`` intervals: the last fields, whether they live, and all that was seen, ``(K,)``; ``told(time, current, step)`` after each;
+    """``samples`` intervals, none where the fields are not ``alive``: the last fields, whether they live, and all that was seen, ``(K,)``; ``told(time, current, step)`` after each;
     with ``keep`` the fields and stream function of every sample too."""
     dtype = fields.phi.dtype
     ends = jnp.arange(1, samples + 1, dtype=dtype) * (duration / samples)
@@ -141,7 +142,7 @@ def march(
         frame = (fields.c, fields.phi, stream_now(s, fields)) if keep else None
         return (fields, seen.time, dt, alive), (seen, frame)
 
-    first = (fields, jnp.zeros((), dtype), 1e-3 * s.longest, jnp.asarray(True))
+    first = (fields, jnp.zeros((), dtype), 1e-3 * s.longest, alive)
     (fields, _, _, alive), (seen, frames) = jax.lax.scan(go, first, ends)
     return fields, alive, seen, frames
 

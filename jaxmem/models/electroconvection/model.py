@@ -48,7 +48,7 @@ class PlaneState(NamedTuple):
     alive: Array
     frames: (
         tuple[Array, Array, Array] | None
-    )  # ions, potential and stream function of every sample, (K, ...), where asked for
+    )  # ions, potential, stream function of every sample, (K, ...), if asked for
     moves: Array  # what Newton left of the change over its window, where vortices stand still
     status: Array  # of the inputs
 
@@ -188,11 +188,11 @@ class Electroconvection(AbstractModel):
     def find(self, case: Case) -> PlaneState:
         """March every lane; on a CPU one after the other."""
         status = input_status(case)
-        state = over_lanes(self._lane, benign(case, status == code("successful")), 1)
-        return state._replace(status=status)
+        sound = status == code("successful")
+        return over_lanes(self._lane, benign(case, sound), 1, (sound,))._replace(status=status)
 
-    def _lane(self, case: Case) -> PlaneState:
-        """One question."""
+    def _lane(self, case: Case, sound: Array) -> PlaneState:
+        """One question; without sound inputs nothing is marched."""
         layer, begin_cells, flows, arrived, drives = self._begin(case)
         dtype, box = jnp.dtype(self.precision), case.conditions.length / case.conditions.thickness
         plane, groups = domain(layer.grid, box, self.columns), similarity(case)
@@ -209,28 +209,18 @@ class Electroconvection(AbstractModel):
         first = cast(Fields(*self._disturbed(begin_cells), drives.start[0], still))
 
         def go(carry: tuple, drive: Drive) -> tuple:
-            fields, living = carry
-            new, alive, seen, frames = march(
-                setting, fields, cast(self.duration), self.samples, drive, steps, self.progress, self.frames
+            fields, alive = carry
+            given = (setting, fields, cast(self.duration), drive)
+            s, f, duration, d = given if self.steady is None else frozen(given)
+            fields, alive, seen, frames = march(
+                s, f, alive, duration, self.samples, d, steps, self.progress, self.frames
             )
-            alive = alive & living
-            return (new, alive), (new, alive, seen, frames)
-
-        def stand(carry: tuple, drive: Drive) -> tuple:
-            still = frozen((setting, carry, cast(self.duration), drive))
-            near, alive, seen, frames = march(
-                still[0], still[1][0], still[2], self.samples, still[3], steps, self.progress, self.frames
-            )
-            fields, seen, moves = stand_still(setting, near, drive, seen, self.steady or 1, self.window)
-            alive = alive & carry[1]
+            moves = jnp.zeros((), dtype)
+            if self.steady is not None:
+                fields, seen, moves = stand_still(setting, fields, drive, seen, self.steady, self.window)
             return (fields, alive), (fields, alive, seen, frames, moves)
 
-        ways = (first, arrived), cast(drives)
-        if self.steady is None:
-            _, (fields, alive, seen, frames) = jax.lax.scan(go, *ways)
-            moves = jnp.zeros_like(alive, dtype)
-        else:
-            _, (fields, alive, seen, frames, moves) = jax.lax.scan(stand, *ways)
+        _, (fields, alive, seen, frames, moves) = jax.lax.scan(go, (first, arrived & sound), cast(drives))
         psi = jax.vmap(lambda f: stream_now(setting, f))(fields)
         zero = jnp.zeros((), jnp.int32)
         found = PlaneState(layer.grid.faces, fields.c, fields.phi, psi, flows, seen, alive, frames, moves, zero)
