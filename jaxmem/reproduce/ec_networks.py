@@ -22,7 +22,7 @@ from .ec_data import RANGES, SHIPPED, curves, generate, shipped
 LABELS = {"diameter": "vortex diameter d1 (L)", "height": "vortex height d2 (L)", "plateau": "plateau length (RT/F)", "excess": "excess current"}  # fmt: skip
 STEPS = 4 + 1 + 1  # of the progress bar
 _SHIFT = 5.0  # added to Pe, which a power law cannot take at zero
-_POWER = {"eps": 4e-3, "kappa": 0.5, "box": 1.5}  # of the design
+_DESIGN = {"eps": 4e-3, "kappa": 0.5, "box": 1.5}  # of the design
 
 
 def networks(
@@ -109,8 +109,8 @@ def parity(trained: Trained, out: Path) -> None:
 
 def worth(model: VortexNetworks, voltage: Array, peclet: Array) -> tuple[Array, Array, Array]:
     """Current that vortices add, per electric power, ``(i - i_rest)/(i V)``; the current; whether the answer lies beyond the training."""
-    groups = Groups(_POWER["eps"], _POWER["kappa"], peclet=peclet)
-    result = solve(model, groups.case(IonExchangeMembrane(), voltage=voltage, box=_POWER["box"]), throw=False)
+    groups = Groups(_DESIGN["eps"], _DESIGN["kappa"], peclet=peclet)
+    result = solve(model, groups.case(IonExchangeMembrane(), voltage=voltage, box=_DESIGN["box"]), throw=False)
     i = result.scaled_current.value
     return (i - result.state.at_rest) / (i * voltage), i, result.outside
 
@@ -126,15 +126,15 @@ def design(console: Any, model: VortexNetworks, physics: Electroconvection, poin
     ]
     best = min(found, key=lambda f: f.fun).x
     value, i, outside = worth(model, *jnp.asarray(best))
-    groups, voltage = Groups(_POWER["eps"], _POWER["kappa"], peclet=best[1]), float(best[0])
+    groups, voltage = Groups(_DESIGN["eps"], _DESIGN["kappa"], peclet=best[1]), float(best[0])
     sweep = voltage + np.linspace(10.0, 0.0, points)
-    again = solve(physics, groups.case(IonExchangeMembrane(), sweep=sweep, box=_POWER["box"]), throw=False)
+    again = solve(physics, groups.case(IonExchangeMembrane(), sweep=sweep, box=_DESIGN["box"]), throw=False)
     rest = solve(model.rest, groups.case(IonExchangeMembrane(), voltage=voltage)).scaled_current
     j = float(again.scaled_current.value[-1])
     marched = (j - float(rest)) / (j * voltage)
     flag = ", beyond the training" if bool(outside) else ""
     console.print(
-        f"Design (eps {_POWER['eps']:g}, kappa {_POWER['kappa']:g}, box {_POWER['box']:g}): most overlimiting current per power at V = {voltage:.1f} "
+        f"Design (eps {_DESIGN['eps']:g}, kappa {_DESIGN['kappa']:g}, box {_DESIGN['box']:g}): most overlimiting current per power at V = {voltage:.1f} "
         f"RT/F, Pe = {float(best[1]):.1f}. Networks: current {float(i):.3f}, added per power {float(value):.5f}{flag}; "
         f"marched there: {j:.3f} and {marched:.5f}.\n",
         highlight=False,
