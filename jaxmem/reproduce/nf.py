@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,8 @@ def lane(result: Any, i: int) -> Any:
     state = jax.tree.map(lambda x: x[..., flat], result.state._replace(status=None))._replace(
         status=result.state.status[i]
     )
-    arrays = {f: getattr(result, f)[i] for f in result.__dataclass_fields__ if f not in ("case", "model", "state")}
-    names = list(arrays)
+    names = [f.name for f in fields(result) if f.name not in ("case", "model", "state")]
+    arrays = {f: getattr(result, f)[i] for f in names}
     new = eqx.tree_at(lambda r: [getattr(r, f) for f in names], result, [arrays[f] for f in names])
     return eqx.tree_at(lambda r: (r.case, r.state), new, (result.case[i], state))
 
