@@ -50,10 +50,18 @@ from .data.rejection import Dataset as Dataset
 from .data.rejection import dataset as dataset
 from .design.sensitivity import Sensitivity as Sensitivity
 from .design.sensitivity import sensitivity as sensitivity
+from .fit.fit import Fit as Fit
+from .fit.fit import fit as fit
+from .fit.noise import AbsoluteRejection as AbsoluteRejection
+from .fit.noise import LogTransmission as LogTransmission
 from .fit.sheet import Sheet as Sheet
 from .fit.sheet import fit_sheet as fit_sheet
+from .free import Free as Free
+from .free import Interval as Interval
+from .free import LogInterval as LogInterval
 from .membranes.charge import ConstantCharge as ConstantCharge
 from .membranes.charge import FreundlichCharge as FreundlichCharge
+from .membranes.charge import MultivalentCharge as MultivalentCharge
 from .membranes.confinement import ConfinedViscosity as ConfinedViscosity
 from .membranes.confinement import OrientedLayer as OrientedLayer
 from .membranes.element import SpiralElement as SpiralElement
@@ -66,6 +74,7 @@ from .membranes.hindrance import DechadilokDeen as DechadilokDeen
 from .membranes.ion_exchange import IonExchangeMembrane as IonExchangeMembrane
 from .membranes.ion_exchange import MembranePair as MembranePair
 from .membranes.layered import LayeredMembrane as LayeredMembrane
+from .membranes.permeance import DonnanShift as DonnanShift
 from .membranes.permeance import PermeanceMembrane as PermeanceMembrane
 from .membranes.permeance import SpieglerKedemMembrane as SpieglerKedemMembrane
 from .membranes.polarisation import ConstantDrop as ConstantDrop

@@ -159,6 +159,21 @@ class Mixture(eqx.Module):
         return 0.5 * jnp.sum(self.species.charge**2 * self.concentration, axis=-1)
 
     @property
+    def equivalent_fraction(self) -> Array:
+        """``|z_i| c_i`` over the sum of all ions of the same sign, ``(*batch, S)``; zero for neutral solutes and without ions."""
+        z = self.species.charge
+        amount = jnp.abs(z) * self.concentration
+        sums = [jnp.sum(jnp.where(side, amount, 0.0), axis=-1, keepdims=True) for side in (z > 0.0, z < 0.0)]
+        total = jnp.where(z > 0.0, *sums)
+        return jnp.where(total > 0.0, amount / jnp.where(total > 0.0, total, 1.0), 0.0)
+
+    @property
+    def multivalent_fraction(self) -> tuple[Array, Array]:
+        """Shares of ions of charge 2 or more among the equivalents of cations and of anions, each ``(*batch)``."""
+        z, share = self.species.charge, self.equivalent_fraction
+        return jnp.sum(jnp.where(z > 1.5, share, 0.0), axis=-1), jnp.sum(jnp.where(z < -1.5, share, 0.0), axis=-1)
+
+    @property
     def osmotic_pressure(self) -> Array:
         """van 't Hoff, Pa."""
         return van_t_hoff(self.concentration, self.temperature)

@@ -57,6 +57,16 @@ class Dataset(eqx.Module):
     def __len__(self) -> int:
         return int(self.measured.sum())
 
+    def only(self, kept: np.ndarray) -> "Dataset":
+        """The same points with some rejections forgotten: ``kept`` is ``(N,)`` or ``(N, S)``, True for what stays."""
+        kept = np.asarray(kept, bool)
+        kept = np.broadcast_to(kept[:, None] if kept.ndim == 1 else kept, self.rejection.shape)
+        return eqx.tree_at(lambda d: d.rejection, self, jnp.where(kept, self.rejection, jnp.nan))
+
+    def on(self, membrane: Any) -> "Dataset":
+        """The same measurements, asked of another membrane."""
+        return eqx.tree_at(lambda d: d.case, self, Case(self.case.feed, membrane, self.case.conditions))
+
     def __str__(self) -> str:
         values, sigma = (np.asarray(x)[np.asarray(self.measured)] for x in (self.rejection, self.sigma))
         flux, feeds = (

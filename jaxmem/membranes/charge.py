@@ -37,3 +37,26 @@ class FreundlichCharge(eqx.Module):
         present = equivalents > 0.0
         power = (jnp.where(present, equivalents, 1.0) / self.reference) ** self.exponent
         return charge_density * jnp.where(present, power, 0.0)
+
+
+class MultivalentCharge(eqx.Module):
+    """``X = charge_density + cation y_M + anion y_S``: multivalent ions bind to the pore and change its charge, even its sign.
+
+    ``y_M`` and ``y_S`` are the equivalent fractions of multivalent cations and anions in the feed. Adsorption of Mg and SO4 on polyamide as in
+    Bandini and Vezzani 2003 (doi 10.1016/S0009-2509(03)00212-4), linear and between fractions instead of concentrations.
+    """
+
+    cation: Array = field(
+        unit="mol/m3", low=-2e4, high=2e4, symbol="X_M", doc="charge added by multivalent cations", default=0.0
+    )
+    anion: Array = field(
+        unit="mol/m3", low=-2e4, high=2e4, symbol="X_S", doc="charge added by multivalent anions", default=0.0
+    )
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    def __call__(self, charge_density: Array, feed: Mixture) -> Array:
+        """``charge_density (*batch)`` and the bulk feed to ``X (*batch)``."""
+        cations, anions = feed.multivalent_fraction
+        return charge_density + self.cation * cations + self.anion * anions

@@ -1,18 +1,50 @@
 """Membranes without a pore: a permeance per ion (SDEM), or reflection and permeability (Spiegler-Kedem)."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
 from .._errors import ShapeError, unknown
 from .._fields import check, field
+from ..chemistry.mixture import Mixture
 from ..chemistry.species import Species, canonical
+
+
+class ConstantPermeance(eqx.Module):
+    """Permeances do not depend on the water."""
+
+    def __call__(self, permeance: Array, feed: Mixture) -> Array:
+        """``permeance (*batch, S)`` in the order of the feed's species, to the same."""
+        return permeance
+
+
+class DonnanShift(eqx.Module):
+    """``ln P_i = ln permeance_i - z_i s`` with ``s = cation y_M + anion y_S``: the membrane's potential follows its water.
+
+    ``y_M`` and ``y_S`` are the equivalent fractions of multivalent cations and anions in the feed; ``s > 0`` keeps cations out and lets anions in,
+    as a membrane does that magnesium has made positive. Two numbers in place of permeances for each salt.
+    """
+
+    cation: Array = field(unit="1", low=-30.0, high=30.0, symbol="s_M", doc="shift by multivalent cations", default=0.0)
+    anion: Array = field(unit="1", low=-30.0, high=30.0, symbol="s_S", doc="shift by multivalent anions", default=0.0)
+
+    def __check_init__(self) -> None:
+        check(self)
+
+    def __call__(self, permeance: Array, feed: Mixture) -> Array:
+        """``permeance (*batch, S)`` in the order of the feed's species, to the same."""
+        cations, anions = feed.multivalent_fraction
+        shift = self.cation * cations + self.anion * anions
+        return permeance * jnp.exp(-feed.species.charge * shift[..., None])
 
 
 class PermeanceMembrane(eqx.Module):
     """Solution-diffusion-electromigration: one permeance per species, ``jm.PermeanceMembrane.of({"Na+": 7e-4, "Cl-": 4.6e-6})``.
 
     Yaroshchuk and Bruening 2017, doi 10.1016/j.memsci.2016.09.042. ``water_permeance`` is needed with ``PressureDriven`` only.
+    ``law`` is a callable: how permeances follow the feed.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -22,6 +54,7 @@ class PermeanceMembrane(eqx.Module):
     water_permeance: Array = field(
         unit="m/s/Pa", low=1e-15, high=1e-8, symbol="A", hint="LMH_per_bar", doc="water permeance", default=3e-11
     )
+    law: Callable = ConstantPermeance()
     provenance: object = None
 
     def __check_init__(self) -> None:
@@ -46,6 +79,10 @@ class PermeanceMembrane(eqx.Module):
             if name not in self.names:
                 raise unknown("Permeance of", name, self.names, f'Write PermeanceMembrane.of({{..., "{name}": 1e-6}}).')
         return self.permeance[..., jnp.asarray([self.names.index(n) for n in which.names])]
+
+    def in_contact_with(self, feed: Mixture) -> Array:
+        """Permeances beside a feed, m/s, ``(*batch, S)`` in the order of its species."""
+        return self.law(self.of_species(feed.species), feed)
 
 
 class SpieglerKedemMembrane(eqx.Module):

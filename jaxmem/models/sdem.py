@@ -74,7 +74,7 @@ class SDEM(AbstractModel):
         feed = case.feed
         z, c = feed.species.charge, feed.concentration
         flux = point.reference_flux(case, case.membrane.water_permeance)
-        exchange = flux[..., None] / case.membrane.of_species(feed.species)
+        exchange = flux[..., None] / case.membrane.in_contact_with(feed)
         total = jnp.sum(c, axis=-1)
         total = jnp.where(total > 0.0, total, 1.0)
         film_flux, film_field = point.film_terms(case, flux, form)

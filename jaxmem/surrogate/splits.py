@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._errors import unknown
+
 
 class Split(NamedTuple):
     """Masks over rows."""
@@ -41,3 +43,27 @@ def scores(y: np.ndarray, value: np.ndarray, half_width: np.ndarray | None = Non
     inside = np.nan if half_width is None else float(np.mean(error <= half_width))
     width = np.nan if half_width is None else float(np.mean(2.0 * half_width))
     return Scores(r2, float(error.mean()), float(np.median(error / np.abs(y))), inside, width)
+
+
+def held_out(split: str, feed: tuple[str, ...], flux: np.ndarray, species: tuple[str, ...] = ()) -> list[np.ndarray]:
+    """Test masks, one for each fold, of a ladder of fluxes in each feed: ``(N,)``, or ``(N, S)`` for ``"S4"``.
+
+    ``"S1"``: the 2nd and the 5th flux of each feed; ``"S2"``: its top two; ``"S3"``: one feed after another; ``"S4"``: one ion after another;
+    ``"S6"``: a fifth of the points by chance, which flatters every model, as fluxes next to them are in the training.
+    """
+    labels = np.asarray(feed)
+    rank, size = np.zeros(len(labels), int), np.zeros(len(labels), int)
+    for name in dict.fromkeys(feed):
+        rows = np.flatnonzero(labels == name)
+        rank[rows[np.argsort(flux[rows], kind="stable")]], size[rows] = np.arange(len(rows)), len(rows)
+    if split == "S1":
+        return [(rank == 1) | (rank == 4)]
+    if split == "S2":
+        return [rank >= size - 2]
+    if split == "S3":
+        return [labels == name for name in dict.fromkeys(feed)]
+    if split == "S4":
+        return [np.broadcast_to(np.asarray(species) == name, (len(labels), len(species))) for name in species]
+    if split == "S6":
+        return [np.random.default_rng(0).permutation(len(labels)) < round(0.2 * len(labels))]
+    raise unknown("Split", split, ("S1", "S2", "S3", "S4", "S6"), "Write held_out('S3', data.feed_group, flux).")

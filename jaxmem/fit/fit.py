@@ -1,0 +1,144 @@
+"""``jm.fit``: the numbers of a membrane from measurements, from many starts, with what the data cannot tell apart."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._errors import ConvergenceError, JaxmemError
+from ..case import Case
+from ..free import Free
+from ..models.base import AbstractModel
+from ..models.solve import solve
+from .least_squares import Minima, levenberg_marquardt
+from .noise import LogTransmission
+
+_RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
+_LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bounds speak and not the data
+
+
+class Fit:
+    """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI."""
+
+    def __init__(self, model: AbstractModel, data: Any, free: Free, minima: Minima, count: int) -> None:
+        best = int(np.argmin(minima.cost))
+        self.model, self.data, self.free, self.minima = model, data, free, minima
+        self.u = jnp.asarray(minima.u[best])
+        self.case: Case = free.apply(data.case, self.u)
+        self.labels, self.units = free.labels(data.case), free.units(data.case)
+        self.value = np.asarray(free.values(data.case, self.u))
+        self.points = count
+        self.misfit = float(np.sqrt(np.mean(minima.residual[best][minima.residual[best] != 0.0] ** 2)))
+        jac = minima.jacobian[best]
+        scatter = max(2.0 * minima.cost[best] / max(count - len(self.u), 1), 1e-30)
+        self._singular, self._directions = np.linalg.svd(jac, full_matrices=False)[1:]
+        inverse = self._directions.T / np.maximum(self._singular, 1e-12) ** 2 @ self._directions
+        self.covariance_unbounded = scatter * inverse
+        slope = np.asarray(jax.jacfwd(lambda u: free.values(data.case, u))(self.u))
+        self.covariance = slope @ self.covariance_unbounded @ slope.T
+        self.error = np.sqrt(np.diag(self.covariance))
+        self.scatter = scatter
+
+    @property
+    def result(self) -> Any:
+        """The model's answer with the fitted numbers, at the conditions of the data."""
+        return solve(self.model, self.case, throw=False)
+
+    @property
+    def agreeing(self) -> int:
+        """How many starts ended within 1 % of the lowest cost."""
+        return int(np.sum(self.minima.cost <= 1.01 * self.minima.cost.min()))
+
+    def loose(self) -> list[str]:
+        """Combinations of the free numbers that these data do not determine, in words."""
+        told = []
+        for size, direction in zip(self._singular, self._directions, strict=True):
+            if np.sqrt(self.scatter) > _LOOSE * size:
+                parts = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3][:4]
+                told.append(" with ".join(self.labels[i] for i in parts))
+        return told
+
+    def __str__(self) -> str:
+        width = max(len(label) for label in self.labels)
+        lines = [
+            f"Fit of {self.model.title()}: {len(self.u)} numbers, {self.points} measurements, misfit {self.misfit:.3g} standard deviations, "
+            f"{self.agreeing} of {len(self.minima.cost)} starts agree"
+        ]
+        for label, value, error, unit in zip(self.labels, self.value, self.error, self.units, strict=True):
+            lines.append(f"  {label:<{width}}  {value: .4g} +- {error:.2g} {'' if unit == '1' else unit}".rstrip())
+        lines += [f"  not determined by these data: {words}" for words in self.loose()]
+        return "\n".join(lines)
+
+
+def fit(
+    model: AbstractModel,
+    data: Any,
+    free: Free,
+    *,
+    noise: Callable | None = None,
+    starts: int = 16,
+    steps: int = 60,
+    seed: int = 0,
+    told: Callable | None = None,
+) -> Fit:
+    """Least squares for the ``free`` numbers of ``data.case`` (a ``Dataset``), by Levenberg-Marquardt from ``starts`` starts in one batch.
+
+    ``noise(rejection, measured, sigma)`` gives residuals in standard deviations; ``LogTransmission()`` when None. Priors of intervals are
+    further residuals. The first start is the case as it is. ``told(step, cost, done)`` is called after every step. Errors are those of the
+    linearised problem, scaled with the misfit. Raises ``ConvergenceError`` when no start could be computed.
+    """
+    _check(model, data, free, starts)
+    noise = LogTransmission() if noise is None else noise
+    first = free.draw(data.case, starts, seed)
+    given = (data.case, data.rejection, data.sigma)
+    minima = levenberg_marquardt(
+        lambda u: _linearised(model, free, noise, data.kind, jnp.asarray(u), given),
+        np.asarray(first),
+        steps=steps,
+        told=told,
+    )
+    if not np.isfinite(minima.cost).any():
+        raise ConvergenceError(
+            f"None of {starts} starts could be computed. Look at one: jm.solve(model, free.apply(data.case, free.draw(data.case, 1)[0]), throw=False)."
+        )
+    return Fit(model, data, free, minima, len(data))
+
+
+def _check(model: Any, data: Any, free: Any, starts: int) -> None:
+    if not isinstance(model, AbstractModel):
+        raise JaxmemError(f"{type(model).__name__} is not a model. Write jm.fit(jm.DSPMDE(), data, free).")
+    if not all(hasattr(data, name) for name in ("case", "rejection", "sigma", "kind")):
+        raise JaxmemError(f"{type(data).__name__} holds no measurements. Write data = jm.dataset('rejections.csv').")
+    if not isinstance(free, Free):
+        raise JaxmemError(
+            f"{type(free).__name__} says not what is free. Write jm.Free(pore_radius=jm.LogInterval(0.3e-9, 0.8e-9))."
+        )
+    if not (isinstance(starts, int) and starts >= 1):
+        raise JaxmemError(f"starts = {starts!r} must be 1 or more. Write starts=16.")
+    if len(data) == 0:
+        raise JaxmemError("There is no measurement to fit to. Give a Dataset with at least one rejection.")
+    model.check(free.apply(data.case, free.start(data.case)))
+
+
+@eqx.filter_jit
+def _linearised(model: Any, free: Free, noise: Callable, kind: str, u: Array, given: tuple) -> tuple[Array, Array]:
+    """Residuals and Jacobian of every start."""
+    case, measured, sigma = given
+
+    def residual(u: Array) -> tuple[Array, Array]:
+        result = solve(model, free.apply(case, u), throw=False)
+        rejection = getattr(result, f"{kind}_rejection")
+        rejection = jnp.where(result.ok[..., None], rejection, jnp.nan)  # a start with a failed point is no start
+        rows = noise(rejection, measured, sigma).reshape(-1)
+        r = jnp.concatenate([rows, _RIDGE * u, free.prior(case, u)])
+        return r, r
+
+    def one(u: Array) -> tuple[Array, Array]:
+        jac, r = jax.jacfwd(residual, has_aux=True)(u)
+        return r, jac
+
+    return jax.vmap(one)(u)

@@ -1,0 +1,52 @@
+"""How far a measured rejection may lie from a computed one: residuals in standard deviations."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from .._errors import JaxmemError
+
+
+class LogTransmission(eqx.Module):
+    """Residuals ``ln(T/T_measured)/sigma`` of the transmission ``T = 1 - R``, ``sigma^2 = relative^2 + (limit^2 + sigma_R^2)/T_measured^2``.
+
+    ``limit``: smallest transmission that can be told from nothing. ``sigma_R`` is the data's own, zero where not given. Rejections near 1 and far
+    below 0 count alike.
+    """
+
+    relative: float = 0.1
+    limit: float = 0.02
+    own: bool = eqx.field(static=True, default=True)  # whether the data's sigma counts
+
+    def __check_init__(self) -> None:
+        if not (self.relative >= 0.0 and self.limit >= 0.0 and self.relative + self.limit > 0.0):
+            raise JaxmemError(
+                f"LogTransmission(relative={self.relative!r}, limit={self.limit!r}) leaves no room for error. Write LogTransmission(0.1, 0.02)."
+            )
+
+    def __call__(self, rejection: Array, measured: Array, sigma: Array) -> Array:
+        """Of arrays of one shape; zero where nothing was measured."""
+        there = ~jnp.isnan(measured)
+        seen = jnp.maximum(jnp.where(there, 1.0 - measured, 1.0), 1e-9)
+        own = jnp.where(there & ~jnp.isnan(sigma) & self.own, sigma, 0.0)
+        width = jnp.sqrt(self.relative**2 + (self.limit**2 + own**2) / seen**2)
+        passed = jnp.maximum(jnp.where(there, 1.0 - rejection, 1.0), 1e-300)
+        return jnp.where(there, jnp.log(passed / seen) / width, 0.0)
+
+
+class AbsoluteRejection(eqx.Module):
+    """Residuals ``(R - R_measured)/sigma``, ``sigma^2 = absolute^2 + sigma_R^2``. The most negative rejections weigh most."""
+
+    absolute: float = 0.02
+    own: bool = eqx.field(static=True, default=True)  # whether the data's sigma counts
+
+    def __check_init__(self) -> None:
+        if not self.absolute > 0.0:
+            raise JaxmemError(f"absolute = {self.absolute!r} must be above zero. Write AbsoluteRejection(0.02).")
+
+    def __call__(self, rejection: Array, measured: Array, sigma: Array) -> Array:
+        """Of arrays of one shape; zero where nothing was measured."""
+        there = ~jnp.isnan(measured)
+        own = jnp.where(there & ~jnp.isnan(sigma) & self.own, sigma, 0.0)
+        error = jnp.where(there, rejection - jnp.where(there, measured, 0.0), 0.0)
+        return error / jnp.sqrt(self.absolute**2 + own**2)

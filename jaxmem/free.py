@@ -1,0 +1,188 @@
+"""``Free``: which quantities of a case may move, within what bounds. Fit, optimise, sweep and train share it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._errors import JaxmemError, unknown
+from .case import Case, all_quantities, at_path
+
+
+class Interval(eqx.Module):
+    """A number within ``(low, high)``, SI: ``value = low + (high - low)/(1 + exp(-u))`` of an unbounded ``u``.
+
+    ``prior``: mean and standard deviation of what is known beforehand, in the same unit.
+    """
+
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+    prior: tuple[float, float] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _check_bounds(self, -math.inf)
+
+    def value(self, u: Array) -> Array:
+        """From the unbounded number."""
+        return self.low + (self.high - self.low) * jax.nn.sigmoid(u)
+
+    def unbounded(self, value: Array) -> Array:
+        """To the unbounded number; beyond the bounds, as on them."""
+        return _logit((value - self.low) / (self.high - self.low))
+
+    def scale(self, value: Array) -> Array:
+        """What the prior is stated in: the number itself."""
+        return value
+
+
+class LogInterval(eqx.Module):
+    """A positive number within ``(low, high)``, SI, even on a logarithmic scale. ``prior``: mean, and standard deviation of its logarithm."""
+
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+    prior: tuple[float, float] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _check_bounds(self, 0.0)
+
+    def value(self, u: Array) -> Array:
+        """From the unbounded number."""
+        a, b = math.log(self.low), math.log(self.high)
+        return jnp.exp(a + (b - a) * jax.nn.sigmoid(u))
+
+    def unbounded(self, value: Array) -> Array:
+        """To the unbounded number; beyond the bounds, as on them."""
+        a, b = math.log(self.low), math.log(self.high)
+        return _logit((jnp.log(jnp.maximum(value, self.low)) - a) / (b - a))
+
+    def scale(self, value: Array) -> Array:
+        """What the prior is stated in: the logarithm."""
+        return jnp.log(value)
+
+
+def _logit(share: Array) -> Array:
+    share = jnp.clip(share, 1e-4, 1.0 - 1e-4)
+    return jnp.log(share) - jnp.log1p(-share)
+
+
+def _check_bounds(interval: Any, least: float) -> None:
+    low, high, name = interval.low, interval.high, type(interval).__name__
+    numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (low, high))
+    if not numbers or not least < low < high:
+        positive = " and above zero" if least == 0.0 else ""
+        raise JaxmemError(
+            f"{name}({low!r}, {high!r}) holds no number. Both bounds must be finite{positive}, the lower one first: write jm.{name}(0.3e-9, 0.8e-9)."
+        )
+    if interval.prior is not None and not (len(interval.prior) == 2 and interval.prior[1] > 0.0):
+        raise JaxmemError(
+            f"{name}.prior = {interval.prior!r} must be a mean and a standard deviation above zero. Write prior=(mean, sd)."
+        )
+
+
+class Free(eqx.Module):
+    """``jm.Free(pore_radius=jm.LogInterval(0.3e-9, 0.8e-9), charge_density=jm.Interval(-200.0, 50.0))``.
+
+    A name is that of a quantity of the case, as in ``case.replace``; where several carry it, write its path in a mapping,
+    ``jm.Free({"membrane.layers.0.charge_density": ...})``. A quantity of S species is S numbers.
+    """
+
+    names: tuple[str, ...] = eqx.field(static=True)
+    within: tuple[Any, ...]
+
+    def __init__(self, paths: Mapping[str, Any] | None = None, /, **names: Any) -> None:
+        every = {**(paths or {}), **names}
+        if not every:
+            raise JaxmemError("Nothing is free. Write for example jm.Free(pore_radius=jm.LogInterval(0.3e-9, 0.8e-9)).")
+        for name, interval in every.items():
+            if not isinstance(interval, Interval | LogInterval):
+                raise JaxmemError(
+                    f"{name} = {interval!r} is no interval. Write jm.Free({name}=jm.Interval(low, high)) or jm.LogInterval(low, high)."
+                )
+        self.names, self.within = tuple(every), tuple(every.values())
+
+    def paths(self, case: Case) -> list[str]:
+        """Full path of each name in a case; refuses what is not there, or stands in several places."""
+        known = [path for path, *_ in all_quantities(case)]
+        short = {
+            p.rsplit(".", 1)[-1]: [q for q in known if q.rsplit(".", 1)[-1] == p.rsplit(".", 1)[-1]] for p in known
+        }
+        found = []
+        for name in self.names:
+            same = [name] if name in known else short.get(name, [])
+            if not same:
+                raise unknown(
+                    "Quantity of this case", name, [*short, *known], "Write for example jm.Free(pore_radius=...)."
+                )
+            if len(same) > 1:
+                raise JaxmemError(
+                    f"{name!r} stands in {len(same)} places: {', '.join(same)}. Write jm.Free({{{same[0]!r}: ...}})."
+                )
+            found += same
+        return found
+
+    def _values(self, case: Case) -> list[Array]:
+        """Present values, ``()`` or ``(S,)`` each: those of the first lane."""
+        found, metas = [], {path: meta for path, _, meta in all_quantities(case)}
+        for path in self.paths(case):
+            value = at_path(case, path.split("."))
+            n = metas[path]["ndim"]
+            found.append(value.reshape(-1, *value.shape[value.ndim - n :])[0])
+        return found
+
+    def labels(self, case: Case) -> list[str]:
+        """One for each number: ``"pore_radius"``, ``"permeance Na+"``."""
+        found = []
+        for name, path, value in zip(self.names, self.paths(case), self._values(case), strict=True):
+            of = getattr(at_path(case, path.split(".")[:-1]), "names", case.feed.species.names)
+            found += [f"{name} {s}" for s in of] if value.ndim else [name]
+        return found
+
+    def units(self, case: Case) -> list[str]:
+        """One for each number."""
+        metas, found = {path: meta for path, _, meta in all_quantities(case)}, []
+        for path, value in zip(self.paths(case), self._values(case), strict=True):
+            found += [metas[path]["unit"]] * value.size
+        return found
+
+    def start(self, case: Case) -> Array:
+        """Unbounded numbers of the case as it is, ``(n,)``."""
+        pairs = zip(self.within, self._values(case), strict=True)
+        return jnp.concatenate([jnp.atleast_1d(interval.unbounded(value)) for interval, value in pairs])
+
+    def values(self, case: Case, u: Array) -> Array:
+        """Numbers in SI from unbounded ones, ``(n,)``."""
+        return jnp.concatenate([jnp.atleast_1d(x) for x in self._split(case, u)])
+
+    def _split(self, case: Case, u: Array) -> list[Array]:
+        found, at = [], 0
+        for interval, value in zip(self.within, self._values(case), strict=True):
+            found.append(interval.value(u[at : at + value.size]).reshape(value.shape))
+            at += value.size
+        return found
+
+    def apply(self, case: Case, u: Array) -> Case:
+        """The case with these numbers in it, in all its lanes."""
+        return case.replace(**dict(zip(self.paths(case), self._split(case, u), strict=True)))
+
+    def prior(self, case: Case, u: Array) -> Array:
+        """Deviations from what is known beforehand, in standard deviations; as many as have a prior."""
+        rows = [
+            (interval.scale(value) - interval.scale(jnp.asarray(interval.prior[0]))) / interval.prior[1]
+            for interval, value in zip(self.within, self._split(case, u), strict=True)
+            if interval.prior is not None
+        ]
+        return jnp.concatenate([jnp.atleast_1d(r) for r in rows]) if rows else jnp.zeros(0)
+
+    def draw(self, case: Case, count: int, seed: int = 0) -> Array:
+        """``count`` starts, ``(count, n)`` unbounded: the case as it is, then a Latin hypercube over the middle of the bounds."""
+        first = np.asarray(self.start(case))
+        random = np.random.default_rng(seed)
+        n = max(count - 1, 1)
+        cells = np.stack([random.permutation(n) for _ in first], axis=1)
+        share = 0.05 + 0.9 * (cells + random.random(cells.shape)) / n
+        return jnp.asarray(np.concatenate([first[None], np.log(share / (1.0 - share))])[:count])
