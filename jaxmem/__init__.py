@@ -117,6 +117,10 @@ from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
 from .surrogate.checkpoint import load as load
 from .surrogate.checkpoint import save as save
 from .surrogate.checkpoint import vortex_networks as vortex_networks
+from .surrogate.corpus import corpus as corpus
+from .surrogate.corpus import random_case as random_case
+from .surrogate.neural_ode import AttentionNeuralODE as AttentionNeuralODE
+from .surrogate.pretrain import pretrain as pretrain
 from .surrogate.vortices import VortexNetworks as VortexNetworks
 from .surrogate.vortices import train_vortices as train_vortices
 from .sweep.study import Study as Study

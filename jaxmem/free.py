@@ -155,28 +155,31 @@ class Free(eqx.Module):
         return jnp.concatenate([jnp.atleast_1d(interval.unbounded(value)) for interval, value in pairs])
 
     def values(self, case: Case, u: Array) -> Array:
-        """Numbers in SI from unbounded ones, ``(n,)``."""
-        return jnp.concatenate([jnp.atleast_1d(x) for x in self._split(case, u)])
+        """Numbers in SI from unbounded ones, both ``(*lead, n)``."""
+        return jnp.concatenate([x.reshape(*u.shape[:-1], -1) for x in self._split(case, u)], axis=-1)
 
     def _split(self, case: Case, u: Array) -> list[Array]:
         found, at = [], 0
         for interval, value in zip(self.within, self._values(case), strict=True):
-            found.append(interval.value(u[at : at + value.size]).reshape(value.shape))
+            found.append(interval.value(u[..., at : at + value.size]).reshape(*u.shape[:-1], *value.shape))
             at += value.size
         return found
 
     def apply(self, case: Case, u: Array) -> Case:
-        """The case with these numbers in it, in all its lanes."""
-        return case.replace(**dict(zip(self.paths(case), self._split(case, u), strict=True)))
+        """The case with these numbers in all its lanes; ``u (*lead, n)`` puts axes before those of the case."""
+        lead, inner = u.shape[:-1], (1,) * len(case.batch_shape) if u.ndim > 1 else ()
+        values = [x.reshape(*lead, *inner, *x.shape[len(lead) :]) for x in self._split(case, u)]
+        return case.replace(**dict(zip(self.paths(case), values, strict=True)))
 
     def prior(self, case: Case, u: Array) -> Array:
-        """Deviations from what is known beforehand, in standard deviations; as many as have a prior."""
+        """Deviations from what is known beforehand, in standard deviations, ``(*lead, k)``; as many as have a prior."""
         rows = [
             (interval.scale(value) - interval.scale(jnp.asarray(interval.prior[0]))) / interval.prior[1]
             for interval, value in zip(self.within, self._split(case, u), strict=True)
             if interval.prior is not None
         ]
-        return jnp.concatenate([jnp.atleast_1d(r) for r in rows]) if rows else jnp.zeros(0)
+        rows = [r.reshape(*u.shape[:-1], -1) for r in rows]
+        return jnp.concatenate(rows, axis=-1) if rows else jnp.zeros((*u.shape[:-1], 0))
 
     def draw(self, case: Case, count: int, seed: int = 0) -> Array:
         """``count`` starts, ``(count, n)`` unbounded: the case as it is, then a Latin hypercube over the middle of the bounds."""

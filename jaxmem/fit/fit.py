@@ -24,7 +24,7 @@ _LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bound
 class Fit:
     """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI."""
 
-    def __init__(self, model: AbstractModel, data: Any, free: Free, minima: Minima, count: int) -> None:
+    def __init__(self, model: Any, data: Any, free: Free, minima: Minima, count: int) -> None:
         best = int(np.argmin(minima.cost))
         self.model, self.data, self.free, self.minima = model, data, free, minima
         self.u = jnp.asarray(minima.u[best])
@@ -129,16 +129,13 @@ def _linearised(model: Any, free: Free, noise: Callable, kind: str, u: Array, gi
     """Residuals and Jacobian of every start."""
     case, measured, sigma = given
 
-    def residual(u: Array) -> tuple[Array, Array]:
+    def residual(u: Array) -> Array:  # (B, n) -> (B, m): all starts are lanes of one batch
         result = solve(model, free.apply(case, u), throw=False)
         rejection = getattr(result, f"{kind}_rejection")
         rejection = jnp.where(result.ok[..., None], rejection, jnp.nan)  # a start with a failed point is no start
-        rows = noise(rejection, measured, sigma).reshape(-1)
-        r = jnp.concatenate([rows, _RIDGE * u, free.prior(case, u)])
-        return r, r
+        rows = noise(rejection, measured, sigma).reshape(u.shape[0], -1)
+        return jnp.concatenate([rows, _RIDGE * u, free.prior(case, u)], axis=-1)
 
-    def one(u: Array) -> tuple[Array, Array]:
-        jac, r = jax.jacfwd(residual, has_aux=True)(u)
-        return r, jac
-
-    return jax.vmap(one)(u)
+    r, along = jax.linearize(residual, u)
+    every = jnp.broadcast_to(jnp.eye(u.shape[-1])[:, None], (u.shape[-1], *u.shape))
+    return r, jnp.moveaxis(jax.vmap(along)(every), 0, -1)

@@ -44,12 +44,12 @@ def levenberg_marquardt(
         r_new, jac_new = (np.asarray(x) for x in linearised(trial))
         new = _cost(r_new)
         better = ~done & (new <= cost)
-        gained = np.where(better, cost - new, np.inf)
+        gained = np.where(better, np.where(better, cost, 0.0) - np.where(better, new, 0.0), np.inf)
         u, r = np.where(better[:, None], trial, u), np.where(better[:, None], r_new, r)
         jac = np.where(better[:, None, None], jac_new, jac)
         cost = np.where(better, new, cost)
         damping = np.clip(np.where(better, damping / 5.0, damping * 4.0), 1e-12, 1e12)
-        lost = (taken >= _PATIENCE) & (cost > 10.0 * cost.min())  # another minimum, far above the lowest
+        lost = (taken >= _PATIENCE) & (cost > 10.0 * max(cost.min(), 5e-3 * r.shape[1]))  # far above the lowest
         done |= lost | (gained <= rtol * cost) | (predicted <= rtol * cost) | (damping >= 1e12)
         if told is not None:
             told(taken, float(cost.min()), int(done.sum()))
@@ -70,5 +70,4 @@ def _step(r: np.ndarray, jac: np.ndarray, damping: np.ndarray) -> tuple[np.ndarr
     eye = np.eye(jac.shape[-1])
     step = np.linalg.solve(square + damping[:, None, None] * floor[:, :, None] * eye, -slope[..., None])[..., 0]
     step *= np.minimum(1.0, 3.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
-    new = r + np.einsum("bmn,bn->bm", jac, step)
-    return step, _cost(r) - _cost(new)
+    return step, _cost(r) - _cost(r + np.einsum("bmn,bn->bm", jac, step))

@@ -197,6 +197,26 @@ class PointResult(eqx.Module):
 
         return inside(self)
 
+    # --- of a network
+
+    @property
+    def attention(self) -> Array:
+        """Weights of the attention at the flux of each lane, ``(*batch, S, S)``: row i is what ion i attends to; absent ions are zero."""
+        return self._of_network("attention")
+
+    @property
+    def outside(self) -> Array:
+        """Whether a lane lies beyond what the network was trained on, ``(*batch)``."""
+        return self._of_network("outside")
+
+    def _of_network(self, name: str) -> Array:
+        if not hasattr(self.state, name):
+            raise JaxmemError(
+                f"{self.model.title()} has no {name}: it is no network. Ask jm.AttentionNeuralODE(key=key) for it."
+            )
+        value = getattr(self.state, name)
+        return value.reshape(*self.case.batch_shape, *value.shape[1:])
+
     # --- out
 
     def to_xarray(self, potentials: bool = True) -> Any:
@@ -238,6 +258,8 @@ class PointResult(eqx.Module):
             lines.append("  R min  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.min(0)))
             lines.append("  R max  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.max(0)))
             lines.append(f"  residual <= {residual.max():.1e}, estimated error of a rejection <= {error.max():.1e}")
+        if hasattr(self.state, "outside") and (count := int(np.asarray(self.state.outside).sum())):
+            lines.append(f"  {count} beyond what the network was trained on: look at result.outside")
         beyond = int(np.sum(~np.broadcast_to(np.asarray(self.activity_in_range), status.shape)))
         if beyond:
             lines.append(f"  {beyond} beyond 0.5 mol/L ionic strength, where Davies is not trusted")

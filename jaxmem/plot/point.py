@@ -84,6 +84,20 @@ class PointPlots:
             )
         return varying[found[0]]
 
+    def attention(self, lane: int = 0, axes: Any = None, *, style: str = "screen") -> Any:
+        """What each ion attends to in one lane of a network, as a map; absent ions are left out."""
+        result = self.result
+        weights = np.asarray(result.attention).reshape(-1, *result.attention.shape[-2:])[lane]
+        present = np.asarray(result.feed).reshape(-1, weights.shape[-1])[lane] > 0.0
+        names = [pretty(n) for n, p in zip(result.case.feed.species.names, present, strict=True) if p]
+        axes = new_axes(style) if axes is None else axes
+        image = axes.imshow(weights[np.ix_(present, present)], cmap="viridis", vmin=0.0)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel="attended to", ylabel="ion")
+        axes.figure.colorbar(image, ax=axes, label="Attention weight")
+        return axes
+
     def profiles(self, lane: int = 0, axes: Any = None, *, style: str = "screen") -> Any:
         """Concentrations through film, pore and permeate of one lane, with the jumps at the faces (logarithmic)."""
         result = self.result

@@ -15,6 +15,8 @@ import numpy as np
 
 from .._config import VERSION
 from .._errors import DataFileError, JaxmemError
+from ..models.dspmde.model import DSPMDE
+from .neural_ode import PROJECTIONS, AttentionNeuralODE
 from .regression import Domain, Networks, Scaler
 from .vortices import INPUTS, TARGETS, VortexNetworks
 
@@ -53,7 +55,29 @@ def _blank_vortices(s: dict[str, Any]) -> VortexNetworks:
     return eqx.tree_at(lambda m: m.rest, blank, type(blank.rest)(s["cells"]))
 
 
-_KINDS: dict[str, tuple[Callable, Callable]] = {"VortexNetworks": (_vortices, _blank_vortices)}
+def _ode(model: AttentionNeuralODE) -> tuple[dict, dict]:
+    if model.physics is not None and model.physics != DSPMDE():
+        raise JaxmemError(
+            "A drift with options of its own cannot be saved: only jm.AttentionNeuralODE(jm.DSPMDE(), ...)."
+        )
+    f, t = model.field, model.trained
+    structure = {
+        "width": f.layers[0].out_features, "attend": f.attention is not None, "conditioned": f.conditioned, "physics": model.physics is not None,
+        "projection": model.projection, "relative": model.relative,
+    }  # fmt: skip
+    numbers = lambda x: [None if not np.isfinite(v) else float(v) for v in np.asarray(x).reshape(-1)]
+    return structure, {"context": numbers(t.context), "ions": numbers(t.ions), "flux": numbers(t.flux)}
+
+
+def _blank_ode(s: dict[str, Any]) -> AttentionNeuralODE:
+    options = {name: s[name] for name in ("width", "attend", "conditioned", "projection", "relative")}
+    return AttentionNeuralODE(DSPMDE() if s["physics"] else None, key=jax.random.key(0), **options)
+
+
+_KINDS: dict[str, tuple[Callable, Callable]] = {
+    "VortexNetworks": (_vortices, _blank_vortices),
+    "AttentionNeuralODE": (_ode, _blank_ode),
+}
 
 
 def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> None:
@@ -115,6 +139,8 @@ def _check_sizes(structure: Any) -> None:
     for value in structure.values():
         if isinstance(value, dict):
             _check_sizes(value)
+        elif isinstance(value, bool) or value in PROJECTIONS:
+            continue
         elif type(value) is not int or not 1 <= value <= 100_000:
             raise ValueError(f"a size of {value!r}")
 

@@ -189,7 +189,7 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
     ends = np.cumsum(counts, dtype=np.int32)
     weights = jnp.asarray(_WEIGHTS.astype(passage.dtype))[levels.order]
     fewer_weights = np.concatenate([[0.0], _WEIGHTS[most - 1][:2]]).astype(passage.dtype)
-    total = levels.factor * (ends[-1] if isinstance(levels.order, int) else jnp.asarray(ends)[levels.order - 1])
+    total = levels.factor * (int(ends[-1]) if isinstance(levels.order, int) else jnp.asarray(ends)[levels.order - 1])
     zero = State(*(None if x is None else jnp.zeros_like(x) for x in start))
 
     def step(p: Array, carry: tuple[State, Array, State]) -> tuple[State, Array, State]:

@@ -1,0 +1,81 @@
+"""The network inside the neural ODE: composition of the permeate, flux and context to how the permeate changes with the flux."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .attention import DESCRIPTORS, IonAttention
+
+CONTEXT = 10  # numbers that describe feed and membrane
+_TOKEN = 8
+
+
+class FluxField(eqx.Module):
+    """One scalar for each ion, ``(S,)``, from its passage, the flux and a context; the same weights for every ion, in any number and order.
+
+    A token is a lift of the ion's concentration plus an embedding of its descriptors. Attention mixes the tokens; five linear layers with tanh
+    between them (none after the last) turn token, mixture, their mean, flux and context into the answer. ``attend=False`` leaves the mixing out.
+    """
+
+    lift: eqx.nn.Linear
+    embedding: eqx.nn.Linear
+    attention: IonAttention | None
+    layers: tuple[eqx.nn.Linear, ...]
+    conditioned: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *,
+        key: Array,
+        width: int = 64,
+        attend: bool = True,
+        conditioned: bool = True,
+        still: bool = False,
+        dtype=jnp.float32,
+    ) -> None:
+        """``still``: the last layer starts at zero, and so does the answer."""
+        keys = jax.random.split(key, 8)
+        self.lift = eqx.nn.Linear(2, _TOKEN, key=keys[0], dtype=dtype)
+        self.embedding = eqx.nn.Linear(len(DESCRIPTORS), _TOKEN, key=keys[1], dtype=dtype)
+        self.attention = IonAttention(_TOKEN, key=keys[2], dtype=dtype) if attend else None
+        self.conditioned = conditioned
+        inputs = _TOKEN * (3 if attend else 2) + 1 + (CONTEXT if conditioned else 0)
+        sizes = (inputs, *(width,) * 4, 1)
+        layers = [
+            eqx.nn.Linear(a, b, key=k, dtype=dtype) for a, b, k in zip(sizes[:-1], sizes[1:], keys[3:], strict=True)
+        ]
+        if still:
+            last = layers[-1]
+            layers[-1] = eqx.tree_at(
+                lambda x: (x.weight, x.bias), last, (jnp.zeros_like(last.weight), jnp.zeros_like(last.bias))
+            )
+        self.layers = tuple(layers)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of the weights."""
+        return self.lift.weight.dtype
+
+    def __call__(
+        self, h: Array, flux: Array, ions: Array, present: Array, context: Array
+    ) -> tuple[Array, Array | None]:
+        """``h (S)`` in equivalents of the feed, ``flux ()``, ``ions (S, 4)``, ``present (S)``, ``context (C)``: ``(S)``, attention ``(S, S)``."""
+        h, flux, ions, context = (x.astype(self.dtype) for x in (h, flux, ions, context))
+        amount = jnp.stack([h, jnp.log(jnp.maximum(h, 1e-6)) / 5.0], axis=-1)
+        tokens = jax.vmap(self.lift)(amount) + jax.vmap(self.embedding)(ions)
+        mixed, weights = (tokens, None) if self.attention is None else self.attention(tokens, present)
+        here = present[:, None].astype(self.dtype)
+        mean = jnp.sum(mixed * here, axis=0) / jnp.maximum(jnp.sum(here), 1.0)
+        shared = jnp.concatenate([mean, flux[None], *([context] if self.conditioned else [])])
+        own = tokens if self.attention is None else jnp.concatenate([tokens, mixed], axis=-1)
+        x = jnp.concatenate([own, jnp.broadcast_to(shared, (h.shape[0], shared.shape[0]))], axis=-1)
+        for i, layer in enumerate(self.layers):
+            x = jax.vmap(layer)(x)
+            x = jnp.tanh(x) if i < len(self.layers) - 1 else x
+        return jnp.where(present, x[:, 0], 0.0), weights
+
+
+def parameters(net: eqx.Module) -> int:
+    """How many numbers a network has."""
+    return sum(x.size for x in jax.tree.leaves(eqx.filter(net, eqx.is_inexact_array)))

@@ -1,0 +1,146 @@
+"""Free and fit: numbers come back from what a model made of them, and what cannot be told apart is said."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem.data.rejection import Dataset
+from jaxmem.fit.least_squares import levenberg_marquardt
+
+TRUE = {"Na+": 2e-5, "Cl-": 6e-6, "Mg+2": 4e-6}
+
+
+def data(feeds: list[dict[str, float]], law: jm.DonnanShift | None = None) -> Dataset:
+    """What SDEM makes of some feeds at four fluxes."""
+    flux = jnp.asarray([4e-6, 1e-5, 2e-5, 4e-5])
+    names = list(feeds[0])
+    rows = np.repeat([[f[n] for n in names] for f in feeds], 4, axis=0)
+    feed = jm.Mixture(jm.species(*names), rows)
+    membrane = jm.PermeanceMembrane.of({n: TRUE[n] for n in names}, **({} if law is None else {"law": law}))
+    case = jm.Case(feed, membrane, jm.FluxDriven(jnp.tile(flux, len(feeds))))
+    rejection = jm.solve(jm.SDEM(), case).real_rejection
+    labels = tuple(np.repeat([f"feed {i}" for i in range(len(feeds))], 4).tolist())
+    return Dataset(case, rejection, jnp.full_like(rejection, jnp.nan), "real", labels)
+
+
+def away(data: Dataset, **law: jm.DonnanShift) -> Dataset:
+    """The same, with every permeance at 1e-5 m/s."""
+    names = data.case.feed.species.names
+    return data.on(jm.PermeanceMembrane.of(dict.fromkeys(names, 1e-5), **law))
+
+
+def test_numbers_come_back() -> None:
+    feeds = [{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}, {"Na+": 2.0, "Cl-": 22.0, "Mg+2": 10.0}]
+    seen = data(feeds, jm.DonnanShift(1.2, 0.0))
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3), cation=jm.Interval(-4.0, 4.0))
+    found = jm.fit(jm.SDEM(), away(seen, law=jm.DonnanShift(0.0, 0.0)), free, starts=3)
+    assert found.misfit < 1e-3
+    assert np.allclose(found.value, [*(TRUE[n] for n in feeds[0]), 1.2], rtol=1e-3)
+    assert found.loose() == []
+    assert "permeance Mg+2" in str(found)
+    assert bool(jnp.all(found.result.ok))
+    less = found.data.only(np.arange(8) < 4)
+    assert len(less) == 12
+    assert less.case.batch_shape == (8,)
+
+
+def test_one_salt_tells_one_number() -> None:
+    # f = 1 + J_v/P_s with P_s = 2 P+ P-/(P+ + P-) for a 1:1 salt: the two permeances cannot be told apart
+    seen = away(data([{"Na+": 20.0, "Cl-": 20.0}]))
+    found = jm.fit(
+        jm.SDEM(), seen, jm.Free(permeance=jm.LogInterval(1e-8, 1e-3)), noise=jm.LogTransmission(0.05), starts=2
+    )
+    salt = 2.0 * found.value[0] * found.value[1] / found.value.sum()
+    true = 2.0 * TRUE["Na+"] * TRUE["Cl-"] / (TRUE["Na+"] + TRUE["Cl-"])
+    assert salt == pytest.approx(true, rel=1e-3)
+    perfect = eqx.tree_at(
+        lambda d: d.rejection, seen, seen.rejection + 0.02 * jnp.asarray([[1.0], [-1.0], [1.0], [-1.0]])
+    )
+    noisy = jm.fit(
+        jm.SDEM(), perfect, jm.Free(permeance=jm.LogInterval(1e-8, 1e-3)), noise=jm.LogTransmission(0.05), starts=2
+    )
+    assert any("permeance Na+" in words and "permeance Cl-" in words for words in noisy.loose())
+
+
+def test_least_squares_of_rosenbrock() -> None:
+    def linearised(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = u.T
+        r = np.stack([10.0 * (y - x**2), 1.0 - x], axis=1)
+        jac = np.stack([np.stack([-20.0 * x, 10.0 + 0.0 * x], 1), np.stack([-1.0 + 0.0 * x, 0.0 * x], 1)], axis=1)
+        return r, jac
+
+    for start in ([-1.2, 1.0], [3.0, -2.0], [0.0, 5.0]):
+        found = levenberg_marquardt(linearised, np.array([start]), steps=200)
+        assert np.allclose(found.u, 1.0, atol=1e-6)
+        assert found.converged.all()
+    several = levenberg_marquardt(linearised, np.array([[-1.2, 1.0], [np.nan, 0.0]]), steps=200)
+    assert np.isinf(several.cost[1])
+    assert several.cost[0] < 1e-12
+
+
+def test_intervals_go_there_and_back() -> None:
+    for interval, values in (
+        (jm.Interval(-3.0, 5.0), [-2.9, 0.0, 4.0]),
+        (jm.LogInterval(1e-9, 1e-2), [2e-9, 1e-5, 9e-3]),
+    ):
+        value = jnp.asarray(values)
+        assert np.allclose(interval.value(interval.unbounded(value)), value, rtol=1e-9)
+        ends = interval.value(jnp.asarray([-800.0, 800.0]))
+        assert np.allclose(ends, [interval.low, interval.high], rtol=1e-12)
+    case = jm.Case(jm.feed("seawater"), jm.membrane("NF270"), jm.FluxDriven(1e-5))
+    free = jm.Free(
+        pore_radius=jm.LogInterval(3e-10, 8e-10, prior=(5e-10, 0.1)), charge_density=jm.Interval(-200.0, 50.0)
+    )
+    assert free.labels(case) == ["pore_radius", "charge_density"]
+    assert free.units(case) == ["m", "mol/m3"]
+    starts = free.draw(case, 5)
+    assert starts.shape == (5, 2)
+    assert np.allclose(free.values(case, starts[0]), [case.membrane.pore_radius, case.membrane.charge_density])
+    many = free.apply(case, starts)
+    assert many.batch_shape == (5,)
+    assert np.allclose(many.membrane.pore_radius, free.values(case, starts)[:, 0])
+    assert free.prior(case, starts).shape == (5, 1)
+    assert float(free.prior(case, free.start(case))[0]) == pytest.approx(
+        np.log(float(case.membrane.pore_radius) / 5e-10) / 0.1
+    )
+
+
+def test_mistakes(untyped: None, salt: jm.Case) -> None:
+    with pytest.raises(jm.JaxmemError, match="Nothing is free"):
+        jm.Free()
+    with pytest.raises(jm.JaxmemError, match="is no interval"):
+        jm.Free(pore_radius=(3e-10, 8e-10))
+    with pytest.raises(jm.JaxmemError, match="holds no number"):
+        jm.Interval(2.0, 1.0)
+    with pytest.raises(jm.JaxmemError, match="above zero"):
+        jm.LogInterval(0.0, 1.0)
+    with pytest.raises(jm.UnknownNameError, match="pore_radius"):
+        jm.Free(pore_radus=jm.Interval(0.0, 1.0)).start(salt)
+    layered = jm.LayeredMembrane((jm.membrane("NF270"), jm.membrane("NF270")))
+    with pytest.raises(jm.JaxmemError, match="stands in 2 places"):
+        jm.Free(pore_radius=jm.LogInterval(3e-10, 8e-10)).start(jm.Case(salt.feed, layered, salt.conditions))
+    free = jm.Free(pore_radius=jm.LogInterval(3e-10, 8e-10))
+    with pytest.raises(jm.JaxmemError, match="holds no measurements"):
+        jm.fit(jm.DSPMDE(), salt, free)
+    with pytest.raises(jm.JaxmemError, match="is not a model"):
+        jm.fit(jm.DSPMDE, salt, free)
+    empty = Dataset(salt, jnp.full((1, 2), jnp.nan), jnp.full((1, 2), jnp.nan), "real", ("a",))
+    with pytest.raises(jm.JaxmemError, match="no measurement"):
+        jm.fit(jm.DSPMDE(), empty, free)
+    with pytest.raises(jm.JaxmemError, match="no room for error"):
+        jm.LogTransmission(0.0, 0.0)
+    with pytest.raises(jm.JaxmemError, match="above zero"):
+        jm.AbsoluteRejection(0.0)
+
+
+def test_charge_and_potential_follow_the_feed() -> None:
+    feed = jm.Mixture.from_concentration({"Na+": 10.0, "Mg+2": 5.0, "Cl-": 12.0, "SO4-2": 4.0})
+    assert np.allclose(feed.multivalent_fraction, [0.5, 0.4])
+    assert np.allclose(feed.equivalent_fraction, [0.5, 0.5, 0.6, 0.4])
+    assert float(jm.MultivalentCharge(40.0, -10.0)(jnp.asarray(-20.0), feed)) == pytest.approx(-20.0 + 20.0 - 4.0)
+    moved = jm.DonnanShift(2.0, -1.0)(jnp.full(4, 1e-6), feed)
+    assert np.allclose(np.log(moved / 1e-6), -feed.species.charge * (2.0 * 0.5 - 1.0 * 0.4))
+    neutral = jm.Mixture.from_concentration({"glucose": 1.0})
+    assert np.allclose(neutral.equivalent_fraction, 0.0)

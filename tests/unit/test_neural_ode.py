@@ -1,0 +1,167 @@
+"""The attention neural ODE: charge, positivity, absent ions and order hold for any weights; with physics it is DSPM-DE before it learns."""
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem.surrogate.field import parameters
+from jaxmem.surrogate.projection import orthogonal, positive, weighted
+
+
+def wild(net: jm.AttentionNeuralODE, scale: float = 3.0) -> jm.AttentionNeuralODE:
+    """With large weights, in float64."""
+    made = jax.tree.map(lambda x: scale * x.astype(jnp.float64) if eqx.is_inexact_array(x) else x, net.field)
+    return eqx.tree_at(lambda n: n.field, net, made)
+
+
+@pytest.fixture(scope="module")
+def cases() -> jm.Case:
+    """Random feeds with absent ions, through random pores."""
+    case = jm.random_case(60, 1, seed=3)
+    return jm.Case(case.feed, case.membrane, jm.FluxDriven(60e-6 * jnp.linspace(0.02, 1.0, 60)[:, None]))
+
+
+@pytest.fixture(scope="module")
+def net() -> jm.AttentionNeuralODE:
+    return wild(jm.AttentionNeuralODE(key=jax.random.key(1), width=16, rtol=1e-5, atol=1e-8))
+
+
+def test_neutral_positive_and_absent(net: jm.AttentionNeuralODE, cases: jm.Case) -> None:
+    r = jm.solve(net, cases)
+    assert float(r.residual.max()) < 1e-12
+    assert float(jnp.max(net.residual(r.state, cases))) < 1e-12
+    present = r.feed > 0.0
+    assert bool(jnp.all(r.permeate[~present] == 0.0))
+    assert bool(jnp.all(r.permeate[present] > 0.0))
+    assert float(jnp.abs(r.observed_rejection).max()) > 0.2  # it does something
+    weights = r.attention
+    assert np.allclose(weights.sum(-1)[present], 1.0, atol=1e-6)
+    assert bool(jnp.all(jnp.where(present[..., None, :], 0.0, weights) == 0.0))
+    assert not bool(jnp.any(r.outside))
+
+
+def test_order_and_absent_ions_change_nothing(net: jm.AttentionNeuralODE, cases: jm.Case) -> None:
+    feed = cases.feed
+    r = jm.solve(net, cases).passage
+    turned = jm.Mixture(jm.species(*feed.species.names[::-1]), feed.concentration[..., ::-1])
+    again = jm.solve(net, jm.Case(turned, cases.membrane, cases.conditions)).passage[..., ::-1]
+    more = jm.Mixture(jm.species(*feed.species.names, "F-"), jnp.pad(feed.concentration, ((0, 0), (0, 0), (0, 1))))
+    wide = jm.solve(net, jm.Case(more, cases.membrane, cases.conditions)).passage[..., :-1]
+    there = np.asarray(feed.concentration > 0.0)
+    for other in (again, wide):
+        assert np.allclose(np.asarray(other)[there], np.asarray(r)[there], rtol=1e-10)
+
+
+def test_without_projection_charge_appears(cases: jm.Case) -> None:
+    free = wild(jm.AttentionNeuralODE(key=jax.random.key(1), width=16, projection="none", rtol=1e-5, atol=1e-8))
+    assert float(jm.solve(free, cases).residual.max()) > 1e-3
+
+
+def test_projectors() -> None:
+    random = np.random.default_rng(0)
+    z = jnp.asarray([1.0, 2.0, -1.0, -2.0, 0.0])
+    g, w = jnp.asarray(random.normal(size=(7, 5))), jnp.asarray(random.uniform(0.0, 1.0, (7, 5))).at[:, 1].set(0.0)
+    for made in (orthogonal(g, z), weighted(g, z, w)):
+        assert float(jnp.abs(made @ z).max()) < 1e-14
+        assert np.allclose(made[:, 4], g[:, 4])
+    assert np.allclose(weighted(g, z, w)[:, 1], g[:, 1])  # an ion without weight is left alone
+    neutral = orthogonal(g, z)
+    assert np.allclose(weighted(neutral, z, w), neutral)
+    c = jnp.abs(g).at[:, 0].set(0.0)
+    made = positive(c, z)
+    assert float(jnp.abs(made @ z).max()) < 1e-12
+    assert bool(jnp.all((made > 0.0) == (c > 0.0)))
+    f = lambda x: jnp.sum(positive(c + x * g, z) ** 2)
+    step = 1e-5
+    assert float(jax.grad(f)(0.0)) == pytest.approx(float(f(step) - f(-step)) / (2 * step), rel=1e-7)
+    assert np.allclose(
+        positive(jnp.asarray([1.0, 2.0]), jnp.asarray([1.0, 1.0])), [1.0, 2.0]
+    )  # nothing to balance with
+
+
+def test_untrained_drift_is_dspm_de() -> None:
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Mg+2": 5.0, "Cl-": 22.0, "SO4-2": 4.0, "K+": 0.0})
+    charge = jnp.asarray([-40.0, 25.0])
+    case = jm.Case(
+        feed,
+        jm.membrane("NF270", charge_density=charge),
+        jm.FluxDriven(jnp.asarray([3e-6, 6e-5]), jm.film("D^(2/3)", 4e-5)),
+    )
+    net = jm.AttentionNeuralODE(jm.DSPMDE(), key=jax.random.key(0), width=8)
+    r, truth = jm.solve(net, case), jm.solve(jm.DSPMDE(), case)
+    there = np.asarray(feed.concentration > 0.0)
+    assert float(jnp.abs(r.passage - truth.passage)[:, there].max()) < 1e-7
+    assert float(jnp.abs(jnp.log(r.passage / truth.passage))[:, there].max()) < 1e-6
+    assert np.allclose(r.real_rejection[:, there], truth.real_rejection[:, there], atol=1e-7)
+    assert float(jnp.abs(r.state.shift).max()) < 1e-6
+    moved = eqx.tree_at(lambda n: n.field.layers[-1].bias, net, jnp.full(1, -0.2, jnp.float32))
+    bent = jm.solve(moved, case)
+    assert float(bent.residual.max()) < 1e-12
+    assert float(jnp.abs(bent.state.shift).max()) > 1e-3  # and says how far it went
+
+
+@pytest.fixture(scope="module")
+def school() -> tuple:
+    """A small corpus."""
+    case = jm.random_case(64, 5, seed=2)
+    return case, jm.corpus(case, jm.solve(jm.DSPMDE(), case, throw=False))
+
+
+def test_learns_repeats_and_knows_its_range(school: tuple, tmp_path: Path) -> None:
+    case, data = school
+    first = jm.AttentionNeuralODE(key=jax.random.key(0), width=16, rtol=1e-5, atol=1e-8)
+    out = jm.pretrain(first, data, steps=60, batch=32, rate=1e-2, noise=False)
+    again = jm.pretrain(first, data, steps=60, batch=32, rate=1e-2, noise=False)
+    assert out.train[-1] < 0.7 * out.train[0]
+    assert np.array_equal(out.check, again.check)
+    assert not bool(jm.solve(out.net, case[:4]).outside.any())
+    odd = jm.Case(jm.Mixture.from_concentration({"H+": 10.0, "Cl-": 10.0}), jm.membrane("NF270"), jm.FluxDriven(1e-5))
+    assert bool(jm.solve(out.net, odd).outside)
+    assert "beyond what the network was trained on" in str(jm.solve(out.net, odd))
+    path = tmp_path / "net.jaxmem"
+    jm.save(out.net, path)
+    twin = jm.load(path)
+    assert bool(jnp.all(twin.field.layers[0].weight == out.net.field.layers[0].weight))
+    assert np.allclose(jm.solve(twin, case[:4]).passage, jm.solve(out.net, case[:4]).passage, rtol=1e-3)
+    assert bool(jm.solve(twin, odd).outside)
+
+
+def test_counts_and_maps(net: jm.AttentionNeuralODE, cases: jm.Case) -> None:
+    assert parameters(jm.AttentionNeuralODE.as_published(key=jax.random.key(0)).field) == sum(
+        [8 * 3, 8 * 5, 24 * 8, 64 * 26, 3 * 64 * 65, 65]
+    )
+    r = jm.solve(net, cases[:3, 0])
+    axes = r.plot.attention(1)
+    present = int((cases.feed.concentration[1, 0] > 0.0).sum())
+    assert len(axes.get_xticklabels()) == present
+
+
+def test_mistakes(untyped: None, cases: jm.Case) -> None:
+    key = jax.random.key(0)
+    with pytest.raises(jm.UnknownNameError, match="weighted"):
+        jm.AttentionNeuralODE(key=key, projection="wieghted")
+    with pytest.raises(jm.JaxmemError, match="needs a key"):
+        jm.AttentionNeuralODE()
+    with pytest.raises(jm.JaxmemError, match="DSPMDE"):
+        jm.AttentionNeuralODE(jm.SDEM(), key=key)
+    net = jm.AttentionNeuralODE(key=key)
+    feed, membrane = jm.feed("seawater"), jm.membrane("NF270")
+    with pytest.raises(jm.JaxmemError, match="path runs over the flux"):
+        jm.solve(net, jm.Case(feed, membrane, jm.PressureDriven(1e6)))
+    with pytest.raises(jm.JaxmemError, match="no film"):
+        jm.solve(net, jm.Case(feed, membrane, jm.FluxDriven(1e-5, jm.film("D^(2/3)", 4e-5))))
+    with pytest.raises(jm.JaxmemError, match="numbers of a pore"):
+        jm.solve(net, jm.Case(feed, jm.membrane("NF270-SDEM"), jm.FluxDriven(1e-5)))
+    with pytest.raises(jm.JaxmemError, match="no attention"):
+        _ = jm.solve(jm.DSPMDE(), jm.Case(feed, membrane, jm.FluxDriven(1e-5))).attention
+    with pytest.raises(jm.JaxmemError, match="1 or more"):
+        jm.random_case(0)
+    with pytest.raises(jm.JaxmemError, match="too few"):
+        jm.pretrain(net, jax.tree.map(lambda x: x[:3], jm.corpus(cases, jm.solve(jm.DSPMDE(), cases, throw=False))))
+    with pytest.raises(jm.JaxmemError, match="knows already"):
+        jm.pretrain(jm.AttentionNeuralODE(jm.DSPMDE(), key=key), None)
