@@ -101,6 +101,7 @@ def test_onset():
     np.testing.assert_allclose(jax.jit(jax.grad(lambda x: critical(x)[0]))(x), forward[0], rtol=1e-7)
 
 
+@pytest.mark.campaign
 def test_a_window_of_steps_of_the_plane():
     """Reverse mode through 40 equal steps, with the vortices half grown: the grid is no variable, so eps is left out."""
     model = jm.Electroconvection(8, 32, duration=0.02, samples=4, steps=40, amplitude=0.3, iterations=12)

@@ -48,6 +48,7 @@ def test_parallel_vessels_share_the_feed():
     assert abs(float(train.water_closure)) < 1e-10
 
 
+@pytest.mark.campaign
 def test_recycle():
     """A recycle is what repeated marches of a vessel with a mixed feed settle to."""
     share, pressure = 0.4, 20.0 * bar

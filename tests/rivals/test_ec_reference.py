@@ -101,7 +101,7 @@ def compare_onset(entry: dict, found: jm.Onset) -> None:
 
 
 ONSETS = [n for n in ENTRIES if n.startswith("onset_reservoir")]
-QUICK = "onset_reservoir_eps0.001_kappa0.5", "growth_eps0.001_V30"  # the rest is for campaigns
+QUICK = ("growth_eps0.001_V30",)  # the rest is for campaigns
 
 
 def quick_first(names):

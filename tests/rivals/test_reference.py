@@ -128,7 +128,8 @@ def film_of(entries: list[dict]) -> list:
 
 
 @pytest.mark.parametrize(
-    ("key", "tolerance"), [pytest.param("ideal_sweep", 1e-7, marks=pytest.mark.campaign), ("sweep", 1e-6)]
+    ("key", "tolerance"),
+    [pytest.param(*row, marks=pytest.mark.campaign) for row in (("ideal_sweep", 1e-7), ("sweep", 1e-6))],
 )
 def test_watertap_sweeps(key: str, tolerance: float) -> None:
     """One cell at the stated flux, inlet and outlet points."""

@@ -83,6 +83,7 @@ def test_recovery_to_forty_percent_and_brackish_feeds():
     assert float(jnp.max(jnp.abs(r.salt_closure))) < 1e-10
 
 
+@pytest.mark.campaign
 def test_gradients():
     def flux(x: jax.Array) -> jax.Array:
         i = ENTRIES["slit_sdm_SW"]["inputs"]

@@ -74,6 +74,7 @@ def test_targets_of_the_shipped_experiments() -> None:
         assert np.isfinite(rows.y).all()
 
 
+@pytest.mark.campaign
 def test_a_network_is_a_model(shipped: jm.VortexNetworks) -> None:
     groups = jm.Groups(jnp.asarray([4e-3, 5e-3, 4e-4]), 0.5)
     case = groups.case(jm.IonExchangeMembrane(), sweep=jnp.broadcast_to(jnp.arange(18.0, 34.0, 4.0), (3, 4)), box=1.5)
