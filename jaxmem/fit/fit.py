@@ -32,7 +32,8 @@ class Fit:
         self.labels, self.units = free.labels(data.case), free.units(data.case)
         self.value = np.asarray(free.values(data.case, self.u))
         self.points = count
-        self.misfit = float(np.sqrt(np.mean(minima.residual[best][minima.residual[best] != 0.0] ** 2)))
+        rows = minima.residual[best][: data.rejection.size]  # the rest are ridge and priors
+        self.misfit = float(np.sqrt(np.sum(rows**2) / count))
         jac = minima.jacobian[best]
         scatter = max(2.0 * minima.cost[best] / max(count - len(self.u), 1), 1e-30)
         self._singular, self._directions = np.linalg.svd(jac, full_matrices=False)[1:]
@@ -57,7 +58,9 @@ class Fit:
         """Combinations of the free numbers that these data do not determine, in words."""
         told = []
         for size, direction in zip(self._singular, self._directions, strict=True):
-            if np.sqrt(self.scatter) > _LOOSE * size:
+            if (
+                np.sqrt(self.scatter) > _LOOSE * size or size < 3.0 * _RIDGE
+            ):  # noise drowns it, or nothing but the ridge holds it
                 parts = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3][:4]
                 told.append(" with ".join(self.labels[i] for i in parts))
         return told

@@ -1,6 +1,5 @@
 """Free and fit: numbers come back from what a model made of them, and what cannot be told apart is said."""
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,13 +54,9 @@ def test_one_salt_tells_one_number() -> None:
     salt = 2.0 * found.value[0] * found.value[1] / found.value.sum()
     true = 2.0 * TRUE["Na+"] * TRUE["Cl-"] / (TRUE["Na+"] + TRUE["Cl-"])
     assert salt == pytest.approx(true, rel=1e-3)
-    perfect = eqx.tree_at(
-        lambda d: d.rejection, seen, seen.rejection + 0.02 * jnp.asarray([[1.0], [-1.0], [1.0], [-1.0]])
-    )
-    noisy = jm.fit(
-        jm.SDEM(), perfect, jm.Free(permeance=jm.LogInterval(1e-8, 1e-3)), noise=jm.LogTransmission(0.05), starts=2
-    )
-    assert any("permeance Na+" in words and "permeance Cl-" in words for words in noisy.loose())
+    assert any(
+        "permeance Na+" in words and "permeance Cl-" in words for words in found.loose()
+    )  # though the data are perfect
 
 
 def test_least_squares_of_rosenbrock() -> None:
