@@ -32,7 +32,8 @@ from ..plot.style import COMMON, STYLES, pyplot
 from ..progress import Bar, bar
 from ..tables import plain_table, rejection_table
 from ..units import LMH
-from .nf_measured import measured, models_by_split
+from .nf_measured import measured
+from .nf_models import models_by_split
 
 WATERS = {"seawater": "Seawater", "brackish8": "Brackish water, eight ions", "li_mg_brine": "Lithium-magnesium brine"}
 POINTS = 36
@@ -76,7 +77,7 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
             progress.say("Measured feeds")
             measured(console, progress, out, points)
     if points is not None:
-        models_by_split(console, points)
+        models_by_split(console, points, out)
     console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)
 
 

@@ -26,7 +26,9 @@ class Scaler(eqx.Module):
     @classmethod
     def of(cls, x: np.ndarray) -> "Scaler":
         """From the rows of ``x``."""
-        return cls(jnp.asarray(x.mean(0)), jnp.asarray(np.maximum(x.std(0), 1e-12)))
+        spread = x.std(0)
+        constant = spread <= 1e-9 * (1.0 + np.abs(x.mean(0)))  # says nothing in training: must not shout elsewhere
+        return cls(jnp.asarray(x.mean(0)), jnp.asarray(np.where(constant, 1.0, spread)))
 
     def __call__(self, x: Array) -> Array:
         return (x - self.mean) / self.deviation
