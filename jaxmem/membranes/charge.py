@@ -42,8 +42,8 @@ class FreundlichCharge(eqx.Module):
 class MultivalentCharge(eqx.Module):
     """``X = charge_density + cation y_M + anion y_S``: multivalent ions bind to the pore and change its charge, even its sign.
 
-    ``y_M`` and ``y_S`` are the equivalent fractions of multivalent cations and anions in the feed. Adsorption of Mg and SO4 on polyamide as in
-    Bandini and Vezzani 2003 (doi 10.1016/S0009-2509(03)00212-4), linear and between fractions instead of concentrations.
+    ``y_M`` and ``y_S`` are the equivalent fractions of multivalent cations and anions in the feed. The simplest law whose charge can turn over;
+    an empirical form, without saturation.
     """
 
     cation: Array = field(

@@ -61,6 +61,10 @@ def _ode(model: AttentionNeuralODE) -> tuple[dict, dict]:
             "A drift with options of its own cannot be saved: only jm.AttentionNeuralODE(jm.DSPMDE(), ...)."
         )
     f, t = model.field, model.trained
+    if f.dtype != jnp.float32:
+        raise JaxmemError(
+            f"A network of {f.dtype} cannot be saved: files hold float32 weights of it. Train one in float32."
+        )
     structure = {
         "width": f.layers[0].out_features, "attend": f.attention is not None, "conditioned": f.conditioned, "physics": model.physics is not None,
         "projection": model.projection, "relative": model.relative,

@@ -7,6 +7,7 @@ import pytest
 import jaxmem as jm
 from jaxmem.data.rejection import Dataset
 from jaxmem.fit.least_squares import levenberg_marquardt
+from jaxmem.surrogate.splits import held_out
 
 TRUE = {"Na+": 2e-5, "Cl-": 6e-6, "Mg+2": 4e-6}
 
@@ -139,3 +140,17 @@ def test_charge_and_potential_follow_the_feed() -> None:
     assert np.allclose(np.log(moved / 1e-6), -feed.species.charge * (2.0 * 0.5 - 1.0 * 0.4))
     neutral = jm.Mixture.from_concentration({"glucose": 1.0})
     assert np.allclose(neutral.equivalent_fraction, 0.0)
+
+
+def test_held_out_points() -> None:
+    feed, flux = ("a",) * 7 + ("b",) * 7, np.r_[np.arange(7.0), np.arange(7.0)[::-1]]
+    s1, s2 = held_out("S1", feed, flux)[0], held_out("S2", feed, flux)[0]
+    assert flux[s1].tolist() == [1.0, 4.0, 4.0, 1.0]
+    assert sorted(flux[s2]) == [5.0, 5.0, 6.0, 6.0]
+    folds = held_out("S3", feed, flux)
+    assert [int(f.sum()) for f in folds] == [7, 7]
+    assert not (folds[0] & folds[1]).any()
+    assert [f[:, 1].all() and not f[:, 0].any() for f in held_out("S4", feed, flux, ("Na+", "Cl-"))] == [False, True]
+    assert int(held_out("S6", feed, flux)[0].sum()) == 3
+    with pytest.raises(jm.UnknownNameError, match="S3"):
+        held_out("S9", feed, flux)
