@@ -1,6 +1,7 @@
 """``jm.fit``: the numbers of a membrane from measurements, from many starts, with what the data cannot tell apart."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import equinox as eqx
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._config import quick_to_compile
 from .._errors import ConvergenceError, JaxmemError
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
 from ..models.solve import solve
+from ..noise import LogTransmission
 from .least_squares import Minima, levenberg_marquardt
-from .noise import LogTransmission
 
 _RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
 _LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bounds speak and not the data
@@ -99,7 +101,7 @@ def fit(
     first = free.draw(data.case, starts, seed)
     given = (data.case, data.rejection, data.sigma)
     minima = levenberg_marquardt(
-        lambda u: _linearised(model, free, noise, data.kind, jnp.asarray(u), given),
+        lambda u: _looked(model, free, noise, data.kind, u, given),
         np.asarray(first),
         steps=steps,
         told=told,
@@ -127,13 +129,25 @@ def _check(model: Any, data: Any, free: Any, starts: int) -> None:
     model.check(free.apply(data.case, free.start(data.case)))
 
 
-@eqx.filter_jit
-def _linearised(model: Any, free: Free, noise: Callable, kind: str, u: Array, given: tuple) -> tuple[Array, Array]:
-    """Residuals and Jacobian of every start."""
+def _looked(model: Any, free: Free, noise: Callable, kind: str, u: np.ndarray, given: tuple) -> tuple[Array, Array]:
+    """Residuals and Jacobian of every start: solved first where the model can go on from that, as loops are slow to compile."""
+    state = model.find(free.apply(given[0], jnp.asarray(u))) if hasattr(model, "attach") else None
+    return _program()(model, free, noise, kind, jnp.asarray(u), given, state)
+
+
+@cache
+def _program() -> Callable:
+    return eqx.filter_jit(_linearised, compiler_options=quick_to_compile())
+
+
+def _linearised(
+    model: Any, free: Free, noise: Callable, kind: str, u: Array, given: tuple, state: Any
+) -> tuple[Array, Array]:
     case, measured, sigma = given
 
     def residual(u: Array) -> Array:  # (B, n) -> (B, m): all starts are lanes of one batch
-        result = solve(model, free.apply(case, u), throw=False)
+        asked = free.apply(case, u)
+        result = solve(model, asked, throw=False) if state is None else model.observe(model.attach(state, asked), asked)
         rejection = getattr(result, f"{kind}_rejection")
         rejection = jnp.where(result.ok[..., None], rejection, jnp.nan)  # a start with a failed point is no start
         rows = noise(rejection, measured, sigma).reshape(u.shape[0], -1)

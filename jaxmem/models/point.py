@@ -12,7 +12,7 @@ from .._fields import is_concrete
 from .._status import code
 from ..case import Case, all_quantities
 from ..conditions import FluxDriven, PressureDriven
-from .dspmde.derivative import find_root, harmless
+from .dspmde.derivative import find_root, harmless, known_root
 from .dspmde.march import residual
 from .dspmde.observe import points
 from .dspmde.problem import Core, Form
@@ -98,6 +98,15 @@ def find(model: Any, case: Case) -> PointState:
     if model.precision == "float32":  # everything after the solve is in the precision of the case
         core, root = jax.tree.map(lambda x: x.astype(wide) if x.dtype == jnp.float32 else x, (core, root))
     return PointState(root, core, status)
+
+
+def attach(model: Any, state: PointState, case: Case) -> PointState:
+    """The state of a case that was solved before, as if it were solved now: differentiable, and without a solver to compile."""
+    if model.precision == "float32":
+        return find(model, case)
+    core, status = _prepare(model, case)
+    root = jax.lax.stop_gradient(state.root)
+    return PointState(known_root(core, root, model.form(case), model.effort()), core, status)
 
 
 @eqx.filter_jit

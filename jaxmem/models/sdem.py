@@ -115,6 +115,10 @@ class SDEM(AbstractModel):
         """Solve every lane."""
         return point.find(self, case)
 
+    def attach(self, state: point.PointState, case: Case) -> point.PointState:
+        """A state that was found before, differentiable to the case: what fits and training solve outside of compiled programs."""
+        return point.attach(self, state, case)
+
     def residual(self, state: point.PointState, case: Case) -> Array:
         """Scaled residual rows, ``(*batch, K)``."""
         return point.scaled_residual(self, state, case)

@@ -23,9 +23,9 @@ from ..data.rejection import Dataset
 from ..plot.style import COMMON, STYLES, pyplot
 from ..progress import bar
 from ..surrogate.attention import descriptors
+from ..surrogate.ensemble import train_networks
 from ..surrogate.neural_ode import FLUX
 from ..surrogate.splits import Split, held_out
-from ..surrogate.train import train_networks
 from ..tables import plain_table
 
 SPLITS = {"S1": "2nd and 5th flux", "S2": "top two fluxes", "S3": "one feed"}

@@ -27,14 +27,19 @@ class Corpus(NamedTuple):
     ok: jax.Array  # (n, k)
 
 
-def random_case(count: int, fluxes: int = 20, *, seed: int = 0, ions: tuple[str, ...] = IONS) -> Case:
-    """``(count, fluxes)`` questions: 2 to 8 ions of 1 to 500 mol/m3 ionic strength, pores of 0.38 to 0.65 nm, -200 to 100 mol/m3, up to 60 um/s."""
+def random_case(
+    count: int, fluxes: int = 20, *, seed: int = 0, ions: tuple[str, ...] = IONS, least: float = 1e-3
+) -> Case:
+    """``(count, fluxes)`` questions: 2 to 8 ions of 1 to 500 mol/m3 ionic strength, pores of 0.38 to 0.65 nm, -200 to 100 mol/m3, up to 60 um/s.
+
+    Before the anions balance, the rarest of the ions in a feed is ``least`` of the most abundant or more.
+    """
     if count < 1 or fluxes < 1:
         raise JaxmemError(f"count = {count!r} and fluxes = {fluxes!r} must be 1 or more. Write random_case(1000, 20).")
     random = np.random.default_rng(seed)
     which = species(*ions)
     z = np.asarray(which.charge)
-    c = np.stack([_feed(random, z) for _ in range(count)])
+    c = np.stack([_feed(random, z, least) for _ in range(count)])
     even = lambda low, high: random.uniform(low, high, (count, 1))
     log_even = lambda low, high: np.exp(random.uniform(np.log(low), np.log(high), (count, 1)))
     pore = PoreMembrane(even(0.38e-9, 0.65e-9), log_even(0.3e-6, 5e-6), even(-200.0, 100.0), even(30.0, 65.0))
@@ -42,14 +47,14 @@ def random_case(count: int, fluxes: int = 20, *, seed: int = 0, ions: tuple[str,
     return Case(Mixture(which, c[:, None]), pore, FluxDriven(flux))
 
 
-def _feed(random: np.random.Generator, z: np.ndarray) -> np.ndarray:
+def _feed(random: np.random.Generator, z: np.ndarray, least: float) -> np.ndarray:
     """Both signs present, electroneutral by scaling the anions."""
     size, present = random.integers(2, 9), np.zeros(len(z), bool)
     for side in (z > 0, z < 0):
         present[random.choice(np.flatnonzero(side))] = True
     others = np.flatnonzero(~present)
     present[random.choice(others, min(size - 2, len(others)), replace=False)] = True
-    c = np.where(present, np.exp(random.uniform(np.log(1e-3), 0.0, len(z))), 0.0)
+    c = np.where(present, np.exp(random.uniform(np.log(least), 0.0, len(z))), 0.0)
     plus, minus = (np.sum(np.abs(z) * c * side) for side in (z > 0, z < 0))
     c = np.where(z < 0, c * plus / minus, c)
     strength = np.exp(random.uniform(np.log(1.0), np.log(500.0)))

@@ -1,6 +1,7 @@
-"""Training of neural ODEs on rollouts: Adam on batches of feeds, each batch one ODE, the best state by feeds that are not trained on."""
+"""Training of neural ODEs on rollouts: batches of feeds, each batch one ODE, the best state by feeds that are not trained on."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import diffrax
@@ -8,14 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
-from .._errors import JaxmemError
+from .._errors import ConvergenceError, JaxmemError
 from .corpus import Corpus, noisy
+from .descent import descend
 from .neural_ode import KNEE, AttentionNeuralODE, Lane, Range
-
-_ROUND = 20  # steps in one dispatch
+from .train import learning
 
 
 class Schooling(NamedTuple):
@@ -45,16 +45,41 @@ def paths(net: AttentionNeuralODE, lane: Lane, flux: Array, rtol: float = 1e-3, 
     return jnp.where(done.result == diffrax.RESULTS.successful, ys, jnp.nan)
 
 
-def _error(net: AttentionNeuralODE, lane: Lane, flux: Array, passage: Array, ok: Array, penalty: Array) -> Array:
-    """Mean square error of ``c_p/c_feed`` over present ions and solved fluxes, plus the soft penalty of charge."""
-    h = paths(net, lane, flux)
-    feed = jnp.where(lane.present, lane.feed, 1.0).astype(h.dtype)[:, None]
-    miss = jnp.where(lane.present[:, None] & ok[..., None], h / feed - passage.astype(h.dtype), 0.0)
-    count = jnp.sum(jnp.where(lane.present[:, None] & ok[..., None], 1.0, 0.0).astype(h.dtype))
-    charge = jnp.sum(lane.charge.astype(h.dtype)[:, None] * h, axis=-1)
-    return jnp.sum(jnp.minimum(miss**2, 100.0)) / jnp.maximum(count, 1.0) + penalty.astype(h.dtype) * jnp.mean(
-        charge**2
-    )
+class _Loss(eqx.Module):
+    """Mean square error of ``c_p/c_feed`` over present ions and solved fluxes of some feeds, plus the soft penalty of charge."""
+
+    rest: AttentionNeuralODE
+    data: Corpus
+    penalty: Array
+    batch: int | None = eqx.field(static=True)
+    noise: bool = eqx.field(static=True)
+
+    def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
+        """Loss, and 1 where the whole batch gave up."""
+        pick, spread = jax.random.split(key)
+        data, n = self.data, self.data.passage.shape[0]
+        lane, passage, ok = data.lane, data.passage, data.ok
+        if self.batch is not None and self.batch < n:
+            rows = jax.random.choice(pick, n, (self.batch,), replace=False)
+            lane, passage, ok = jax.tree.map(lambda x: jnp.take(x, rows, axis=0), (lane, passage, ok))
+        target = noisy(passage, spread) if self.noise else passage
+        h = paths(eqx.combine(weights, self.rest), lane, data.flux)
+        feed = jnp.where(lane.present, lane.feed, 1.0).astype(h.dtype)[:, None]
+        there = lane.present[:, None] & ok[..., None]
+        miss = jnp.where(there, h / feed - target.astype(h.dtype), 0.0)
+        charge = jnp.sum(lane.charge.astype(h.dtype)[:, None] * h, axis=-1)
+        error = jnp.sum(jnp.minimum(miss**2, 100.0)) / jnp.maximum(jnp.sum(there), 1).astype(h.dtype)
+        return error + self.penalty.astype(h.dtype) * jnp.mean(charge**2), jnp.zeros(())
+
+
+class _Look(eqx.Module):
+    """The error on feeds that are not trained on."""
+
+    loss: _Loss
+
+    def __call__(self, weights: Any) -> Array:
+        """Without noise."""
+        return self.loss(weights, jax.random.key(0))[0]
 
 
 def pretrain(
@@ -68,12 +93,14 @@ def pretrain(
     noise: bool = True,
     penalty: float = 0.0,
     seed: int = 0,
+    checkpoint: str | Path | None = None,
     told: Callable[[int, float, float], None] | None = None,
 ) -> Schooling:
     """Mean square error in ``c_p/c_feed`` against a corpus, a share ``held`` of its feeds kept for choosing the best state.
 
     ``noise`` is drawn anew for every batch (5 % or 0.02, the larger). ``penalty`` weighs the charge of a network without projection.
-    Deterministic in ``seed``. Raises when the loss is no longer a number.
+    Deterministic in ``seed``, also when it goes on from ``checkpoint`` after an interruption. Raises ``ConvergenceError`` when the loss is no number
+    from the start, and ends with the best state so far when it becomes none.
     """
     if net.physics is not None:
         raise JaxmemError(
@@ -87,59 +114,14 @@ def pretrain(
     net = eqx.tree_at(lambda m: m.trained, net, Range.of(data.lane, data.flux[-1]))
     order = np.random.default_rng(seed).permutation(n)
     kept = max(round(held * n), 1)
-    rows, check = jnp.asarray(order[kept:]), jnp.asarray(order[:kept][:512])
-    optimiser = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), 0.02))
-    learning = jax.tree.map(lambda _: False, net)
-    learning = eqx.tree_at(lambda m: m.field, learning, jax.tree.map(eqx.is_inexact_array, net.field))
-    weights, rest = eqx.partition(net, learning)
-    state, best, least = optimiser.init(weights), net, np.inf
-    key, train, seen = jax.random.key(seed), [], []
-    for i in range(max(steps // _ROUND, 1)):
-        given = (data, rows, jax.random.fold_in(key, i))
-        weights, state, loss = _round(
-            weights, rest, state, optimiser, given, min(batch, len(rows)), noise, jnp.asarray(penalty)
-        )
-        now = float(_look(weights, rest, data, check))
-        train.append(float(loss))
-        seen.append(now)
-        if not np.isfinite(loss):
-            raise JaxmemError(
-                f"The loss is no longer a number after {(i + 1) * _ROUND} steps. Write a smaller rate, such as rate={rate / 3:.1g}."
-            )
-        if now < least:
-            best, least = eqx.combine(weights, rest), now
-        if told is not None:
-            told((i + 1) * _ROUND, float(loss), now)
-    return Schooling(best, np.array(train), np.array(seen))
-
-
-@eqx.filter_jit
-def _look(weights: Any, rest: Any, data: Corpus, rows: Array) -> Array:
-    take = lambda x: jnp.take(x, rows, axis=0)
-    lane = jax.tree.map(take, data.lane)
-    return _error(eqx.combine(weights, rest), lane, data.flux, take(data.passage), take(data.ok), jnp.zeros(()))
-
-
-@eqx.filter_jit
-def _round(
-    weights: Any, rest: Any, state: Any, optimiser: Any, given: tuple, size: int, noise: bool, penalty: Array
-) -> tuple:
-    data, rows, key = given
-
-    def step(carry: tuple, key: Array) -> tuple:
-        weights, state = carry
-        pick, spread = jax.random.split(key)
-        chosen = jnp.take(rows, jax.random.choice(pick, rows.shape[0], (size,), replace=False))
-        lane, passage, ok = (
-            jax.tree.map(lambda x: jnp.take(x, chosen, axis=0), x) for x in (data.lane, data.passage, data.ok)
-        )
-        target = noisy(passage, spread) if noise else passage
-        loss, slope = eqx.filter_value_and_grad(
-            lambda w: _error(eqx.combine(w, rest), lane, data.flux, target, ok, penalty)
-        )(weights)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the number of the step
-            update, state = optimiser.update(slope, state)
-        return (eqx.apply_updates(weights, update), state), loss
-
-    (weights, state), losses = jax.lax.scan(step, (weights, state), jax.random.split(key, _ROUND))
-    return weights, state, jnp.mean(losses)
+    some = lambda rows: jax.tree.map(
+        lambda x: jnp.take(x, jnp.asarray(rows), axis=0), (data.lane, data.passage, data.ok)
+    )
+    part = lambda rows: data._replace(**dict(zip(("lane", "passage", "ok"), some(rows), strict=True)))
+    weights, rest = eqx.partition(net, learning(net))
+    loss = _Loss(rest, part(order[kept:]), jnp.asarray(penalty), batch, noise)
+    look = _Look(_Loss(rest, part(order[:kept][:512]), jnp.zeros(()), None, False))
+    found = descend(loss, look, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
+    if not np.isfinite(found.least):
+        raise ConvergenceError(f"Pre-training did not get anywhere: {found.told or 'no state could be judged'}.")
+    return Schooling(eqx.combine(found.best, rest), found.train, found.check)

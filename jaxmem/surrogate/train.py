@@ -1,106 +1,178 @@
-"""Training of an ensemble: Adam on batches, all members at once, the best state by groups that are not trained on."""
+"""``jm.train``: the networks inside a membrane or a model learn from measurements, through the solved transport equations."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
-from .regression import Domain, Networks, Scaler, answers
-from .splits import Split
+from .._errors import ConvergenceError, JaxmemError, unknown
+from ..case import Case
+from ..free import Free
+from ..models.base import AbstractModel
+from ..models.solve import solve
+from ..noise import LogTransmission
+from .descent import ROUND, descend
+from .field import FluxField
+from .network import Network
 
-_ROUND = 50  # steps between two looks at the groups that stop
+PARTS = {"all": 0, "last two": 2, "last": 1}  # layers that learn; "last two" is the paper's fine-tuning
 
 
-def train_networks(
-    x: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray,
-    split: Split,
+def learning(tree: Any, part: str = "all") -> Any:
+    """True for the weights of networks that learn, False for every other leaf."""
+    if part not in PARTS:
+        raise unknown("Part of a network", part, PARTS, 'Write jm.train(..., part="last two").')
+    is_network = lambda x: isinstance(x, Network | FluxField)
+
+    def mask(x: Any) -> Any:
+        no = jax.tree.map(lambda _: False, x)
+        if not is_network(x):
+            return no
+        if part == "all":
+            return jax.tree.map(eqx.is_inexact_array, x)
+        yes = jax.tree.map(eqx.is_inexact_array, x.layers[-PARTS[part] :])
+        return eqx.tree_at(lambda n: n.layers[-PARTS[part] :], no, yes)
+
+    return jax.tree.map(mask, tree, is_leaf=is_network)
+
+
+class Trained:
+    """What ``jm.train`` found: ``model`` and ``case`` with the best weights; ``train`` and ``check`` are losses of every round."""
+
+    def __init__(self, model: Any, case: Case, data: Any, descent: Any, numbers: int) -> None:
+        self.model, self.case, self.data = model, case, data
+        self.train, self.check, self.told = descent.train, descent.check, descent.told
+        self.least, self.numbers = float(descent.least), numbers
+
+    @property
+    def result(self) -> Any:
+        """The model's answer at the conditions of the data."""
+        return solve(self.model, self.case, throw=False)
+
+    def __str__(self) -> str:
+        lines = [
+            f"Training of {self.model.title()}: {self.numbers} numbers, {len(self.data)} measurements, {ROUND * len(self.train)} steps, "
+            f"misfit {self.least**0.5:.3g} standard deviations where it was judged"
+        ]
+        return "\n".join([*lines, *([f"  {self.told}"] if self.told else [])])
+
+
+class _Misfit(eqx.Module):
+    """Mean square residual in standard deviations, and what weights and priors cost."""
+
+    rest: Any
+    data: Any
+    free: Free | None
+    noise: Callable
+    ridge: Array
+    resample: bool = eqx.field(static=True)
+    batch: int | None = eqx.field(static=True)
+
+    def parts(self, weights: Any) -> tuple[Any, Case]:
+        """The model and the case with these weights."""
+        model, membrane = eqx.combine(weights[0], self.rest)
+        case = Case(self.data.case.feed, membrane, self.data.case.conditions)
+        return model, case if self.free is None else self.free.apply(case, weights[1])
+
+    def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
+        """Loss, and share of measurements without an answer."""
+        pick, spread = jax.random.split(key)
+        model, case = self.parts(weights)
+        seen, sigma, n = self.data.rejection, self.data.sigma, self.data.rejection.shape[0]
+        prior = jnp.zeros(()) if self.free is None else jnp.sum(jnp.square(self.free.prior(case, weights[1])))
+        if self.batch is not None and self.batch < n:
+            rows = jax.random.choice(pick, n, (self.batch,), replace=False)
+            case, seen, sigma = case[rows], seen[rows], sigma[rows]
+        if self.resample:
+            seen = seen + jnp.where(jnp.isnan(sigma), 0.0, sigma) * jax.random.normal(spread, seen.shape)
+        result = solve(model, case, throw=False)
+        there = ~jnp.isnan(seen)
+        answered = there & result.ok[..., None]
+        residual = self.noise(getattr(result, f"{self.data.kind}_rejection"), seen, sigma)
+        total = jnp.sum(jnp.where(answered, residual, 0.0) ** 2) + prior
+        size = sum(jnp.sum(jnp.square(x.astype(float))) for x in jax.tree.leaves(weights[0]))
+        failed = 1.0 - jnp.sum(answered) / jnp.maximum(jnp.sum(there), 1)
+        return total / jnp.maximum(jnp.sum(answered), 1) + self.ridge * size, failed
+
+
+class _Judge(eqx.Module):
+    """The misfit on points that are not trained on."""
+
+    misfit: _Misfit
+
+    def __call__(self, weights: Any) -> Array:
+        """Without what weights cost; infinite where a point has no answer."""
+        value, failed = self.misfit(weights, jax.random.key(0))
+        return jnp.where(failed > 0.0, jnp.inf, value)
+
+
+def train(
+    model: AbstractModel,
+    data: Any,
     *,
-    members: int = 8,
-    width: int = 64,
-    depth: int = 2,
-    steps: int = 4000,
-    batch: int = 256,
-    rate: float = 3e-3,
-    coverage: float = 0.9,
+    free: Free | None = None,
+    steps: int = 1000,
+    rate: float = 1e-2,
+    noise: Callable | None = None,
+    ridge: float = 1e-4,
+    part: str = "all",
+    held: np.ndarray | None = None,
+    resample: bool = False,
+    batch: int | None = None,
     seed: int = 0,
-) -> Networks:
-    """``x (n, inputs)``, ``y (n,)``, ``groups (n,)``. Deterministic in ``seed``; weights in float32.
+    checkpoint: str | Path | None = None,
+    told: Callable[[int, float, float], None] | None = None,
+) -> Trained:
+    """Adam on every network found in ``model`` and in ``data.case.membrane``, by exact gradients through the solve.
 
-    Each member draws its training groups anew with replacement (bagging). ``coverage`` is calibrated on ``split.calibrate``.
+    ``free``: physical numbers that move with them, from the case as it is. ``noise`` as in ``jm.fit``; ``ridge`` times the squared weights is
+    added to the mean square residual. ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
+    points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
+    ``batch`` points a step, all when None. ``checkpoint``: a file to go on from after an interruption, to the same bits.
+
+    Solves that fail count for nothing and are counted; more than half of them, or a loss that is no number, end the training with the best state
+    so far. Raises ``ConvergenceError`` when that is the first.
     """
-    inputs, target = Scaler.of(x[split.train]), Scaler.of(y[split.train])
-    scaled, goal = (np.asarray(a, np.float32) for a in (inputs(jnp.asarray(x)), target(jnp.asarray(y))))
-    key = jax.random.key(seed)
-    keys = jax.random.split(key, members)
-    make = lambda k: eqx.nn.MLP(x.shape[1], "scalar", width, depth, jax.nn.silu, dtype=jnp.float32, key=k)
-    nets = eqx.filter_vmap(make)(keys)
-    weights = _bags(groups, split.train, members, seed)
-    rows, stop = np.flatnonzero(split.train), np.flatnonzero(split.stop)
-    data = (jnp.asarray(scaled[rows]), jnp.asarray(goal[rows]), jnp.asarray(weights, jnp.float32))
-    check = (jnp.asarray(scaled[stop]), jnp.asarray(goal[stop]))
-    rounds, size = max(steps // _ROUND, 1), min(batch, len(rows))
-    best = _fit(nets, data, check, jax.random.fold_in(key, 1), rounds, size, rate)
-    exact = np.asarray(inputs(jnp.asarray(x)))
-    domain = Domain.of(exact[rows], exact[split.calibrate])
-    net = Networks(best, inputs, target, domain, jnp.ones(()), jnp.zeros(()))
-    return calibrated(net, x[split.calibrate], y[split.calibrate], groups[split.calibrate], coverage)
+    _check(model, data, free, steps, rate)
+    noise = LogTransmission() if noise is None else noise
+    both = (model, data.case.membrane)
+    nets, rest = eqx.partition(both, learning(both, part))
+    weights = (nets, None if free is None else free.start(data.case))
+    numbers = sum(x.size for x in jax.tree.leaves(weights))
+    if not jax.tree.leaves(nets):
+        raise JaxmemError(
+            "There is no network in this model or membrane. Write for example jm.membrane('NF270', charge=jm.LearnedCharge.new(jax.random.key(0)))."
+        )
+    kept = np.ones(data.rejection.shape[0], bool) if held is None else ~np.asarray(held, bool)
+    if not kept.any() or (held is not None and kept.all()) or len(data.only(kept)) == 0:
+        raise JaxmemError(f"held leaves {int(kept.sum())} of {len(kept)} points to train on. Hold back some, not all.")
+    misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), resample, batch)
+    judged = data if held is None else data.only(~kept)
+    judge = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), False, None))
+    found = descend(misfit, judge, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
+    if not np.isfinite(found.least):
+        raise ConvergenceError(
+            f"No state could be judged: {found.told or 'a point fails in each'}. Look at one: jm.solve(model, data.case, throw=False)."
+        )
+    return Trained(*misfit.parts(found.best), data, found, numbers)
 
 
-def _bags(groups: np.ndarray, train: np.ndarray, members: int, seed: int) -> np.ndarray:
-    """How often each member sees each training row, ``(members, n)``."""
-    labels, index = np.unique(groups[train], return_inverse=True)
-    random = np.random.default_rng([seed, 1])
-    drawn = [np.bincount(random.integers(0, len(labels), len(labels)), minlength=len(labels)) for _ in range(members)]
-    return np.stack(drawn)[:, index]
-
-
-@eqx.filter_jit
-def _fit(nets: Any, data: tuple, check: tuple, key: Array, rounds: int, size: int, rate: float) -> Any:
-    arrays, rest = eqx.partition(nets, eqx.is_array)
-    adam = optax.adam(optax.cosine_decay_schedule(rate, rounds * _ROUND, 0.01))
-    x, y, weights = data
-
-    def loss(arrays: Any, rows: Array) -> Array:
-        error = answers(eqx.combine(arrays, rest), x[rows]) - y[rows]
-        return jnp.sum(jnp.mean(weights[:, rows] * error**2, axis=1))  # members do not meet
-
-    def step(carry: tuple, key: Array) -> tuple:
-        arrays, state = carry
-        rows = jax.random.choice(key, x.shape[0], (size,))
-        slope = jax.grad(loss)(arrays, rows)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the number of the step
-            update, state = adam.update(slope, state)
-        return (optax.apply_updates(arrays, update), state), None
-
-    def round_(carry: tuple, key: Array) -> tuple:
-        arrays, state, best, least = carry
-        (arrays, state), _ = jax.lax.scan(step, (arrays, state), jax.random.split(key, _ROUND))
-        now = jnp.mean((answers(eqx.combine(arrays, rest), check[0]) - check[1]) ** 2, axis=1)
-        better = now < least  # of each member by itself
-        keep = lambda a, b: jnp.where(better.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
-        return (arrays, state, jax.tree.map(keep, arrays, best), jnp.minimum(now, least)), now
-
-    first = (arrays, adam.init(arrays), arrays, jnp.full(weights.shape[0], jnp.inf, x.dtype))
-    (_, _, best, _), _ = jax.lax.scan(round_, first, jax.random.split(key, rounds))
-    return eqx.combine(best, rest)
-
-
-def calibrated(net: Networks, x: np.ndarray, y: np.ndarray, groups: np.ndarray, coverage: float) -> Networks:
-    """With intervals that cover so much of groups that were not trained on; every group counts alike."""
-    each = np.asarray(net.each(jnp.asarray(x)))
-    error, spread = np.abs(each.mean(0) - y), each.std(0)
-    floor = 0.5 * float(np.median(error))
-    ratio = error / np.sqrt(spread**2 + floor**2)
-    _, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    weight = 1.0 / counts[index]
-    order = np.argsort(ratio)
-    share = np.cumsum(weight[order]) / (weight.sum() + 1.0)  # one group more: the new one
-    k = min(int(np.searchsorted(share, coverage)), len(order) - 1)
-    as_array = lambda v: jnp.asarray(v, net.target.mean.dtype)
-    return eqx.tree_at(lambda n: (n.quantile, n.floor), net, (as_array(ratio[order][k]), as_array(floor)))
+def _check(model: Any, data: Any, free: Any, steps: int, rate: float) -> None:
+    if not isinstance(model, AbstractModel):
+        raise JaxmemError(f"{type(model).__name__} is not a model. Write jm.train(jm.SDEM(), data).")
+    if not all(hasattr(data, name) for name in ("case", "rejection", "sigma", "kind")):
+        raise JaxmemError(f"{type(data).__name__} holds no measurements. Write data = jm.dataset('rejections.csv').")
+    if free is not None and not isinstance(free, Free):
+        raise JaxmemError(
+            f"{type(free).__name__} says not what is free. Write jm.Free(pore_radius=jm.LogInterval(0.3e-9, 0.8e-9))."
+        )
+    if len(data) == 0:
+        raise JaxmemError("There is no measurement to train on. Give a Dataset with at least one rejection.")
+    if not (steps >= 1 and rate > 0.0):
+        raise JaxmemError(f"steps = {steps!r} and rate = {rate!r} must be above zero. Write steps=1000, rate=1e-2.")
+    model.check(data.case)

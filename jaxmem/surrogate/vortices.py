@@ -19,9 +19,9 @@ from ..models.nernst_planck_poisson.groups import charges, scales, similarity
 from ..models.nernst_planck_poisson.model import NernstPlanckPoisson
 from ..models.nernst_planck_poisson.question import check_electric
 from ..models.nernst_planck_poisson.scaled import AbstractScaledResult
+from .ensemble import train_networks
 from .regression import Networks, Prediction
 from .splits import Scores, Split, grouped, scores
-from .train import train_networks
 
 INPUTS = ("log eps", "log kappa", "Pe", "log D ratio", "box")  # and the voltage, but for the plateau
 TARGETS = ("excess", "diameter", "height", "plateau")

@@ -13,7 +13,7 @@ import jaxmem as jm
 from jaxmem.reproduce import ec_data
 from jaxmem.surrogate.baselines import GaussianProcess, PowerLaw
 from jaxmem.surrogate.splits import grouped, scores
-from jaxmem.surrogate.train import train_networks
+from jaxmem.surrogate.ensemble import train_networks
 from jaxmem.surrogate.vortices import TARGETS, rows_of, train_vortices
 
 

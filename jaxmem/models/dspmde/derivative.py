@@ -115,13 +115,30 @@ def _tangents(core: Core, form: Form, effort: Effort, root: Root, d_core: Core) 
     return jnp.where(bad, 0.0, d_y), jnp.where(bad, 0.0, d_interface)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def known_root(core: Core, root: Root, form: Form, effort: Effort) -> Root:
+    """A root of ``core`` that was found before, with the derivative of ``find_root`` and without its loops: little to compile."""
+    return root
+
+
+@known_root.defjvp
+def _known_root_jvp(form: Form, effort: Effort, primals: tuple[Core, Root], tangents: tuple[Core, Root]):
+    (core, root), (d_core, _) = primals, tangents
+    return root, _change(core, form, effort, root, d_core)
+
+
 @find_root.defjvp
 def _find_root_jvp(form: Form, effort: Effort, primals: tuple[Core], tangents: tuple[Core]):
     (core,), (d_core,) = primals, tangents
     root = find_root(core, form, effort)
+    return root, _change(core, form, effort, root, d_core)
+
+
+def _change(core: Core, form: Form, effort: Effort, root: Root, d_core: Core) -> Root:
+    """The tangent of a root: of what can be differentiated."""
 
     def nothing(x: Array) -> Array | np.ndarray:
         return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else np.zeros(x.shape, jax.dtypes.float0)
 
     d_y, d_interface = _tangents(core, form, effort, root, d_core)
-    return root, jax.tree.map(nothing, root)._replace(y=d_y, interface=d_interface)
+    return jax.tree.map(nothing, root)._replace(y=d_y, interface=d_interface)

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 from jax.custom_batching import custom_vmap
 
+from ..._config import quick_to_compile
 from .problem import Core, Form, layers
 from .root import Effort, Guess, Root, grids, needs_more, polish, start, weighted_error
 from .search import Plan, search
@@ -133,16 +134,14 @@ def _joined(pieces: list[Root], n: int) -> Root:
 
 @cache
 def _program() -> Callable:
-    """``_solve`` compiled. On a CPU the compiler's first level takes half the time of its last, for equally fast code, and
-    the widest vectors pay (ignored where the processor has none); where JAX is told to optimise little, nothing is asked for."""
+    """``_solve`` compiled; on a CPU the widest vectors pay (ignored where the processor has none)."""
 
     def solve_piece(core: Core, form: Form, effort: Effort, count: Array) -> Root:
         return _solve(core, form, effort, jnp.arange(core.wall.shape[0]) < count)
 
-    wide = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
-    plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
-    options = None if plain else wide
-    return jax.jit(solve_piece, static_argnums=(1, 2), compiler_options=options)
+    options = quick_to_compile()
+    wide = None if options is None else {**options, "xla_cpu_prefer_vector_width": 512}
+    return jax.jit(solve_piece, static_argnums=(1, 2), compiler_options=wide)
 
 
 def _sizes(n: int) -> list[int]:

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import JaxmemError
+from ._errors import JaxmemError
 
 
 class LogTransmission(eqx.Module):

@@ -1,0 +1,292 @@
+"""Simulated experiments with a known answer, and every network of the ablation trained on them: pre-trained or not, charge hard or soft."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .. import (
+    DSPMDE,
+    AbsoluteRejection,
+    Bowen,
+    Case,
+    Davies,
+    FluxDriven,
+    Free,
+    Interval,
+    LogInterval,
+    MultivalentCharge,
+    PoreMembrane,
+    fit,
+    random_case,
+    solve,
+)
+from ..data.rejection import Dataset
+from ..surrogate.corpus import noisy
+from ..surrogate.descent import descend
+from ..surrogate.neural_ode import FLUX, lane_of
+from ..surrogate.rollouts import Slots, network
+
+IONS = ("Na+", "K+", "Li+", "Mg+2", "Ca+2", "Cl-", "SO4-2", "NO3-")  # the slots of the paper
+GUESS = PoreMembrane(0.45e-9, 1.0e-6, -20.0, 40.0)  # constant charge, another hindrance law, no activity: the gap
+TRUTH = PoreMembrane(0.43e-9, 1.2e-6, -60.0, 44.0, hindrance=Bowen(), charge=MultivalentCharge(160.0, -60.0))
+HELD = 24  # feeds that choose the best state of a member
+SIMPLE = DSPMDE(activity="ideal", tolerance=1e-5)
+PORE = {
+    "pore_radius": LogInterval(0.36e-9, 0.9e-9), "thickness_over_porosity": LogInterval(1e-7, 1e-5),
+    "charge_density": Interval(-200.0, 200.0), "pore_permittivity": Interval(20.0, 78.0),
+}  # fmt: skip
+
+
+class Plan(NamedTuple):
+    """How much of everything."""
+
+    seeds: int
+    fluxes: int
+    corpus: int  # simulated feeds to pre-train on
+    measured: int  # feeds with measurements, half of them seen by a seed
+    test: int  # feeds that no seed sees
+    pretrain: int  # steps
+    tune: int  # steps, with and without pre-training
+    penalties: tuple[float, ...]  # of charge, the best by held-out feeds
+    batch: int
+
+
+QUICK = Plan(2, 8, 1024, 144, 64, 400, 300, (0.1,), 16)
+FULL = Plan(10, 20, 20_000, 144, 128, 4000, 1500, (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0), 32)
+
+
+class Rolls(NamedTuple):
+    """n feeds at k fluxes, and what passed."""
+
+    case: Case | None
+    slots: Slots
+    passage: Array  # (n, k, S) float32
+    ok: Array  # (n, k)
+
+
+class Experiments(NamedTuple):
+    """The corpus that DSPM-DE as it was fitted would predict, the feeds that are measured, and those that nobody has seen."""
+
+    flux: Array  # (k,) in units of 60 um/s
+    pool: Rolls  # feeds of the corpus, then measured ones with their errors
+    test: Rolls
+    measured: Rolls
+
+
+class Member(NamedTuple):
+    """One training of a network."""
+
+    seed: int
+    hard: bool
+    penalty: float
+    pretrained: bool
+
+
+def rolls(model: DSPMDE, membrane: PoreMembrane, count: int, plan: Plan, seed: int) -> Rolls:
+    """Random feeds of 2 to 8 ions through one membrane."""
+    flux = FLUX * jnp.linspace(1.0 / plan.fluxes, 1.0, plan.fluxes)
+    case = Case(random_case(count, plan.fluxes, seed=seed, ions=IONS, least=0.1).feed, membrane, FluxDriven(flux))
+    result = solve(model, case, throw=False)
+    lane = lane_of(Case(case.feed, membrane, FluxDriven(jnp.full((count, 1), FLUX))))
+    return Rolls(case, Slots.of(lane), result.passage.astype(jnp.float32), result.ok)
+
+
+def _some(x: Rolls, a: int, b: int) -> Rolls:
+    cut = lambda y: y[a:b]
+    case = x.case
+    assert case is not None
+    feed = eqx.tree_at(lambda f: f.concentration, case.feed, cut(case.feed.concentration))
+    return Rolls(Case(feed, case.membrane, case.conditions), *jax.tree.map(cut, (x.slots, x.passage, x.ok)))
+
+
+def experiments(plan: Plan, say: Any) -> tuple[Experiments, np.ndarray]:
+    """Truth, DSPM-DE refitted to it, and the corpus of that fit; with the errors of that fit on the test feeds, ``(n_test,)``."""
+    say("simulated experiments")
+    both = rolls(DSPMDE(activity=Davies()), TRUTH, plan.measured + plan.test, plan, 1)
+    measured, test = _some(both, 0, plan.measured), _some(both, plan.measured, plan.measured + plan.test)
+    say("DSPM-DE refitted")
+    fitted, error = refitted(plan, measured, test, GUESS, Free(**PORE))
+    say("pre-training corpus")
+    corpus = rolls(SIMPLE, fitted, plan.corpus, plan, 3)
+    seen = noisy(measured.passage, jax.random.key(5))  # the experiment's own errors
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), tuple(corpus[1:]), (measured.slots, seen, measured.ok))
+    flux = jnp.linspace(1.0 / plan.fluxes, 1.0, plan.fluxes, dtype=jnp.float32)
+    return Experiments(flux, Rolls(None, *joined), test, measured), error
+
+
+def refitted(
+    plan: Plan, measured: Rolls, test: Rolls, membrane: PoreMembrane, free: Free
+) -> tuple[PoreMembrane, np.ndarray]:
+    """DSPM-DE's numbers from some of the measured feeds, and its errors on the test feeds."""
+    found = fit(SIMPLE, _observed(measured, plan, membrane), free, noise=AbsoluteRejection(0.05), starts=1, steps=15)
+    best = found.case.membrane
+    assert test.case is not None
+    passage = solve(SIMPLE, Case(test.case.feed, best, test.case.conditions), throw=False).passage
+    feed, there = np.asarray(test.slots.feed)[:, None], np.asarray(test.slots.present[:, None] & test.ok[..., None])
+    return best, errors(np.asarray(passage)[None] * feed, feed, there, np.asarray(test.passage))[0][0]
+
+
+def charge_follows(plan: Plan, data: Experiments) -> np.ndarray:
+    """The errors of DSPM-DE with a charge that follows the feed."""
+    bound = eqx.tree_at(lambda m: m.charge, GUESS, MultivalentCharge(0.0, 0.0))
+    follows = {name: Interval(-200.0, 200.0) for name in ("cation", "anion")}
+    return refitted(plan, data.measured, data.test, bound, Free(**PORE, **follows))[1]
+
+
+def _observed(seen: Rolls, plan: Plan, membrane: PoreMembrane, feeds: int = 24) -> Dataset:
+    """Noisy rejections of some of the measured feeds."""
+    case, k = seen.case, plan.fluxes
+    assert case is not None
+    feed = eqx.tree_at(lambda f: f.concentration, case.feed, jnp.repeat(case.feed.concentration[:feeds, 0], k, axis=0))
+    flux = jnp.tile(case.conditions.volume_flux, feeds)
+    passage = noisy(seen.passage[:feeds], jax.random.key(4)).reshape(feeds * k, -1).astype(float)
+    there = (feed.concentration > 0.0) & seen.ok[:feeds].reshape(-1, 1)
+    rejection = jnp.where(there, 1.0 - passage, jnp.nan)
+    labels = tuple(f"feed {i // k}" for i in range(feeds * k))
+    return Dataset(Case(feed, membrane, FluxDriven(flux)), rejection, jnp.full_like(rejection, jnp.nan), "real", labels)
+
+
+def members(plan: Plan) -> list[Member]:
+    """Every arm of one network: seeds, hard charge or soft with each penalty, pre-trained or not."""
+    biases = [(True, 0.0), *((False, p) for p in plan.penalties)]
+    return [Member(s, h, p, pre) for pre in (True, False) for h, p in biases for s in range(plan.seeds)]
+
+
+class _Loss(eqx.Module):
+    """Mean square error in equivalents plus the penalty of charge, summed over members, who do not meet."""
+
+    rest: Any
+    slots: Slots
+    passage: Array
+    ok: Array
+    flux: Array
+    rows: Array  # (M, n) feeds of each member
+    seeds: Array  # (M,)
+    hard: Array  # (M,)
+    penalty: Array  # (M,)
+    frozen: Array  # (M,) 1: all but the last two layers stay
+    asleep: Array  # (M,) 1: nothing is learnt
+    batch: int = eqx.field(static=True)
+
+    def _each(self, weights: Any, key: Array, training: bool) -> Array:
+        def one(weights: Any, rows: Array, seed: Array, hard: Array, penalty: Array, *held: Array) -> Array:
+            if training:
+                pick, spread = jax.random.split(jax.random.fold_in(key, seed))
+                rows = jnp.take(rows, jax.random.choice(pick, rows.shape[0], (self.batch,), replace=False))
+            net = eqx.combine(_held(weights, *held), self.rest)
+            x, passage, ok = (jax.tree.map(lambda a: a[rows], a) for a in (self.slots, self.passage, self.ok))
+            target = noisy(passage, spread) if training else passage
+            h = jax.vmap(lambda x: net(x, self.flux, hard))(x)
+            there = (x.present[:, None] & ok[..., None]).astype(h.dtype)
+            error = jnp.sum(there * (h - target * x.feed[:, None]) ** 2) / jnp.maximum(jnp.sum(there), 1.0)
+            charge = jnp.sum(x.charge[:, None] * h, axis=-1)
+            return error + (penalty * jnp.mean(charge**2) if training else 0.0)
+
+        return jax.vmap(one)(weights, self.rows, self.seeds, self.hard, self.penalty, self.frozen, self.asleep)
+
+    def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
+        """Total over the members; nothing is solved that could fail."""
+        return jnp.sum(self._each(weights, key, True)), jnp.zeros(())
+
+
+class _Look(eqx.Module):
+    """Of each member, on feeds that are held back, without noise in the choice and without penalty."""
+
+    loss: _Loss
+
+    def __call__(self, weights: Any) -> Array:
+        """``(M,)``."""
+        return self.loss._each(weights, jax.random.key(0), False)
+
+
+def _held(weights: Any, frozen: Array, asleep: Array) -> Any:
+    """Tokens and all layers but two as constants, where ``frozen`` is 1; everything, where ``asleep`` is."""
+    still = lambda w, share: jax.tree.map(lambda x: share * jax.lax.stop_gradient(x) + (1.0 - share) * x, w)
+    early = lambda w: (w.tokens, *w.layers[:-2])
+    return still(eqx.tree_at(early, weights, tuple(still(x, frozen) for x in early(weights))), asleep)
+
+
+class Trained(NamedTuple):
+    """Members of one network, and their errors on the test feeds."""
+
+    net: Any  # leading axis of the members
+    members: list[Member]
+    check: np.ndarray  # (M,) error on held-out feeds
+    error: np.ndarray  # (M, n_test) mean square error in equivalents
+    rejection: np.ndarray  # (M, n_test) the same in rejection
+    charge: np.ndarray  # (M,) largest charge of a permeate over its equivalents
+    negative: np.ndarray  # (M,) share of negative concentrations
+
+
+def train_members(kind: str, attend: bool, plan: Plan, data: Experiments, told: Any) -> Trained:
+    """All arms of one network at once: those without pre-training start from the same weights, and learn on the same batches."""
+    every = members(plan)
+    keys = jnp.stack([jax.random.key(m.seed) for m in every])
+    nets = eqx.filter_vmap(lambda k: network(kind, len(IONS), attend, k))(keys)
+    weights, rest = eqx.partition(nets, eqx.is_inexact_array)
+    column = lambda f: jnp.asarray([float(f(m)) for m in every], jnp.float32)
+
+    half, most = len(every) // 2, plan.corpus - HELD
+    options = (column(lambda m: m.hard), column(lambda m: m.penalty))
+    seeds, pre = jnp.asarray([m.seed for m in every]), column(lambda m: m.pretrained)
+    nobody = jnp.zeros_like(pre)
+
+    def phase(weights: Any, first: int, count: int, frozen: Array, asleep: Array, steps: int) -> Any:
+        """On feeds ``first`` to ``first + count`` of the pool, of which every seed holds some back."""
+        order = np.stack([first + np.random.default_rng([9, m.seed]).permutation(count) for m in every])
+        pool = data.pool
+        make = lambda rows: _Loss(
+            rest,
+            pool.slots,
+            pool.passage,
+            pool.ok,
+            data.flux,
+            jnp.asarray(rows),
+            seeds,
+            *options,
+            frozen,
+            asleep,
+            plan.batch,
+        )
+        used = order[:, HELD:] if first == 0 else order[:, HELD : HELD + (count - HELD) // 2]
+        used = np.tile(used, -(-most // used.shape[1]))[:, :most]  # one shape, one program
+        return descend(make(used), _Look(make(order[:, :HELD])), weights, steps=steps, rate=3e-3, told=told)
+
+    taught = phase(weights, 0, plan.corpus, nobody, 1.0 - pre, plan.pretrain)
+    start = jax.tree.map(lambda a, b: jnp.concatenate([a[:half], b[half:]]), taught.best, weights)
+    tuned = phase(start, plan.corpus, plan.measured, pre, nobody, plan.tune)
+    return Trained(
+        eqx.combine(tuned.best, rest), every, np.asarray(tuned.least), *judged(tuned.best, rest, every, data)
+    )
+
+
+def judged(weights: Any, rest: Any, every: list[Member], data: Experiments) -> tuple[np.ndarray, ...]:
+    """Errors of each member on each test feed."""
+    hard = jnp.asarray([float(m.hard) for m in every], jnp.float32)
+    test = data.test
+    h = np.asarray(_answers(weights, rest, test.slots, data.flux, hard), np.float64)
+    feed, there = np.asarray(test.slots.feed)[:, None], np.asarray(test.slots.present[:, None] & test.ok[..., None])
+    return *errors(h, feed, there, np.asarray(test.passage)), *_faults(h, np.asarray(test.slots.charge), feed, there)
+
+
+@eqx.filter_jit
+def _answers(weights: Any, rest: Any, slots: Slots, flux: Array, hard: Array) -> Array:
+    one = lambda w, hard: jax.vmap(lambda x: eqx.combine(w, rest)(x, flux, hard))(slots)
+    return jax.vmap(one)(weights, hard)
+
+
+def errors(h: np.ndarray, feed: np.ndarray, there: np.ndarray, passage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``h (M, n, k, S)``: mean square errors of each feed in equivalents and in rejection, ``(M, n)``."""
+    count = there.sum((-2, -1))
+    miss = h - passage * feed
+    relative = miss / np.where(feed > 0.0, feed, 1.0)
+    return tuple(np.sum(np.where(there, x, 0.0) ** 2, axis=(-2, -1)) / count for x in (miss, relative))
+
+
+def _faults(h: np.ndarray, charge: np.ndarray, feed: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    net = np.abs(np.sum(charge[:, None] * h, axis=-1)) / np.sum(np.abs(charge[:, None]) * feed, axis=-1)
+    return net.max((-2, -1)), np.sum(there & (h < 0.0), axis=(1, 2, 3)) / there.sum()

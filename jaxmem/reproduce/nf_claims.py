@@ -1,0 +1,252 @@
+"""The claims of Rehman and Lienhard 2023 (arXiv 2312.02871) on simulated experiments whose answer is known, each with an interval."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import wilcoxon
+
+from ..chemistry.species import pretty
+from ..plot.style import COMMON, STYLES, colour, pyplot
+from ..progress import bar
+from ..surrogate.descent import ROUND
+from ..surrogate.rollouts import KINDS, NUMBERS
+from ..tables import plain_table
+from .nf_arms import FULL, HELD, IONS, QUICK, Experiments, Plan, Trained, charge_follows, experiments, train_members
+
+_DRAWS = 10_000
+
+
+class Effect(NamedTuple):
+    """A ratio of mean square errors: geometric mean over seeds, 95 % interval, two-sided p (1 where seeds are too few to tell)."""
+
+    ratio: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def effect(a: np.ndarray, b: np.ndarray) -> Effect:
+    """Of errors ``(seeds, feeds)`` of two arms, paired: seeds are drawn again, and feeds within."""
+    random = np.random.default_rng(0)
+    seeds, feeds = a.shape
+    s, f = random.integers(0, seeds, (_DRAWS, seeds)), random.integers(0, feeds, (_DRAWS, 1, feeds))
+    drawn = lambda x: np.log(x[s[:, :, None], f].mean(-1)).mean(-1)
+    low, high = np.exp(np.quantile(drawn(a) - drawn(b), (0.025, 0.975)))
+    each = np.log(a.mean(1)) - np.log(b.mean(1))
+    p = float(wilcoxon(each).pvalue) if seeds >= 6 else 1.0
+    return Effect(float(np.exp(each.mean())), float(low), float(high), p)
+
+
+def holm(p: list[float]) -> list[float]:
+    """Corrected for several questions, in the order given. Holm 1979, Scand. J. Stat. 6, 65."""
+    order, found, most = np.argsort(p), np.ones(len(p)), 0.0
+    for rank, i in enumerate(order):
+        most = max(most, min(1.0, (len(p) - rank) * p[i]))
+        found[i] = most
+    return found.tolist()
+
+
+def verdict(e: Effect, claimed_below: bool) -> str:
+    """What an interval says of a claim."""
+    if e.low <= 1.0 <= e.high:
+        return "open: the interval holds 1"
+    return "reproduced" if (e.high < 1.0) == claimed_below else "refuted"
+
+
+class Table(NamedTuple):
+    """Errors of every network, and of physics, on feeds that nobody has seen."""
+
+    nets: dict[tuple[str, bool], Trained]
+    physics: dict[str, tuple[int, np.ndarray]]  # numbers fitted, (n_test,)
+    plan: Plan
+
+    def arm(self, kind: str, attend: bool = True, hard: bool = True, pretrained: bool = True) -> np.ndarray:
+        """``(seeds, n_test)``; of soft arms, each seed with the penalty that held-out feeds prefer."""
+        t, found = self.nets[kind, attend], []
+        for seed in range(self.plan.seeds):
+            rows = [i for i, m in enumerate(t.members) if (m.seed, m.hard, m.pretrained) == (seed, hard, pretrained)]
+            found.append(t.error[min(rows, key=lambda i: t.check[i])])
+        return np.stack(found)
+
+
+def claims(table: Table) -> list[tuple[str, str, str, str]]:
+    """Claim, what the paper says, what came out, verdict."""
+    mse, rows = table.arm, []
+    kinds = tuple(KINDS)
+    c1 = effect(mse("ODE", pretrained=False), mse("ODE"))
+    rows.append(("C1 without pre-training, over with it", "1.4", str(c1), verdict(c1, False)))
+    c2 = effect(mse("ODE"), mse("ODE", hard=False))
+    rows.append(("C2 hard charge over soft", "0.80 to 0.90", str(c2), verdict(c2, True)))
+    c3 = [effect(mse(k), mse(k, attend=False)) for k in kinds]
+    corrected = holm([e.p for e in c3])
+    for kind, e, p in zip(kinds, c3, corrected, strict=True):
+        certain = f", p {p:.2g}" if p < 1.0 else ""
+        rows.append((f"C3 attention over none, {kind}", "below 1", f"{e}{certain}", verdict(e, True)))
+    refitted = np.broadcast_to(table.physics["DSPM-DE, refitted"][1], _shape(table))
+    c4 = [effect(mse(k, hard=False, pretrained=False), refitted) for k in kinds]
+    worse = sum(e.low > 1.0 for e in c4)
+    said = ", ".join(f"{k} {e.ratio:.2f}" for k, e in zip(kinds, c4, strict=True))
+    rows.append(
+        (
+            "C4 raw and soft, over DSPM-DE refitted",
+            "above 1, all four",
+            said,
+            f"{worse} of {len(kinds)} certainly worse",
+        )
+    )
+    for kind in kinds[1:]:
+        e = effect(mse("ODE"), mse(kind))
+        rows.append((f"C5 ODE over {kind}", "below 1", str(e), verdict(e, True)))
+    ablation = effect(mse("ODE", pretrained=False) / mse("ODE").mean(), mse("ODE", hard=False) / mse("ODE").mean())
+    rows.append(
+        ("C6 effect of pre-training over that of hard charge", "above 1", str(ablation), verdict(ablation, False))
+    )
+    best = {k: min((effect(mse(k, hard=h), refitted) for h in (True, False)), key=lambda e: e.ratio) for k in kinds}
+    said = ", ".join(f"{k} {e.ratio:.2f}" for k, e in best.items())
+    ahead = [k for k, e in best.items() if e.high < 1.0]
+    rows.append(
+        (
+            "C7 pre-trained, better bias, over DSPM-DE refitted",
+            "below 1, not feed-forward",
+            said,
+            f"{len(ahead)} of {len(kinds)} certainly better",
+        )
+    )
+    return rows
+
+
+def _shape(table: Table) -> tuple[int, int]:
+    """Seeds and test feeds."""
+    return table.plan.seeds, next(iter(table.physics.values()))[1].shape[0]
+
+
+def reproduce_claims(console: Any, out: Path, full: bool = False) -> Table:
+    """Trains every arm, prints errors and claims, draws bars, rollouts and an attention map."""
+    plan = FULL if full else QUICK
+    steps = len(KINDS) * 2 * (plan.pretrain + plan.tune)
+    console.print(
+        f"\nLearning on simulated experiments with a known answer (charge follows the feed, Bowen hindrance, Davies; pre-training knows none of these): "
+        f"{plan.seeds} seeds, {(plan.measured - HELD) // 2} feeds x {plan.fluxes} fluxes each, {plan.test} unseen feeds"
+        + ("." if full else ".\nQuick size: two seeds cannot carry a p-value; --full runs ten."),
+        highlight=False,
+    )
+    arms = [(kind, attend) for kind in KINDS for attend in (True, False)]
+    with (
+        bar(console, steps) as progress,
+        ThreadPoolExecutor(2) as pool,
+    ):  # compiling and small programs keep one core each
+        data, constant = experiments(plan, progress.say)
+        progress.say("training")
+        follows = pool.submit(charge_follows, plan, data)
+        told = lambda done, loss, check: progress.lanes(ROUND, 0)
+        nets = dict(zip(arms, pool.map(lambda arm: train_members(*arm, plan, data, told), arms), strict=True))
+        physics = {"DSPM-DE, refitted": (4, constant), "DSPM-DE, charge follows feed": (6, follows.result())}
+    table = Table(nets, physics, plan)
+    console.print(_errors_table(table))
+    shown = plain_table("Claims of Rehman and Lienhard 2023: ratios of test MSE, 95 % intervals over seeds and feeds")
+    for heading in ("claim", "paper", "jaxmem", "verdict"):
+        shown.add_column(heading)
+    for row in claims(table):
+        shown.add_row(*row)
+    console.print(shown)
+    for path in (draw_bars(table, out), draw_rollout(table, data, out)):
+        console.print(f"figure  {path}", highlight=False)
+    return table
+
+
+def _errors_table(table: Table) -> Any:
+    shown = plain_table(
+        f"Test MSE of c_p in equivalents of the feed, x 1e-4; networks of {NUMBERS:,} numbers, geometric mean over seeds"
+    )
+    shown.add_column("network")
+    for heading in ("pre-trained, hard", "pre-trained, soft", "raw, hard", "raw, soft", "negative c_p %"):
+        shown.add_column(heading, justify="right")
+    mean = lambda x: f"{1e4 * np.exp(np.log(x.mean(-1)).mean()):.1f}"
+    for (kind, attend), t in table.nets.items():
+        arms = (mean(table.arm(kind, attend, h, p)) for p in (True, False) for h in (True, False))
+        shown.add_row(f"{kind}{', attention' if attend else ''}", *arms, f"{100 * np.mean(t.negative):.2f}")
+    for name, (numbers, error) in table.physics.items():
+        shown.add_row(f"{name} ({numbers} numbers)", f"{1e4 * error.mean():.1f}", *[""] * 3, "0.00")
+    return shown
+
+
+def draw_bars(table: Table, out: Path) -> Path:
+    """Test errors per network with and without attention, and the ablation; DSPM-DE as a line."""
+    plt, kinds = pyplot(), tuple(KINDS)
+    mean = lambda x: np.exp(np.log(x.mean(-1)).mean())
+    with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
+        figure, axes = plt.subplots(1, 2, figsize=(12.0, 4.4), layout="constrained", sharey=True)
+        at = np.arange(len(kinds))
+        for shift, attend, label, shade in (
+            (-0.2, True, "attention", "#0072b2"),
+            (0.2, False, "no attention", "#56b4e9"),
+        ):
+            values = [table.arm(k, attend) for k in kinds]
+            axes[0].bar(at + shift, [mean(v) for v in values], 0.38, color=shade, label=label)
+            for x, v in zip(at + shift, values, strict=True):
+                axes[0].plot(np.full(len(v), x), v.mean(-1), "o", ms=3.5, color="0.15")
+        arms = (("pre-trained, hard", True, True, "#0072b2"), ("pre-trained, soft", False, True, "#56b4e9"), ("raw, hard", True, False, "#d55e00"), ("raw, soft", False, False, "#e69f00"))  # fmt: skip
+        for i, (label, hard, pre, shade) in enumerate(arms):
+            values = [table.arm(k, True, hard, pre) for k in kinds]
+            axes[1].bar(at + 0.2 * (i - 1.5), [mean(v) for v in values], 0.19, color=shade, label=label)
+            for x, v in zip(at + 0.2 * (i - 1.5), values, strict=True):
+                axes[1].plot(np.full(len(v), x), v.mean(-1), "o", ms=3, color="0.15")
+        for axis, title in zip(axes, ("Pre-trained, hard charge", "With attention"), strict=True):
+            for (name, (_, error)), ls in zip(table.physics.items(), ("--", ":"), strict=True):
+                axis.axhline(error.mean(), color="0.3", ls=ls, lw=1.2, label=name)
+            axis.set(title=title, xticks=at, xticklabels=kinds, yscale="log")
+            axis.legend(fontsize=8)
+        axes[0].set_ylabel("Test MSE of $c_p/c_{ref}$ (dots: seeds)")
+        path = out / "nf_learning.png"
+        figure.savefig(path)
+        plt.close(figure)
+    return path
+
+
+def draw_rollout(table: Table, data: Experiments, out: Path) -> Path:
+    """The unseen feed with the most negative rejection: truth and the ODE with its band over seeds; and its attention."""
+    plt, t, test = pyplot(), table.nets["ODE", True], data.test
+    rows = [i for i, m in enumerate(t.members) if m.hard and m.pretrained]
+    weights, rest = eqx.partition(t.net, eqx.is_inexact_array)
+    passage = np.asarray(test.passage)
+    major = np.asarray(test.slots.feed)[:, None] > 0.05
+    feed = int(np.argmax(np.max(np.where(major, passage, 0.0), axis=(1, 2))))
+    x = jax.tree.map(lambda a: a[feed], test.slots)
+    said, maps = [], []
+    for i in rows:
+        net = eqx.combine(jax.tree.map(lambda w, i=i: w[i], weights), rest)
+        h = np.asarray(net(x, data.flux, jnp.ones((), jnp.float32)), np.float64)
+        said.append(100.0 * (1.0 - h / np.where(np.asarray(x.feed) > 0.0, np.asarray(x.feed), np.nan)))
+        maps.append(np.asarray(net.tokens(jnp.asarray(h[-1], jnp.float32), x.present)[1]))
+    said, weight = np.stack(said), np.mean(maps, axis=0)
+    truth, flux = 100.0 * (1.0 - passage[feed]), 216.0 * np.asarray(data.flux)
+    there = np.flatnonzero(np.asarray(x.feed) > 0.05)
+    with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
+        figure, axes = plt.subplots(1, 2, figsize=(12.0, 4.6), layout="constrained", width_ratios=(1.5, 1.0))
+        for i in there:
+            shade = colour(IONS[i], i)
+            axes[0].plot(flux, truth[:, i], "o", ms=4.5, color=shade, label=pretty(IONS[i]))
+            axes[0].plot(flux, said[:, :, i].mean(0), color=shade, lw=1.7)
+            axes[0].fill_between(flux, said[:, :, i].min(0), said[:, :, i].max(0), color=shade, alpha=0.2, lw=0)
+        axes[0].set(
+            xlabel="Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)", ylabel="Real rejection (%)", title="An unseen feed"
+        )
+        axes[0].legend(fontsize=9, title="points truth, lines ODE, band over seeds", title_fontsize=8)
+        present = np.flatnonzero(np.asarray(x.present))
+        names = [pretty(IONS[i]) for i in present]
+        drawn = axes[1].imshow(weight[np.ix_(present, present)], cmap="viridis", vmin=0.0)
+        axes[1].set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names)
+        axes[1].set(title="Attention at the largest flux", xlabel="heard", ylabel="asking")
+        figure.colorbar(drawn, ax=axes[1])
+        path = out / "nf_rollout.png"
+        figure.savefig(path)
+        plt.close(figure)
+    return path

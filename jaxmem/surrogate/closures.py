@@ -1,0 +1,130 @@
+"""Closures that are learned: what a membrane's charge, permeances, partition and hindrance owe to the water and the ions, as small networks.
+
+Each drops into the field of a membrane that a published closure fills, changes nothing before it is trained (``jm.train``), and cannot break a
+conservation law: the transport equations are solved around it. They read what an ion is, never which one: any species may be asked.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from ..chemistry.mixture import Mixture
+from ..membranes.exclusion import BornExclusion
+from ..membranes.hindrance import DechadilokDeen
+from .attention import DESCRIPTORS, descriptors
+from .network import Network
+
+FEED = (
+    "valence of cations",
+    "valence of anions",
+    "radius of cations",
+    "radius of anions",
+    "log10 strength",
+    "temperature",
+)
+
+
+def describe(feed: Mixture) -> Array:
+    """A water in six numbers near to unity, ``(*batch, 6)``: means over the equivalents of either sign, ionic strength, temperature.
+
+    The first two are the shares of divalent ions where no ion has more than two charges: they vanish for salts of single charges.
+    """
+    z, share, radius = feed.species.charge, feed.equivalent_fraction, feed.species.stokes_radius / 2e-10 - 1.0
+    mean = lambda side, x: jnp.sum(jnp.where(side, share * x, 0.0), axis=-1)
+    columns = (
+        mean(z > 0.0, jnp.abs(z) - 1.0), mean(z < 0.0, jnp.abs(z) - 1.0), mean(z > 0.0, radius), mean(z < 0.0, radius),
+        jnp.log10(jnp.maximum(feed.ionic_strength, 1e-3) / 10.0), (feed.temperature - 298.15) / 25.0,
+    )  # fmt: skip
+    return jnp.stack(jnp.broadcast_arrays(*columns), axis=-1)
+
+
+class LearnedCharge(eqx.Module):
+    """``X = charge_density + scale g(feed)``: a charge that follows the water and may change sign. Fills ``PoreMembrane.charge``."""
+
+    network: Network
+    scale: float = eqx.field(static=True, default=100.0)  # mol/m3
+
+    @classmethod
+    def new(cls, key: Array, *, scale: float = 100.0, **options) -> "LearnedCharge":
+        """Untrained; options of ``Network``."""
+        return cls(Network(len(FEED), key=key, **options), scale)
+
+    def __call__(self, charge_density: Array, feed: Mixture) -> Array:
+        """``charge_density (*batch)`` and the bulk feed to ``X (*batch)``, mol/m3."""
+        return charge_density + self.scale * self.network(describe(feed))[..., 0]
+
+
+class LearnedShift(eqx.Module):
+    """``ln P_i = ln permeance_i - z_i g(feed)``: the membrane's potential follows the water. Fills ``PermeanceMembrane.law``.
+
+    ``DonnanShift`` is the linear case in the first two numbers of ``describe``.
+    """
+
+    network: Network
+
+    @classmethod
+    def new(cls, key: Array, **options) -> "LearnedShift":
+        """Untrained; options of ``Network``."""
+        return cls(Network(len(FEED), key=key, **options))
+
+    def __call__(self, permeance: Array, feed: Mixture) -> Array:
+        """``permeance (*batch, S)`` in the order of the feed's species, to the same."""
+        return permeance * jnp.exp(-feed.species.charge * self.network(describe(feed)))
+
+
+class LearnedPermeance(eqx.Module):
+    """``ln P_i = ln permeance_i + g(ion, feed)``, of any ion by what it is. Fills ``PermeanceMembrane.law``."""
+
+    network: Network
+
+    @classmethod
+    def new(cls, key: Array, **options) -> "LearnedPermeance":
+        """Untrained; options of ``Network``."""
+        return cls(Network(len(DESCRIPTORS) + len(FEED), key=key, **options))
+
+    def __call__(self, permeance: Array, feed: Mixture) -> Array:
+        """``permeance (*batch, S)`` in the order of the feed's species, to the same."""
+        ions, water = descriptors(feed), describe(feed)[..., None, :]
+        lead = jnp.broadcast_shapes(ions.shape[:-1], water.shape[:-1])
+        x = jnp.concatenate([jnp.broadcast_to(a, (*lead, a.shape[-1])) for a in (ions, water)], axis=-1)
+        return permeance * jnp.exp(self.network(x)[..., 0])
+
+
+class LearnedExclusion(eqx.Module):
+    """``ln Phi_i = base + g(ion in its pore)``: partition beyond size and Born energy. Fills ``PoreMembrane.exclusion``."""
+
+    network: Network
+    base: Callable = BornExclusion()
+
+    @classmethod
+    def new(cls, key: Array, base: Callable | None = None, **options) -> "LearnedExclusion":
+        """Untrained; options of ``Network``."""
+        return cls(Network(4, key=key, **options), BornExclusion() if base is None else base)
+
+    def __call__(
+        self, ratio: Array, charge: Array, born_radius: Array, pore: Array, bulk: Array, temperature: Array
+    ) -> Array:
+        """``lambda``, z, r_b (m) of shape ``(*batch, S)``; permittivities and T of shape ``(*batch, 1)``."""
+        columns = (ratio, charge / 2.0, charge**2 * 2e-10 / born_radius / 4.0, 10.0 * (1.0 / pore - 1.0 / bulk))
+        offset = self.network(jnp.stack(jnp.broadcast_arrays(*columns), axis=-1))[..., 0]
+        return self.base(ratio, charge, born_radius, pore, bulk, temperature) + offset
+
+
+class LearnedHindrance(eqx.Module):
+    """``K_d`` and ``K_c`` of ``base``, each times ``exp g(lambda)``. Fills ``PoreMembrane.hindrance``."""
+
+    network: Network
+    base: Callable = DechadilokDeen()
+
+    @classmethod
+    def new(cls, key: Array, base: Callable | None = None, *, bound: float = 1.0, **options) -> "LearnedHindrance":
+        """Untrained; options of ``Network``."""
+        return cls(Network(1, 2, key=key, bound=bound, **options), DechadilokDeen() if base is None else base)
+
+    def __call__(self, ratio: Array) -> tuple[Array, Array]:
+        """``lambda`` of any shape to ``K_d, K_c``."""
+        kd, kc = self.base(ratio)
+        factor = jnp.exp(self.network(ratio[..., None]))
+        return kd * factor[..., 0], kc * factor[..., 1]

@@ -1,0 +1,212 @@
+"""The networks of Rehman and Lienhard 2023 (arXiv 2312.02871) at one size: from a feed in fixed slots to its permeate along a ladder of fluxes.
+
+Each is called as ``net(x, flux, hard)`` with a ``Slots`` of one feed, ``flux (k,)`` ascending in units of 60 um/s, and ``hard``: 1 takes the charge
+out by the orthogonal projection, 0 leaves it in (an array, so that both are one program). They answer ``(k, S)`` in equivalents of the feed.
+Layout after the parameter count of the paper (17,488), plus one input for the strength of the feed. The paper gives no code.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .._errors import unknown
+from .attention import IonAttention
+from .neural_ode import Lane
+from .projection import orthogonal
+
+NUMBERS = 17_552
+_TOKEN = 8
+
+
+class Slots(NamedTuple):
+    """One feed, or many along leading axes, float32."""
+
+    feed: Array  # (S,) equivalents
+    charge: Array  # (S,) zero for absent ions
+    present: Array  # (S,)
+    strength: Array  # () log10 of c_ref over 100 mol/m3
+
+    @classmethod
+    def of(cls, lane: Lane) -> "Slots":
+        """From the lanes of a case."""
+        narrow = lambda x: x.astype(jnp.float32)
+        return cls(narrow(lane.feed), narrow(lane.charge), lane.present, narrow(lane.context[..., 0]))
+
+
+class Tokens(eqx.Module):
+    """A vector for each slot, ``t_i = lift x_i + embedding_i``, with what it hears from the others (``t + attention(t)``) or not: ``(S 8,)``."""
+
+    lift: Array
+    embedding: Array
+    attention: IonAttention | None
+
+    def __init__(self, slots: int, attend: bool, key: Array) -> None:
+        a, b, c = jax.random.split(key, 3)
+        self.lift, self.embedding = (
+            jax.random.normal(a, (_TOKEN,), jnp.float32),
+            0.3 * jax.random.normal(b, (slots, _TOKEN), jnp.float32),
+        )
+        self.attention = IonAttention(_TOKEN, key=c) if attend else None
+
+    def __call__(self, x: Array, present: Array) -> tuple[Array, Array | None]:
+        """``x (S)`` to the tokens, and the attention ``(S, S)`` between them."""
+        tokens = x[:, None] * self.lift + self.embedding
+        heard, weights = (0.0, None) if self.attention is None else self.attention(tokens, present)
+        return jnp.where(present[:, None], tokens + heard, 0.0).reshape(-1), weights
+
+
+def _linear(sizes: tuple[int, ...], key: Array) -> tuple[eqx.nn.Linear, ...]:
+    keys = jax.random.split(key, len(sizes) - 1)
+    return tuple(
+        eqx.nn.Linear(a, b, key=k, dtype=jnp.float32) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
+    )
+
+
+def _through(layers: tuple, x: Array) -> Array:
+    for i, layer in enumerate(layers):
+        x = layer(x)
+        x = jnp.tanh(x) if i < len(layers) - 1 else x
+    return x
+
+
+def _neutral(h: Array, x: Slots, hard: Array) -> Array:
+    h = jnp.where(x.present, h, 0.0)
+    return h + hard * (orthogonal(h, x.charge) - h)
+
+
+class FeedForward(eqx.Module):
+    """Tokens of the feed and a flux through five linear layers; every flux by itself."""
+
+    tokens: Tokens
+    layers: tuple[eqx.nn.Linear, ...]
+
+    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+        a, b = jax.random.split(key)
+        self.tokens = Tokens(slots, attend, a)
+        self.layers = _linear((slots * _TOKEN + 2, *(width,) * 4, slots), b)
+
+    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+        """See the module."""
+        tokens, _ = self.tokens(x.feed, x.present)
+        one = lambda j: _through(self.layers, jnp.concatenate([tokens, j[None], x.strength[None]]))
+        return _neutral(jax.vmap(one)(flux), x, hard)
+
+
+class FluxODE(eqx.Module):
+    """Tokens of the permeate and the flux through five linear layers give its slope; Runge-Kutta 4 from the feed, a step between fluxes."""
+
+    tokens: Tokens
+    layers: tuple[eqx.nn.Linear, ...]
+
+    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+        a, b = jax.random.split(key)
+        self.tokens = Tokens(slots, attend, a)
+        self.layers = _linear((slots * _TOKEN + 2, *(width,) * 4, slots), b)
+
+    def slope(self, h: Array, flux: Array, x: Slots, hard: Array) -> Array:
+        """``dh/dJ_v (S,)``; projected here, as every Runge-Kutta method keeps a linear invariant."""
+        tokens, _ = self.tokens(h, x.present)
+        return _neutral(_through(self.layers, jnp.concatenate([tokens, flux[None], x.strength[None]])), x, hard)
+
+    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+        """See the module."""
+
+        def step(h: Array, ends: Array) -> tuple[Array, Array]:
+            j, d = ends[0], ends[1] - ends[0]
+            k1 = self.slope(h, j, x, hard)
+            k2 = self.slope(h + 0.5 * d * k1, j + 0.5 * d, x, hard)
+            k3 = self.slope(h + 0.5 * d * k2, j + 0.5 * d, x, hard)
+            k4 = self.slope(h + d * k3, j + d, x, hard)
+            h = h + d / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+            return h, h
+
+        ends = jnp.stack([jnp.concatenate([jnp.zeros_like(flux[:1]), flux[:-1]]), flux], axis=1)
+        return jax.lax.scan(step, x.feed, ends)[1]
+
+
+class Convolution(eqx.Module):
+    """``size`` neighbours along the flux, zeros beyond the ends: ``(k, inputs)`` to ``(k, outputs)`` by one product."""
+
+    linear: eqx.nn.Linear
+    size: int = eqx.field(static=True)
+
+    def __init__(self, inputs: int, outputs: int, key: Array, size: int = 3) -> None:
+        self.linear, self.size = eqx.nn.Linear(size * inputs, outputs, key=key, dtype=jnp.float32), size
+
+    def __call__(self, x: Array) -> Array:
+        """See the class."""
+        half, k = self.size // 2, x.shape[0]
+        padded = jnp.pad(x, ((half, half), (0, 0)))
+        assert self.linear.bias is not None
+        near = jnp.concatenate([padded[i : i + k] for i in range(self.size)], axis=1)
+        return near @ self.linear.weight.T + self.linear.bias
+
+
+def _image(tokens: Array, x: Slots, flux: Array) -> Array:
+    """``(k, channels)``."""
+    still = jnp.broadcast_to(jnp.append(tokens, x.strength), (flux.shape[0], tokens.shape[0] + 1))
+    return jnp.concatenate([still, flux[:, None]], axis=1)
+
+
+class Convolutional(eqx.Module):
+    """Convolutions along the flux, ions are channels; five layers."""
+
+    tokens: Tokens
+    layers: tuple[Convolution, ...]
+
+    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+        a, *keys = jax.random.split(key, 6)
+        sizes = (slots * _TOKEN + 2, *(width,) * 4, slots)
+        self.tokens = Tokens(slots, attend, a)
+        self.layers = tuple(Convolution(m, n, k) for m, n, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+
+    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+        """See the module."""
+        tokens, _ = self.tokens(x.feed, x.present)
+        return _neutral(_through(self.layers, _image(tokens, x, flux)), x, hard)
+
+
+class UNet(eqx.Module):
+    """Convolutions along the flux on three grids, each half of the one before, joined on the way back (k a multiple of four)."""
+
+    tokens: Tokens
+    layers: tuple[Convolution, ...]
+
+    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+        a, *keys = jax.random.split(key, 7)
+        w = width
+        sizes = ((slots * _TOKEN + 2, w), (w, w), (w, w), (2 * w, w), (2 * w, w))
+        self.tokens = Tokens(slots, attend, a)
+        self.layers = (
+            *(Convolution(m, n, k) for (m, n), k in zip(sizes, keys[:5], strict=True)),
+            Convolution(w, slots, keys[5], 1),
+        )
+
+    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+        """See the module."""
+        tokens, _ = self.tokens(x.feed, x.present)
+        half = lambda y: 0.5 * (y[::2] + y[1::2])
+        double = lambda y: jnp.repeat(y, 2, axis=0)
+        first, second, third, back, out, last = self.layers
+        fine = jnp.tanh(first(_image(tokens, x, flux)))
+        middle = jnp.tanh(second(half(fine)))
+        coarse = jnp.tanh(third(half(middle)))
+        middle = jnp.tanh(back(jnp.concatenate([middle, double(coarse)], axis=1)))
+        fine = jnp.tanh(out(jnp.concatenate([fine, double(middle)], axis=1)))
+        return _neutral(last(fine), x, hard)
+
+
+KINDS: dict[str, Any] = {"ODE": FluxODE, "U-Net": UNet, "CNN": Convolutional, "feed-forward": FeedForward}
+
+
+def network(kind: str, slots: int, attend: bool, key: Array) -> Any:
+    """One of ``KINDS`` of the width whose number of weights is nearest to that of the paper (for eight slots within 5 %)."""
+    if kind not in KINDS:
+        raise unknown("Network", kind, KINDS, "Write network('ODE', 8, True, jax.random.key(0)).")
+    made = lambda w: jax.eval_shape(lambda k: eqx.filter(KINDS[kind](slots, w, attend, k), eqx.is_array), key)
+    size = lambda w: sum(x.size for x in jax.tree.leaves(made(w)))
+    width = min(range(16, 90), key=lambda w: abs(size(w) - NUMBERS))
+    return KINDS[kind](slots, width, attend, key)
