@@ -126,6 +126,7 @@ from .surrogate.corpus import corpus as corpus
 from .surrogate.corpus import random_case as random_case
 from .surrogate.neural_ode import AttentionNeuralODE as AttentionNeuralODE
 from .surrogate.pretrain import pretrain as pretrain
+from .surrogate.residual import BoundedResidual as BoundedResidual
 from .surrogate.train import Trained as Trained
 from .surrogate.train import train as train
 from .surrogate.vortices import VortexNetworks as VortexNetworks

@@ -31,7 +31,10 @@ def reproduce(
     paper: Annotated[str, typer.Argument(help="nf, ro, ec, or all for everything there is.")] = "all",
     data: DATA = None,
     out: OUT = Path("out"),
-    full: Annotated[bool, typer.Option(help="ec: the long version, 512 numerical experiments marched here.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option(help="The long versions: ec marches 512 numerical experiments here, nf trains ten seeds (hours)."),
+    ] = False,
     experiments: Annotated[int, typer.Option(help="ec: march so many anew; 0 takes those of the package.", min=0)] = 0,
 ) -> None:
     """Reproduce the seed papers: tables on screen, figures in a folder."""
@@ -41,12 +44,13 @@ def reproduce(
     if paper != "all" and paper not in PAPERS:
         raise unknown("Paper", paper, ("all", *PAPERS), "Type: jaxmem reproduce nf")
     count = 512 if full else experiments
-    if count and paper not in ("ec", "all"):
-        refuse(f"{paper} has no long version. Type: jaxmem reproduce ec --full")
+    if (full and paper == "ro") or (experiments and paper not in ("ec", "all")):
+        refuse(f"{paper} has no such version. Type: jaxmem reproduce ec --full")
     if 0 < count < 32:
         refuse(f"{count} experiments are too few to train on. Type: jaxmem reproduce ec --experiments 64")
     for name in PAPERS if paper == "all" else (paper,):
-        PAPERS[name](console, out, data, **({"experiments": count} if name == "ec" else {}))
+        longer = {"ec": {"experiments": count}, "nf": {"full": full}}
+        PAPERS[name](console, out, data, **longer.get(name, {}))
 
 
 @app.command()

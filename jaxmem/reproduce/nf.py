@@ -32,6 +32,7 @@ from ..plot.style import COMMON, STYLES, pyplot
 from ..progress import Bar, bar
 from ..tables import plain_table, rejection_table
 from ..units import LMH
+from .nf_claims import reproduce_claims
 from .nf_measured import measured
 from .nf_models import models_by_split
 
@@ -50,7 +51,7 @@ NAMES = {
 }
 
 
-def reproduce(console: Any, out: Path, data: Path | None) -> None:
+def reproduce(console: Any, out: Path, data: Path | None, full: bool = False) -> None:
     """``jaxmem reproduce nf``."""
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
@@ -78,6 +79,7 @@ def reproduce(console: Any, out: Path, data: Path | None) -> None:
             measured(console, progress, out, points)
     if points is not None:
         models_by_split(console, points, out)
+    reproduce_claims(console, out, full)
     console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)
 
 

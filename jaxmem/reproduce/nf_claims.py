@@ -41,7 +41,7 @@ def effect(a: np.ndarray, b: np.ndarray) -> Effect:
     drawn = lambda x: np.log(x[s[:, :, None], f].mean(-1)).mean(-1)
     low, high = np.exp(np.quantile(drawn(a) - drawn(b), (0.025, 0.975)))
     each = np.log(a.mean(1)) - np.log(b.mean(1))
-    p = float(wilcoxon(each).pvalue) if seeds >= 6 else 1.0
+    p = float(np.asarray(wilcoxon(each))[1]) if seeds >= 6 else 1.0
     return Effect(float(np.exp(each.mean())), float(low), float(high), p)
 
 
@@ -133,7 +133,7 @@ def reproduce_claims(console: Any, out: Path, full: bool = False) -> Table:
     plan = FULL if full else QUICK
     steps = len(KINDS) * 2 * (plan.pretrain + plan.tune)
     console.print(
-        f"\nLearning on simulated experiments with a known answer (charge follows the feed, Bowen hindrance, Davies; pre-training knows none of these): "
+        f"\nLearning on simulated experiments with a known answer (charge follows the feed, other hindrance; pre-training knows neither): "
         f"{plan.seeds} seeds, {(plan.measured - HELD) // 2} feeds x {plan.fluxes} fluxes each, {plan.test} unseen feeds"
         + ("." if full else ".\nQuick size: two seeds cannot carry a p-value; --full runs ten."),
         highlight=False,
@@ -239,10 +239,12 @@ def draw_rollout(table: Table, data: Experiments, out: Path) -> Path:
         axes[0].set(
             xlabel="Volume flux $J_v$ (L m$^{-2}$ h$^{-1}$)", ylabel="Real rejection (%)", title="An unseen feed"
         )
+        axes[0].set_ylim(max(-200.0, truth[:, there].min() - 30.0), 130.0)
         axes[0].legend(fontsize=9, title="points truth, lines ODE, band over seeds", title_fontsize=8)
         present = np.flatnonzero(np.asarray(x.present))
         names = [pretty(IONS[i]) for i in present]
-        drawn = axes[1].imshow(weight[np.ix_(present, present)], cmap="viridis", vmin=0.0)
+        drawn = axes[1].imshow(weight[np.ix_(present, present)], cmap="viridis")
+        axes[1].grid(visible=False)
         axes[1].set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names)
         axes[1].set(title="Attention at the largest flux", xlabel="heard", ylabel="asking")
         figure.colorbar(drawn, ax=axes[1])

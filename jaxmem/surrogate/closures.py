@@ -71,7 +71,11 @@ class LearnedShift(eqx.Module):
 
     def __call__(self, permeance: Array, feed: Mixture) -> Array:
         """``permeance (*batch, S)`` in the order of the feed's species, to the same."""
-        return permeance * jnp.exp(-feed.species.charge * self.network(describe(feed)))
+        return permeance * jnp.exp(-feed.species.charge * self.shift(feed)[..., None])
+
+    def shift(self, feed: Mixture) -> Array:
+        """``g(feed)`` in units of RT/F, ``(*batch)``; above zero it keeps cations out."""
+        return self.network(describe(feed))[..., 0]
 
 
 class LearnedPermeance(eqx.Module):

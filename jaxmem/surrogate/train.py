@@ -96,8 +96,9 @@ class _Misfit(eqx.Module):
         residual = self.noise(getattr(result, f"{self.data.kind}_rejection"), seen, sigma)
         total = jnp.sum(jnp.where(answered, residual, 0.0) ** 2) + prior
         size = sum(jnp.sum(jnp.square(x.astype(float))) for x in jax.tree.leaves(weights[0]))
-        failed = 1.0 - jnp.sum(answered) / jnp.maximum(jnp.sum(there), 1)
-        return total / jnp.maximum(jnp.sum(answered), 1) + self.ridge * size, failed
+        count = lambda x: jnp.maximum(jnp.sum(x.astype(float)), 1.0)
+        failed = jnp.sum((there & ~answered).astype(float)) / count(there)
+        return total / count(answered) + self.ridge * size, failed
 
 
 class _Judge(eqx.Module):

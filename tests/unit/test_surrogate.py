@@ -12,8 +12,8 @@ import pytest
 import jaxmem as jm
 from jaxmem.reproduce import ec_data
 from jaxmem.surrogate.baselines import GaussianProcess, PowerLaw
-from jaxmem.surrogate.splits import grouped, scores
 from jaxmem.surrogate.ensemble import train_networks
+from jaxmem.surrogate.splits import grouped, scores
 from jaxmem.surrogate.vortices import TARGETS, rows_of, train_vortices
 
 

@@ -1,0 +1,119 @@
+"""What no closure can express: physics, and a bounded correction of its transmissions by a network."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .._errors import JaxmemError
+from ..case import Case
+from ..conditions import FluxDriven
+from ..models.base import AbstractModel
+from ..models.dspmde.model import DSPMDE
+from ..models.point import PointState
+from ..models.result import PointResult
+from ..models.sdem import SDEM
+from .field import FluxField
+from .neural_ode import KNEE, lane_of
+from .projection import positive
+
+_GATE = 0.1  # of 60 um/s: the flux at which the gate has opened by 63 %
+
+
+class BoundedResidual(AbstractModel):
+    r"""Transmissions of a physical model, each within a factor ``exp(bound)`` of it, then neutral again:
+
+        ln(c_p/c_m) = physics + (1 - exp(-J_v/J_0)) bound tanh(r/bound),      c_p <- c_p exp(-z phi),  sum z c_p = 0
+
+    ``r`` is an attention network over ions (``FluxField``), zero before it learns (``jm.train``). Rejection vanishes with the flux, permeates stay positive
+    and neutral, absent ions absent; mass balances of the barrier are those of the physics only where ``r`` is zero. ``correction`` says how
+    much was added. Without a film: the feed is as it is at the membrane.
+    """
+
+    physics: DSPMDE | SDEM
+    field: FluxField
+    bound: float = eqx.field(static=True, default=0.5)
+
+    def __init__(
+        self,
+        physics: DSPMDE | SDEM,
+        *,
+        key: Array | None = None,
+        field: FluxField | None = None,
+        width: int = 32,
+        bound: float = 0.5,
+    ) -> None:
+        if not isinstance(physics, DSPMDE | SDEM) or physics.precision != "float64":
+            raise JaxmemError(
+                "The physics is jm.DSPMDE() or jm.SDEM() in float64. Write jm.BoundedResidual(jm.SDEM(), key=key)."
+            )
+        if (key is None) == (field is None) or not bound > 0.0:
+            raise JaxmemError(
+                f"Give a key or a field, and a bound above zero (it is {bound!r}). Write jm.BoundedResidual(jm.SDEM(), key=key)."
+            )
+        self.physics, self.bound = physics, bound
+        self.field = field if field is not None else FluxField(key=key, width=width, still=True)
+
+    def title(self) -> str:
+        """Name and options, as printed."""
+        return f"{self.physics.title()}, each transmission within a factor {jnp.exp(self.bound):.2f}"
+
+    def sources(self) -> list[str]:
+        """Of the physics."""
+        return self.physics.sources()
+
+    def check(self, case: Case) -> None:
+        """Refuse what cannot be corrected."""
+        self.physics.check(case)
+        if not isinstance(case.conditions, FluxDriven) or case.conditions.mass_transfer is not None:
+            raise JaxmemError(
+                "The correction acts at the membrane, at a given flux. Write jm.FluxDriven(20 * jm.units.LMH), with the feed as it is at the membrane."
+            )
+
+    def initial_guess(self, case: Case) -> Array:
+        """Of the physics."""
+        return self.physics.initial_guess(case)
+
+    def find(self, case: Case) -> PointState:
+        """The physics, solved."""
+        return self.physics.find(case)
+
+    def attach(self, state: PointState, case: Case) -> PointState:
+        """As the physics does."""
+        return self.physics.attach(state, case)
+
+    def residual(self, state: PointState, case: Case) -> Array:
+        """Of the physics."""
+        return self.physics.residual(state, case)
+
+    def reflection(self, case: Case) -> Array:
+        """Of the osmotic pressure, as the physics has it."""
+        return self.physics.reflection(case)
+
+    def water_permeance(self, case: Case) -> Array:
+        """Of the physics, m/s/Pa."""
+        return self.physics.water_permeance(case)
+
+    @eqx.filter_jit
+    def observe(self, state: PointState, case: Case) -> PointResult:
+        """The Result of every lane."""
+        plain = self.physics.observe(state, case)
+        shift = self.correction(plain)
+        good, there = plain.ok[..., None], plain.feed > 0.0
+        z = jnp.broadcast_to(case.feed.species.charge, plain.permeate.shape)
+        bent = jnp.where(there, plain.permeate * jnp.exp(shift), plain.permeate)
+        neutral = positive(jnp.where(there, bent, 0.0), jnp.where(there, z, 0.0))
+        factor = jnp.where(there & good, neutral / jnp.where(there, plain.permeate, 1.0), 1.0)
+        return dataclasses.replace(plain, model=self, permeate=plain.permeate * factor, passage=plain.passage * factor)
+
+    def correction(self, plain: PointResult) -> Array:
+        """What is added to ``ln(c_p/c_m)`` of a Result of the physics, ``(*batch, S)``, before neutrality."""
+        lane = lane_of(plain.case)
+        h = lane.feed * plain.passage.reshape(lane.feed.shape)
+        clock = jnp.log1p(lane.flux / KNEE) / 4.0
+        r, _ = jax.vmap(self.field)(h, clock, lane.ions, lane.present, lane.context)
+        gate = -jnp.expm1(-lane.flux / _GATE)[:, None]
+        return (gate * self.bound * jnp.tanh(r.astype(gate.dtype) / self.bound)).reshape(plain.passage.shape)

@@ -1,0 +1,154 @@
+"""Closures that learn through the solve: nothing before training, exact gradients, the same bits after an interruption."""
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem.data.rejection import Dataset
+from jaxmem.surrogate.closures import describe
+from jaxmem.surrogate.train import learning
+
+KEY = jax.random.key(0)
+FEEDS = [
+    {"Na+": 20.0, "Cl-": 20.0, "Mg+2": 0.0, "SO4-2": 0.0}, {"Na+": 4.0, "Cl-": 24.0, "Mg+2": 10.0, "SO4-2": 0.0},
+    {"Na+": 20.0, "Cl-": 4.0, "Mg+2": 0.0, "SO4-2": 8.0}, {"Na+": 2.0, "Cl-": 12.0, "Mg+2": 10.0, "SO4-2": 5.0},
+]  # fmt: skip
+PERMEANCE = {"Na+": 3e-5, "Cl-": 8e-6, "Mg+2": 4e-6, "SO4-2": 1e-6}
+
+
+def feeds() -> jm.Mixture:
+    """Four feeds at three fluxes, one after the other."""
+    rows = np.repeat([[f[n] for n in PERMEANCE] for f in FEEDS], 3, axis=0)
+    return jm.Mixture(jm.species(*PERMEANCE), rows)
+
+
+def case(membrane: jm.PermeanceMembrane | jm.PoreMembrane) -> jm.Case:
+    return jm.Case(feeds(), membrane, jm.FluxDriven(jnp.tile(jnp.asarray([5e-6, 1.5e-5, 4e-5]), len(FEEDS))))
+
+
+def seen() -> Dataset:
+    """What a Donnan shift makes of them."""
+    asked = case(jm.PermeanceMembrane.of(PERMEANCE, law=jm.DonnanShift(1.0, -0.6)))
+    rejection = jnp.where(asked.feed.concentration > 0.0, jm.solve(jm.SDEM(), asked).real_rejection, jnp.nan)
+    labels = tuple(f"feed {i // 3}" for i in range(12))
+    return Dataset(asked, rejection, jnp.full_like(rejection, 0.01), "real", labels)
+
+
+def shift(**options: int) -> jm.PermeanceMembrane:
+    return jm.PermeanceMembrane.of(PERMEANCE, law=jm.LearnedShift.new(KEY, **options))
+
+
+def test_untrained_closures_change_nothing() -> None:
+    plain = jm.PoreMembrane(0.45e-9, 1e-6, -30.0, 45.0)
+    keys = jax.random.split(KEY, 3)
+    learned = jm.PoreMembrane(
+        0.45e-9, 1e-6, -30.0, 45.0, charge=jm.LearnedCharge.new(keys[0]),
+        exclusion=jm.LearnedExclusion.new(keys[1]), hindrance=jm.LearnedHindrance.new(keys[2]),
+    )  # fmt: skip
+    model = jm.DSPMDE(tolerance=1e-5)
+    assert bool(jnp.all(jm.solve(model, case(plain)).passage == jm.solve(model, case(learned)).passage))
+    for law in (jm.LearnedShift.new(KEY), jm.LearnedPermeance.new(KEY)):
+        assert bool(
+            jnp.all(law(jnp.asarray(list(PERMEANCE.values())), feeds()) == jnp.asarray(list(PERMEANCE.values())))
+        )
+
+
+def test_a_water_in_six_numbers() -> None:
+    water = describe(feeds())
+    cations, anions = feeds().multivalent_fraction
+    assert np.allclose(water[:, 0], cations)
+    assert np.allclose(water[:, 1], anions)
+    turned = jm.Mixture(jm.species(*list(PERMEANCE)[::-1]), feeds().concentration[:, ::-1])
+    assert np.allclose(describe(turned), water, rtol=1e-14)
+
+
+def _moved(tree: object, scale: float) -> object:
+    """Networks with random weights everywhere."""
+    leaves, shape = jax.tree.flatten(tree)
+    return shape.unflatten([x + scale * np.random.default_rng(i).normal(size=x.shape) for i, x in enumerate(leaves)])
+
+
+@pytest.mark.parametrize("physics", ["SDEM", "DSPM-DE"])
+def test_slopes_of_all_weights(physics: str) -> None:
+    options = {"width": 3, "dtype": jnp.float64}
+    a, b, c = jax.random.split(KEY, 3)
+    if physics == "SDEM":
+        model, membrane = jm.SDEM(), jm.PermeanceMembrane.of(PERMEANCE, law=jm.LearnedPermeance.new(a, **options))
+    else:
+        model = jm.DSPMDE(tolerance=1e-5)
+        membrane = jm.PoreMembrane(
+            0.45e-9, 1e-6, -30.0, 45.0, charge=jm.LearnedCharge.new(a, **options),
+            exclusion=jm.LearnedExclusion.new(b, **options), hindrance=jm.LearnedHindrance.new(c, **options),
+        )  # fmt: skip
+    weights, rest = eqx.partition(membrane, learning(membrane))
+    weights = _moved(weights, 0.2)
+
+    @eqx.filter_jit
+    def value(weights: object) -> jax.Array:
+        r = jm.solve(model, case(eqx.combine(weights, rest))[jnp.asarray([1, 4, 7, 11])], throw=False)
+        return jnp.sum(jnp.where(r.feed > 0.0, jnp.log(r.passage) * jnp.asarray([1.0, -0.5, 0.7, 0.3]), 0.0))
+
+    slope = eqx.filter_jit(jax.grad(value))(weights)
+    along = jax.tree.map(lambda g: jnp.sign(g) * jnp.abs(g) ** 0.1, slope)  # every weight counts
+    exact = sum(jnp.sum(a * b) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(along), strict=True))
+    ends = [value(jax.tree.map(lambda w, d, h=h: w + h * d, weights, along)) for h in (2e-4, -2e-4, 1e-4, -1e-4)]
+    coarse, fine = (ends[0] - ends[1]) / 4e-4, (ends[2] - ends[3]) / 2e-4
+    assert float((4.0 * fine - coarse) / 3.0) == pytest.approx(float(exact), rel=1e-6)
+    assert all(bool(jnp.any(g != 0.0)) for g in jax.tree.leaves(slope))
+
+
+def test_learns_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    data = seen().on(shift(width=4))
+    path, options = tmp_path / "half.npz", {"noise": jm.LogTransmission(0.05), "rate": 3e-2, "seed": 3}
+    whole = jm.train(jm.SDEM(), data, steps=200, **options)
+    assert whole.train[-1] < 0.05 * whole.train[0]
+    assert "53 numbers" in str(whole)
+    assert float(jnp.nanmax(jnp.abs(whole.result.real_rejection - data.rejection))) < 0.1
+
+    class Cut(Exception):
+        pass
+
+    def stop(done: int, *_: float) -> None:
+        if done == 60:
+            raise Cut
+
+    with pytest.raises(Cut):
+        jm.train(jm.SDEM(), data, steps=200, checkpoint=path, told=stop, **options)
+    again = jm.train(jm.SDEM(), data, steps=200, checkpoint=path, **options)
+    assert np.array_equal(again.train, whole.train)
+    nets = [jax.tree.leaves(eqx.filter(x.case.membrane.law, eqx.is_array)) for x in (whole, again)]
+    assert all(bool(jnp.all(a == b)) for a, b in zip(*nets, strict=True))
+    before = path.read_bytes()
+    with pytest.raises(jm.StoreMismatchError, match="another training"):
+        jm.train(jm.SDEM(), data, steps=200, checkpoint=path, **{**options, "seed": 4})
+    assert path.read_bytes() == before
+    path.write_bytes(before[:-7])
+    with pytest.raises(jm.StoreMismatchError, match="damaged"):
+        jm.train(jm.SDEM(), data, steps=200, checkpoint=path, **options)
+
+
+def test_parts_and_mistakes(untyped: None) -> None:
+    net = shift(width=4).law
+    count = lambda part: sum(int(np.sum(m)) if np.ndim(m) else int(m) for m in jax.tree.leaves(learning(net, part)))
+    assert (count("all"), count("last two"), count("last")) == (6, 4, 2)  # weights and biases
+    data = seen()
+    with pytest.raises(jm.JaxmemError, match="no network"):
+        jm.train(jm.SDEM(), data)
+    learned = data.on(shift())
+    with pytest.raises(jm.UnknownNameError, match="last two"):
+        jm.train(jm.SDEM(), learned, part="lasttwo")
+    with pytest.raises(jm.JaxmemError, match="Hold back some"):
+        jm.train(jm.SDEM(), learned, held=np.ones(12, bool))
+    with pytest.raises(jm.JaxmemError, match="not a model"):
+        jm.train("SDEM", learned)
+    with pytest.raises(jm.JaxmemError, match="no measurement"):
+        jm.train(jm.SDEM(), learned.only(np.zeros(12, bool)))
+    with pytest.raises(jm.JaxmemError, match="above zero"):
+        jm.train(jm.SDEM(), learned, steps=0)
+    with pytest.raises(jm.JaxmemError, match="cannot be built"):
+        jm.LearnedShift.new(KEY, bound=0.0)
