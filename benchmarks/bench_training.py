@@ -27,21 +27,28 @@ IONS, FLUXES, BATCH = 8, 20, 32
 
 def problem(seed: int = 0) -> tuple[FluxODE, Slots, jax.Array, jax.Array]:
     """The network of the paper's size, random feeds, a ladder of fluxes, and targets."""
-    net = network("ODE", IONS, True, jax.random.key(seed))
+    net = network("ODE", IONS, jax.random.key(seed))
     random = np.random.default_rng(seed)
     z = np.array([1, 1, 1, 2, 2, -1, -2, -1], np.float32)
     feed = random.uniform(0.05, 0.3, (BATCH, IONS)).astype(np.float32)
     plus, minus = (np.sum(np.abs(z) * feed * side, axis=1, keepdims=True) for side in (z > 0, z < 0))
     feed = np.where(z < 0, feed * plus / minus, feed)
-    x = Slots(jnp.asarray(feed), jnp.broadcast_to(jnp.asarray(z), feed.shape), jnp.ones(feed.shape, bool), jnp.zeros(BATCH, jnp.float32))
+    x = Slots(
+        jnp.asarray(feed),
+        jnp.broadcast_to(jnp.asarray(z), feed.shape),
+        jnp.ones(feed.shape, bool),
+        jnp.zeros(BATCH, jnp.float32),
+    )
     flux = jnp.linspace(0.05, 1.0, FLUXES, dtype=jnp.float32)
-    target = x.feed[:, None] * jnp.exp(-flux[:, None] * jnp.asarray(random.uniform(0.2, 3.0, (BATCH, 1, IONS)).astype(np.float32)))
+    target = x.feed[:, None] * jnp.exp(
+        -flux[:, None] * jnp.asarray(random.uniform(0.2, 3.0, (BATCH, 1, IONS)).astype(np.float32))
+    )
     return net, x, flux, target
 
 
 def rollout(net: FluxODE, x: Slots, flux: jax.Array, rtol: float, adjoint: Any, stacked: bool) -> jax.Array:
     """``(B, k, S)`` by Tsitouras 5(4): one ODE of all feeds, or one for each."""
-    hard = jnp.ones((), jnp.float32)
+    one = jnp.ones((), jnp.float32)
 
     def solve(x: Slots, slope: Any) -> jax.Array:
         control = diffrax.PIDController(rtol=rtol, atol=rtol)
@@ -53,9 +60,9 @@ def rollout(net: FluxODE, x: Slots, flux: jax.Array, rtol: float, adjoint: Any, 
         return done.ys
 
     if stacked:
-        all_ = lambda h, j, x: jax.vmap(lambda h, x: net.slope(h, j, x, hard))(h, x)
+        all_ = lambda h, j, x: jax.vmap(lambda h, x: net.slope(h, j, x, one, one))(h, x)
         return jnp.moveaxis(solve(x, all_), 0, 1)
-    return jax.vmap(lambda x: solve(x, lambda h, j, x: net.slope(h, j, x, hard)))(x)
+    return jax.vmap(lambda x: solve(x, lambda h, j, x: net.slope(h, j, x, one, one)))(x)
 
 
 def ours(rtol: float, adjoint: Any, stacked: bool = True) -> Any:
@@ -93,7 +100,6 @@ def torch_net(net: FluxODE) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.lift, self.embedding = array(net.tokens.lift), array(net.tokens.embedding)
-            assert net.tokens.attention is not None
             self.qkv = array(net.tokens.attention.qkv.weight)
             self.weights = torch.nn.ParameterList([array(layer.weight) for layer in net.layers])
             self.biases = torch.nn.ParameterList([array(layer.bias) for layer in net.layers])
@@ -191,7 +197,9 @@ def main() -> None:
             step()
             times[name].append(time.perf_counter() - begin)
     first = next(iter(made))
-    table = plain_table(f"One training step: {BATCH} feeds x {FLUXES} fluxes, 17,552 numbers, float32, rtol {given.rtol:g}, one thread")
+    table = plain_table(
+        f"One training step: {BATCH} feeds x {FLUXES} fluxes, 17,552 numbers, float32, rtol {given.rtol:g}, one thread"
+    )
     for heading in ("solver", "ms", "ratio", "compile s", "loss", "gradient differs by"):
         table.add_column(heading, justify="left" if heading == "solver" else "right")
     rows = []
@@ -201,7 +209,9 @@ def main() -> None:
         rows.append({
             "solver": name, "ms": 1e3 * float(np.median(times[name])), "ratio": ratio, "compile_s": compile_time, "loss": loss, "gradient_difference": apart,
         })  # fmt: skip
-        table.add_row(name, f"{rows[-1]['ms']:.2f}", f"{ratio:.2f}", f"{compile_time:.1f}", f"{loss:.7f}", f"{apart:.1e}")
+        table.add_row(
+            name, f"{rows[-1]['ms']:.2f}", f"{ratio:.2f}", f"{compile_time:.1f}", f"{loss:.7f}", f"{apart:.1e}"
+        )
     from rich.console import Console
 
     Console(width=140).print(table)

@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     truth: DSPMDE
 
 
-QUICK = Plan(2, 8, 1024, 144, 64, 300, 200, (0.1,), 16, 3e-3, SIMPLE)  # one model, one compilation
+QUICK = Plan(2, 8, 1024, 144, 64, 200, 160, (0.1,), 16, 3e-3, SIMPLE)  # one model, one compilation
 FULL = Plan(10, 20, 8000, 144, 128, 2000, 800, (0.01, 0.1, 1.0, 10.0), 32, 1e-3, DSPMDE(activity=Davies()))
 
 
@@ -79,13 +79,13 @@ class Experiments(NamedTuple):
     flux: Array  # (k,) in units of 60 um/s
     pool: Rolls  # feeds of the corpus, then measured ones with their errors
     test: Rolls
-    measured: Rolls
 
 
 class Member(NamedTuple):
     """One training of a network."""
 
     seed: int
+    attend: bool
     hard: bool
     penalty: float
     pretrained: bool
@@ -108,26 +108,31 @@ def _some(x: Rolls, a: int, b: int) -> Rolls:
     return Rolls(Case(feed, case.membrane, case.conditions), *jax.tree.map(cut, (x.slots, x.passage, x.ok)))
 
 
-def experiments(plan: Plan, say: Any) -> tuple[Experiments, np.ndarray]:
-    """Truth, DSPM-DE refitted to it, and the corpus of that fit; with the errors of that fit on the test feeds, ``(n_test,)``."""
-    say("simulated experiments")
+def measurements(plan: Plan) -> tuple[Rolls, Rolls]:
+    """What is measured in truth, and the feeds that nobody sees."""
     both = rolls(plan.truth, TRUTH, plan.measured + plan.test, plan, 1)
-    measured, test = _some(both, 0, plan.measured), _some(both, plan.measured, plan.measured + plan.test)
-    say("DSPM-DE refitted")
-    fitted, error = refitted(plan, measured, test, GUESS, Free(**PORE))
-    say("pre-training corpus")
+    return _some(both, 0, plan.measured), _some(both, plan.measured, plan.measured + plan.test)
+
+
+def experiments(plan: Plan, measured: Rolls, test: Rolls, fitted: PoreMembrane) -> Experiments:
+    """With the corpus that the refitted DSPM-DE makes up."""
     corpus = rolls(SIMPLE, fitted, plan.corpus, plan, 3)
     seen = noisy(measured.passage, jax.random.key(5))  # the experiment's own errors
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), tuple(corpus[1:]), (measured.slots, seen, measured.ok))
     flux = jnp.linspace(1.0 / plan.fluxes, 1.0, plan.fluxes, dtype=jnp.float32)
-    return Experiments(flux, Rolls(None, *joined), test, measured), error
+    return Experiments(flux, Rolls(None, *joined), test)
+
+
+def constant(plan: Plan, measured: Rolls, test: Rolls) -> tuple[PoreMembrane, np.ndarray]:
+    """DSPM-DE with four numbers, refitted; its errors on the test feeds."""
+    return refitted(plan, measured, test, GUESS, Free(**PORE))
 
 
 def refitted(
     plan: Plan, measured: Rolls, test: Rolls, membrane: PoreMembrane, free: Free
 ) -> tuple[PoreMembrane, np.ndarray]:
     """DSPM-DE's numbers from some of the measured feeds, and its errors on the test feeds."""
-    found = fit(SIMPLE, _observed(measured, plan, membrane), free, noise=AbsoluteRejection(0.05), starts=1, steps=15)
+    found = fit(SIMPLE, _observed(measured, plan, membrane), free, noise=AbsoluteRejection(0.05), starts=4, steps=25)
     best = found.case.membrane
     assert test.case is not None
     passage = solve(SIMPLE, Case(test.case.feed, best, test.case.conditions), throw=False).passage
@@ -135,11 +140,11 @@ def refitted(
     return best, errors(np.asarray(passage)[None] * feed, feed, there, np.asarray(test.passage))[0][0]
 
 
-def charge_follows(plan: Plan, data: Experiments) -> np.ndarray:
-    """The errors of DSPM-DE with a charge that follows the feed."""
+def charge_follows(plan: Plan, measured: Rolls, test: Rolls) -> tuple[PoreMembrane, np.ndarray]:
+    """DSPM-DE with a charge that follows the feed, refitted; its errors on the test feeds."""
     bound = eqx.tree_at(lambda m: m.charge, GUESS, MultivalentCharge(0.0, 0.0))
     follows = {name: Interval(-200.0, 200.0) for name in ("cation", "anion")}
-    return refitted(plan, data.measured, data.test, bound, Free(**PORE, **follows))[1]
+    return refitted(plan, measured, test, bound, Free(**PORE, **follows))
 
 
 def _observed(seen: Rolls, plan: Plan, membrane: PoreMembrane, feeds: int = 24) -> Dataset:
@@ -156,9 +161,12 @@ def _observed(seen: Rolls, plan: Plan, membrane: PoreMembrane, feeds: int = 24) 
 
 
 def members(plan: Plan) -> list[Member]:
-    """Every arm of one network: seeds, hard charge or soft with each penalty, pre-trained or not."""
+    """Every arm of one network: seeds, attention, hard charge or soft with each penalty, pre-trained or not (in this order of halves)."""
     biases = [(True, 0.0), *((False, p) for p in plan.penalties)]
-    return [Member(s, h, p, pre) for pre in (True, False) for h, p in biases for s in range(plan.seeds)]
+    return [
+        Member(s, a, h, p, pre)
+        for pre in (True, False) for a in (True, False) for h, p in biases for s in range(plan.seeds)
+    ]  # fmt: skip
 
 
 class _Loss(eqx.Module):
@@ -172,26 +180,31 @@ class _Loss(eqx.Module):
     rows: Array  # (M, n) feeds of each member
     seeds: Array  # (M,)
     hard: Array  # (M,)
+    attend: Array  # (M,)
     penalty: Array  # (M,)
     frozen: Array  # (M,) 1: all but the last two layers stay
     asleep: Array  # (M,) 1: nothing is learnt
     batch: int = eqx.field(static=True)
 
     def _each(self, weights: Any, key: Array, training: bool) -> Array:
-        def one(weights: Any, rows: Array, seed: Array, hard: Array, penalty: Array, *held: Array) -> Array:
+        def one(
+            weights: Any, rows: Array, seed: Array, hard: Array, attend: Array, penalty: Array, *held: Array
+        ) -> Array:
             if training:
                 pick, spread = jax.random.split(jax.random.fold_in(key, seed))
                 rows = jnp.take(rows, jax.random.choice(pick, rows.shape[0], (self.batch,), replace=False))
             net = eqx.combine(_held(weights, *held), self.rest)
             x, passage, ok = (jax.tree.map(lambda a: a[rows], a) for a in (self.slots, self.passage, self.ok))
             target = noisy(passage, spread) if training else passage
-            h = jax.vmap(lambda x: net(x, self.flux, hard))(x)
+            h = jax.vmap(lambda x: net(x, self.flux, hard, attend))(x)
             there = (x.present[:, None] & ok[..., None]).astype(h.dtype)
             error = jnp.sum(there * (h - target * x.feed[:, None]) ** 2) / jnp.maximum(jnp.sum(there), 1.0)
             charge = jnp.sum(x.charge[:, None] * h, axis=-1)
             return error + (penalty * jnp.mean(charge**2) if training else 0.0)
 
-        return jax.vmap(one)(weights, self.rows, self.seeds, self.hard, self.penalty, self.frozen, self.asleep)
+        return jax.vmap(one)(
+            weights, self.rows, self.seeds, self.hard, self.attend, self.penalty, self.frozen, self.asleep
+        )
 
     def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
         """Total over the members; nothing is solved that could fail."""
@@ -227,16 +240,16 @@ class Trained(NamedTuple):
     negative: np.ndarray  # (M,) share of negative concentrations
 
 
-def train_members(kind: str, attend: bool, plan: Plan, data: Experiments, told: Any) -> Trained:
+def train_members(kind: str, plan: Plan, data: Experiments, told: Any) -> Trained:
     """All arms of one network at once: those without pre-training start from the same weights, and learn on the same batches."""
     every = members(plan)
     keys = jnp.stack([jax.random.key(m.seed) for m in every])
-    nets = eqx.filter_vmap(lambda k: network(kind, len(IONS), attend, k))(keys)
+    nets = eqx.filter_vmap(lambda k: network(kind, len(IONS), k))(keys)
     weights, rest = eqx.partition(nets, eqx.is_inexact_array)
     column = lambda f: jnp.asarray([float(f(m)) for m in every], jnp.float32)
 
     half, most = len(every) // 2, plan.corpus - HELD
-    options = (column(lambda m: m.hard), column(lambda m: m.penalty))
+    options = (column(lambda m: m.hard), column(lambda m: m.attend), column(lambda m: m.penalty))
     seeds, pre = jnp.asarray([m.seed for m in every]), column(lambda m: m.pretrained)
     nobody = jnp.zeros_like(pre)
 
@@ -271,17 +284,17 @@ def train_members(kind: str, attend: bool, plan: Plan, data: Experiments, told: 
 
 def judged(weights: Any, rest: Any, every: list[Member], data: Experiments) -> tuple[np.ndarray, ...]:
     """Errors of each member on each test feed."""
-    hard = jnp.asarray([float(m.hard) for m in every], jnp.float32)
+    switches = (jnp.asarray([float(f(m)) for m in every], jnp.float32) for f in (lambda m: m.hard, lambda m: m.attend))
     test = data.test
-    h = np.asarray(_answers(weights, rest, test.slots, data.flux, hard), np.float64)
+    h = np.asarray(_answers(weights, rest, test.slots, data.flux, *switches), np.float64)
     feed, there = np.asarray(test.slots.feed)[:, None], np.asarray(test.slots.present[:, None] & test.ok[..., None])
     return *errors(h, feed, there, np.asarray(test.passage)), *_faults(h, np.asarray(test.slots.charge), feed, there)
 
 
 @eqx.filter_jit
-def _answers(weights: Any, rest: Any, slots: Slots, flux: Array, hard: Array) -> Array:
-    one = lambda w, hard: jax.vmap(lambda x: eqx.combine(w, rest)(x, flux, hard))(slots)
-    return jax.vmap(one)(weights, hard)
+def _answers(weights: Any, rest: Any, slots: Slots, flux: Array, hard: Array, attend: Array) -> Array:
+    one = lambda w, *switches: jax.vmap(lambda x: eqx.combine(w, rest)(x, flux, *switches))(slots)
+    return jax.vmap(one)(weights, hard, attend)
 
 
 def errors(h: np.ndarray, feed: np.ndarray, there: np.ndarray, passage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """What no closure can express: physics, and a bounded correction of its transmissions by a network."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax

@@ -1,8 +1,8 @@
 """The networks of Rehman and Lienhard 2023 (arXiv 2312.02871) at one size: from a feed in fixed slots to its permeate along a ladder of fluxes.
 
-Each is called as ``net(x, flux, hard)`` with a ``Slots`` of one feed, ``flux (k,)`` ascending in units of 60 um/s, and ``hard``: 1 takes the charge
-out by the orthogonal projection, 0 leaves it in (an array, so that both are one program). They answer ``(k, S)`` in equivalents of the feed.
-Layout after the parameter count of the paper (17,488), plus one input for the strength of the feed. The paper gives no code.
+Each is called as ``net(x, flux, hard, attend)`` with a ``Slots`` of one feed, ``flux (k,)`` ascending in units of 60 um/s, and two switches that are
+arrays, so that all variants are one program: ``hard = 1`` takes the charge out by the orthogonal projection, ``attend = 0`` leaves attention out.
+They answer ``(k, S)`` in equivalents of the feed. Layout after the parameter count of the paper (17,488), plus one input for the strength of the feed. The paper gives no code.
 """
 
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .._errors import unknown
@@ -18,6 +19,9 @@ from .neural_ode import Lane
 from .projection import orthogonal
 
 NUMBERS = 17_552
+_STAGES = np.array(
+    [[0.0, 1 / 6], [0.5, 1 / 3], [0.5, 1 / 3], [1.0, 1 / 6]], np.float32
+)  # Runge-Kutta 4: where, and how much
 _TOKEN = 8
 
 
@@ -41,21 +45,21 @@ class Tokens(eqx.Module):
 
     lift: Array
     embedding: Array
-    attention: IonAttention | None
+    attention: IonAttention
 
-    def __init__(self, slots: int, attend: bool, key: Array) -> None:
+    def __init__(self, slots: int, key: Array) -> None:
         a, b, c = jax.random.split(key, 3)
         self.lift, self.embedding = (
             jax.random.normal(a, (_TOKEN,), jnp.float32),
             0.3 * jax.random.normal(b, (slots, _TOKEN), jnp.float32),
         )
-        self.attention = IonAttention(_TOKEN, key=c) if attend else None
+        self.attention = IonAttention(_TOKEN, key=c)
 
-    def __call__(self, x: Array, present: Array) -> tuple[Array, Array | None]:
+    def __call__(self, x: Array, present: Array, attend: Array) -> tuple[Array, Array]:
         """``x (S)`` to the tokens, and the attention ``(S, S)`` between them."""
         tokens = x[:, None] * self.lift + self.embedding
-        heard, weights = (0.0, None) if self.attention is None else self.attention(tokens, present)
-        return jnp.where(present[:, None], tokens + heard, 0.0).reshape(-1), weights
+        heard, weights = self.attention(tokens, present)
+        return jnp.where(present[:, None], tokens + attend * heard, 0.0).reshape(-1), weights
 
 
 def _linear(sizes: tuple[int, ...], key: Array) -> tuple[eqx.nn.Linear, ...]:
@@ -83,14 +87,14 @@ class FeedForward(eqx.Module):
     tokens: Tokens
     layers: tuple[eqx.nn.Linear, ...]
 
-    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+    def __init__(self, slots: int, width: int, key: Array) -> None:
         a, b = jax.random.split(key)
-        self.tokens = Tokens(slots, attend, a)
+        self.tokens = Tokens(slots, a)
         self.layers = _linear((slots * _TOKEN + 2, *(width,) * 4, slots), b)
 
-    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+    def __call__(self, x: Slots, flux: Array, hard: Array, attend: Array) -> Array:
         """See the module."""
-        tokens, _ = self.tokens(x.feed, x.present)
+        tokens, _ = self.tokens(x.feed, x.present, attend)
         one = lambda j: _through(self.layers, jnp.concatenate([tokens, j[None], x.strength[None]]))
         return _neutral(jax.vmap(one)(flux), x, hard)
 
@@ -101,26 +105,28 @@ class FluxODE(eqx.Module):
     tokens: Tokens
     layers: tuple[eqx.nn.Linear, ...]
 
-    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+    def __init__(self, slots: int, width: int, key: Array) -> None:
         a, b = jax.random.split(key)
-        self.tokens = Tokens(slots, attend, a)
+        self.tokens = Tokens(slots, a)
         self.layers = _linear((slots * _TOKEN + 2, *(width,) * 4, slots), b)
 
-    def slope(self, h: Array, flux: Array, x: Slots, hard: Array) -> Array:
+    def slope(self, h: Array, flux: Array, x: Slots, hard: Array, attend: Array) -> Array:
         """``dh/dJ_v (S,)``; projected here, as every Runge-Kutta method keeps a linear invariant."""
-        tokens, _ = self.tokens(h, x.present)
+        tokens, _ = self.tokens(h, x.present, attend)
         return _neutral(_through(self.layers, jnp.concatenate([tokens, flux[None], x.strength[None]])), x, hard)
 
-    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+    def __call__(self, x: Slots, flux: Array, hard: Array, attend: Array) -> Array:
         """See the module."""
 
         def step(h: Array, ends: Array) -> tuple[Array, Array]:
             j, d = ends[0], ends[1] - ends[0]
-            k1 = self.slope(h, j, x, hard)
-            k2 = self.slope(h + 0.5 * d * k1, j + 0.5 * d, x, hard)
-            k3 = self.slope(h + 0.5 * d * k2, j + 0.5 * d, x, hard)
-            k4 = self.slope(h + d * k3, j + d, x, hard)
-            h = h + d / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+
+            def stage(carry: tuple[Array, Array], weights: Array) -> tuple[tuple[Array, Array], None]:
+                total, k = carry
+                k = self.slope(h + weights[0] * d * k, j + weights[0] * d, x, hard, attend)
+                return (total + weights[1] * d * k, k), None
+
+            (h, _), _ = jax.lax.scan(stage, (h, jnp.zeros_like(h)), _STAGES)
             return h, h
 
         ends = jnp.stack([jnp.concatenate([jnp.zeros_like(flux[:1]), flux[:-1]]), flux], axis=1)
@@ -157,15 +163,15 @@ class Convolutional(eqx.Module):
     tokens: Tokens
     layers: tuple[Convolution, ...]
 
-    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+    def __init__(self, slots: int, width: int, key: Array) -> None:
         a, *keys = jax.random.split(key, 6)
         sizes = (slots * _TOKEN + 2, *(width,) * 4, slots)
-        self.tokens = Tokens(slots, attend, a)
+        self.tokens = Tokens(slots, a)
         self.layers = tuple(Convolution(m, n, k) for m, n, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
 
-    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+    def __call__(self, x: Slots, flux: Array, hard: Array, attend: Array) -> Array:
         """See the module."""
-        tokens, _ = self.tokens(x.feed, x.present)
+        tokens, _ = self.tokens(x.feed, x.present, attend)
         return _neutral(_through(self.layers, _image(tokens, x, flux)), x, hard)
 
 
@@ -175,19 +181,19 @@ class UNet(eqx.Module):
     tokens: Tokens
     layers: tuple[Convolution, ...]
 
-    def __init__(self, slots: int, width: int, attend: bool, key: Array) -> None:
+    def __init__(self, slots: int, width: int, key: Array) -> None:
         a, *keys = jax.random.split(key, 7)
         w = width
         sizes = ((slots * _TOKEN + 2, w), (w, w), (w, w), (2 * w, w), (2 * w, w))
-        self.tokens = Tokens(slots, attend, a)
+        self.tokens = Tokens(slots, a)
         self.layers = (
             *(Convolution(m, n, k) for (m, n), k in zip(sizes, keys[:5], strict=True)),
             Convolution(w, slots, keys[5], 1),
         )
 
-    def __call__(self, x: Slots, flux: Array, hard: Array) -> Array:
+    def __call__(self, x: Slots, flux: Array, hard: Array, attend: Array) -> Array:
         """See the module."""
-        tokens, _ = self.tokens(x.feed, x.present)
+        tokens, _ = self.tokens(x.feed, x.present, attend)
         half = lambda y: 0.5 * (y[::2] + y[1::2])
         double = lambda y: jnp.repeat(y, 2, axis=0)
         first, second, third, back, out, last = self.layers
@@ -202,11 +208,11 @@ class UNet(eqx.Module):
 KINDS: dict[str, Any] = {"ODE": FluxODE, "U-Net": UNet, "CNN": Convolutional, "feed-forward": FeedForward}
 
 
-def network(kind: str, slots: int, attend: bool, key: Array) -> Any:
+def network(kind: str, slots: int, key: Array) -> Any:
     """One of ``KINDS`` of the width whose number of weights is nearest to that of the paper (for eight slots within 5 %)."""
     if kind not in KINDS:
-        raise unknown("Network", kind, KINDS, "Write network('ODE', 8, True, jax.random.key(0)).")
-    made = lambda w: jax.eval_shape(lambda k: eqx.filter(KINDS[kind](slots, w, attend, k), eqx.is_array), key)
+        raise unknown("Network", kind, KINDS, "Write network('ODE', 8, jax.random.key(0)).")
+    made = lambda w: jax.eval_shape(lambda k: eqx.filter(KINDS[kind](slots, w, k), eqx.is_array), key)
     size = lambda w: sum(x.size for x in jax.tree.leaves(made(w)))
     width = min(range(16, 90), key=lambda w: abs(size(w) - NUMBERS))
-    return KINDS[kind](slots, width, attend, key)
+    return KINDS[kind](slots, width, key)

@@ -18,13 +18,15 @@ def test_networks_of_one_size(kind: str) -> None:
     present = charge != 0.0
     feed = jnp.asarray([0.2, 0.1, 0.1, 0.3, 0.0, 0.4, 0.3, 0.0], jnp.float32)
     x = Slots(feed, charge, present, jnp.asarray(0.1, jnp.float32))
-    for attend in (True, False):
-        net = network(kind, 8, attend, jax.random.key(1))
-        assert abs(parameters(net) / NUMBERS - 1.0) < 0.05
-        hard, soft = (eqx.filter_jit(net)(x, flux, jnp.asarray(h, jnp.float32)) for h in (1.0, 0.0))
-        assert hard.shape == (8, 8)
-        assert float(jnp.abs(hard @ charge).max()) < 1e-6 < 1e-3 < float(jnp.abs(soft @ charge).max())
-        assert bool(jnp.all(hard[:, ~present] == 0.0))
+    net = network(kind, 8, jax.random.key(1))
+    assert abs(parameters(net) / NUMBERS - 1.0) < 0.05
+    switch = lambda value: jnp.asarray(value, jnp.float32)
+    called = eqx.filter_jit(net)
+    hard, soft, deaf = (called(x, flux, switch(h), switch(a)) for h, a in ((1.0, 1.0), (0.0, 1.0), (1.0, 0.0)))
+    assert hard.shape == (8, 8)
+    assert float(jnp.abs(hard @ charge).max()) < 1e-6 < 1e-3 < float(jnp.abs(soft @ charge).max())
+    assert bool(jnp.all(hard[:, ~present] == 0.0))
+    assert float(jnp.abs(hard - deaf).max()) > 1e-4
 
 
 def test_effects() -> None:
