@@ -48,21 +48,26 @@ def problem(seed: int = 0) -> tuple[FluxODE, Slots, jax.Array, jax.Array]:
 
 def rollout(net: FluxODE, x: Slots, flux: jax.Array, rtol: float, adjoint: Any, stacked: bool) -> jax.Array:
     """``(B, k, S)`` by Tsitouras 5(4): one ODE of all feeds, or one for each."""
-    one = jnp.ones((), jnp.float32)
+    one = np.ones((), np.float32)
+
+    def all_at_once(j: jax.Array, h: jax.Array, args: Any) -> jax.Array:
+        net, x = args
+        return jax.vmap(lambda h, x: net.slope(h, j, x, one, one))(h, x)
+
+    def alone(j: jax.Array, h: jax.Array, args: Any) -> jax.Array:
+        net, x = args
+        return net.slope(h, j, x, one, one)
 
     def solve(x: Slots, slope: Any) -> jax.Array:
         control = diffrax.PIDController(rtol=rtol, atol=rtol)
         done = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda j, h, _: slope(h, j, x)), diffrax.Tsit5(), jnp.zeros((), jnp.float32), flux[-1], jnp.asarray(0.05, jnp.float32),
-            x.feed, saveat=diffrax.SaveAt(ts=flux), stepsize_controller=control, max_steps=128, adjoint=adjoint,
+            diffrax.ODETerm(slope), diffrax.Tsit5(), jnp.zeros((), jnp.float32), flux[-1], jnp.asarray(0.05, jnp.float32), x.feed, (net, x),
+            saveat=diffrax.SaveAt(ts=flux), stepsize_controller=control, max_steps=128, adjoint=adjoint,
         )  # fmt: skip
         assert done.ys is not None
         return done.ys
 
-    if stacked:
-        all_ = lambda h, j, x: jax.vmap(lambda h, x: net.slope(h, j, x, one, one))(h, x)
-        return jnp.moveaxis(solve(x, all_), 0, 1)
-    return jax.vmap(lambda x: solve(x, lambda h, j, x: net.slope(h, j, x, one, one)))(x)
+    return jnp.moveaxis(solve(x, all_at_once), 0, 1) if stacked else jax.vmap(lambda x: solve(x, alone))(x)
 
 
 def ours(rtol: float, adjoint: Any, stacked: bool = True) -> Any:

@@ -70,7 +70,9 @@ def test_a_water_in_six_numbers() -> None:
 def _moved(tree: object, scale: float) -> object:
     """Networks with random weights everywhere."""
     leaves, shape = jax.tree.flatten(tree)
-    return shape.unflatten([x + scale * np.random.default_rng(i).normal(size=x.shape) for i, x in enumerate(leaves)])
+    return shape.unflatten(
+        [x + jnp.asarray(scale * np.random.default_rng(i).normal(size=x.shape), x.dtype) for i, x in enumerate(leaves)]
+    )
 
 
 @pytest.mark.parametrize("physics", ["SDEM", "DSPM-DE"])
@@ -100,6 +102,49 @@ def test_slopes_of_all_weights(physics: str) -> None:
     coarse, fine = (ends[0] - ends[1]) / 4e-4, (ends[2] - ends[3]) / 2e-4
     assert float((4.0 * fine - coarse) / 3.0) == pytest.approx(float(exact), rel=1e-6)
     assert all(bool(jnp.any(g != 0.0)) for g in jax.tree.leaves(slope))
+
+
+@pytest.mark.campaign
+def test_slopes_through_the_physics_drift() -> None:
+    """Of a neural ODE whose field is DSPM-DE's: second derivatives of the march, through an adaptive rollout. Compiles for a minute and a half."""
+    net = jm.AttentionNeuralODE(jm.DSPMDE(), key=KEY, width=8, rtol=1e-7, atol=1e-9)
+    wide = jax.tree.map(lambda x: x.astype(jnp.float64) if eqx.is_inexact_array(x) else x, net.field)
+    net = eqx.tree_at(lambda n: n.field, net, wide)
+    water = jm.Mixture.from_concentration({"Na+": 20.0, "Mg+2": 5.0, "Cl-": 30.0})
+    asked = jm.Case(water, jm.membrane("NF270"), jm.FluxDriven(jnp.asarray([1e-5, 3e-5])))
+
+    @eqx.filter_jit
+    def value(bias: jax.Array, charge: jax.Array) -> jax.Array:
+        bent = eqx.tree_at(lambda n: n.field.layers[-1].bias, net, bias[None])
+        r = jm.solve(bent, asked.replace(charge_density=charge), throw=False)
+        return jnp.sum(jnp.log(r.passage) * jnp.asarray([1.0, -0.5, 0.3]))
+
+    at = (jnp.asarray(-0.2), jnp.asarray(-30.0))
+    slopes = eqx.filter_jit(jax.grad(value, argnums=(0, 1)))(*at)
+    for i, h in enumerate((1e-3, 0.1)):
+        moved = lambda d, i=i: value(*(x + d * (j == i) for j, x in enumerate(at)))
+        coarse, fine = ((moved(s) - moved(-s)) / (2.0 * s) for s in (h, h / 2.0))
+        assert float((4.0 * fine - coarse) / 3.0) == pytest.approx(float(slopes[i]), rel=1e-6)
+
+
+def test_bounded_residual() -> None:
+    key, plain = jax.random.key(2), jm.PermeanceMembrane.of(PERMEANCE)
+    model = jm.BoundedResidual(jm.SDEM(), key=key, width=8, bound=0.3)
+    asked = case(plain)
+    r, truth = jm.solve(model, asked), jm.solve(jm.SDEM(), asked)
+    there = np.asarray(asked.feed.concentration > 0.0)
+    assert np.allclose(r.passage[there], truth.passage[there], rtol=1e-9)
+    wild = eqx.tree_at(lambda m: m.field, model, _moved(model.field, 3.0))
+    bent = jm.solve(wild, asked)
+    charge = jnp.abs(bent.permeate @ asked.feed.species.charge) / jnp.sum(bent.permeate, axis=-1)
+    assert float(charge.max()) < 1e-12
+    assert bool(jnp.all(bent.permeate[there] > 0.0))
+    assert bool(jnp.all(bent.permeate[~there] == truth.permeate[~there]))
+    correction = np.asarray(wild.correction(truth))
+    assert 0.05 < np.abs(correction[there]).max() <= 0.3
+    slow = jm.solve(wild, jm.Case(asked.feed, plain, jm.FluxDriven(1e-12)))
+    assert float(jnp.abs(slow.real_rejection[there]).max()) < 1e-5
+    assert float(bent.pressure.min()) > 0.0
 
 
 def test_learns_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
@@ -150,5 +195,14 @@ def test_parts_and_mistakes(untyped: None) -> None:
         jm.train(jm.SDEM(), learned.only(np.zeros(12, bool)))
     with pytest.raises(jm.JaxmemError, match="above zero"):
         jm.train(jm.SDEM(), learned, steps=0)
+    with pytest.raises(jm.JaxmemError, match="at the membrane"):
+        jm.solve(
+            jm.BoundedResidual(jm.SDEM(), key=KEY),
+            jm.Case(feeds(), shift(), jm.FluxDriven(1e-5, jm.film("same", 1e-5))),
+        )
+    with pytest.raises(jm.JaxmemError, match="The physics is"):
+        jm.BoundedResidual(jm.SpieglerKedem(), key=KEY)
+    with pytest.raises(jm.JaxmemError, match="a key or a field"):
+        jm.BoundedResidual(jm.SDEM())
     with pytest.raises(jm.JaxmemError, match="cannot be built"):
         jm.LearnedShift.new(KEY, bound=0.0)
