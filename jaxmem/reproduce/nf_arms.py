@@ -42,6 +42,7 @@ PORE = {
 GUESS = PoreMembrane(0.45e-9, 1.0e-6, -20.0, 40.0)
 TRUTH = PoreMembrane(0.5e-9, 1.2e-6, -40.0, 60.0, hindrance=Bowen(), charge=MultivalentCharge(200.0, -100.0))
 HELD = 24  # feeds that choose the best state of a member
+FITTED = 24  # measured feeds that DSPM-DE is refitted to
 
 
 class Plan(NamedTuple):
@@ -100,6 +101,11 @@ def rolls(model: DSPMDE, membrane: PoreMembrane, count: int, plan: Plan, seed: i
     return Rolls(case, Slots.of(lane), result.passage.astype(jnp.float32), result.ok)
 
 
+def noised(seen: Rolls) -> Array:
+    """With the experiment's own errors, the same for every model."""
+    return noisy(seen.passage, jax.random.key(5))
+
+
 def _some(x: Rolls, a: int, b: int) -> Rolls:
     cut = lambda y: y[a:b]
     case = x.case
@@ -117,7 +123,7 @@ def measurements(plan: Plan) -> tuple[Rolls, Rolls]:
 def experiments(plan: Plan, measured: Rolls, test: Rolls, fitted: PoreMembrane) -> Experiments:
     """With the corpus that the refitted DSPM-DE makes up."""
     corpus = rolls(SIMPLE, fitted, plan.corpus, plan, 3)
-    seen = noisy(measured.passage, jax.random.key(5))  # the experiment's own errors
+    seen = noised(measured)
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), tuple(corpus[1:]), (measured.slots, seen, measured.ok))
     flux = jnp.linspace(1.0 / plan.fluxes, 1.0, plan.fluxes, dtype=jnp.float32)
     return Experiments(flux, Rolls(None, *joined), test)
@@ -147,13 +153,13 @@ def charge_follows(plan: Plan, measured: Rolls, test: Rolls) -> tuple[PoreMembra
     return refitted(plan, measured, test, bound, Free(**PORE, **follows))
 
 
-def _observed(seen: Rolls, plan: Plan, membrane: PoreMembrane, feeds: int = 24) -> Dataset:
+def _observed(seen: Rolls, plan: Plan, membrane: PoreMembrane, feeds: int = FITTED) -> Dataset:
     """Noisy rejections of some of the measured feeds."""
     case, k = seen.case, plan.fluxes
     assert case is not None
     feed = eqx.tree_at(lambda f: f.concentration, case.feed, jnp.repeat(case.feed.concentration[:feeds, 0], k, axis=0))
     flux = jnp.tile(case.conditions.volume_flux, feeds)
-    passage = noisy(seen.passage[:feeds], jax.random.key(4)).reshape(feeds * k, -1).astype(float)
+    passage = noised(seen)[:feeds].reshape(feeds * k, -1).astype(float)
     there = (feed.concentration > 0.0) & seen.ok[:feeds].reshape(-1, 1)
     rejection = jnp.where(there, 1.0 - passage, jnp.nan)
     labels = tuple(f"feed {i // k}" for i in range(feeds * k))
@@ -255,7 +261,10 @@ def train_members(kind: str, plan: Plan, data: Experiments, told: Any) -> Traine
 
     def phase(weights: Any, first: int, count: int, frozen: Array, asleep: Array, steps: int) -> Any:
         """On feeds ``first`` to ``first + count`` of the pool, of which every seed holds some back."""
-        order = np.stack([first + np.random.default_rng([9, m.seed]).permutation(count) for m in every])
+        shared = 0 if first == 0 else FITTED  # every seed trains on the feeds that physics was fitted to
+        order = np.stack(
+            [first + shared + np.random.default_rng([9, m.seed]).permutation(count - shared) for m in every]
+        )
         pool = data.pool
         make = lambda rows: _Loss(
             rest,
@@ -270,7 +279,10 @@ def train_members(kind: str, plan: Plan, data: Experiments, told: Any) -> Traine
             asleep,
             plan.batch,
         )
-        used = order[:, HELD:] if first == 0 else order[:, HELD : HELD + (count - HELD) // 2]
+        used = order[:, HELD:]
+        if shared:
+            seen = np.broadcast_to(first + np.arange(shared), (len(every), shared))
+            used = np.concatenate([seen, used[:, : (count - HELD) // 2 - shared]], axis=1)
         used = np.tile(used, -(-most // used.shape[1]))[:, :most]  # one shape, one program
         return descend(make(used), _Look(make(order[:, :HELD])), weights, steps=steps, rate=plan.rate, told=told)
 

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
+from .._errors import JaxmemError
 from ..chemistry.mixture import Mixture
 from ..membranes.exclusion import BornExclusion
 from ..membranes.hindrance import DechadilokDeen
@@ -49,6 +50,10 @@ class LearnedCharge(eqx.Module):
     @classmethod
     def new(cls, key: Array, *, scale: float = 100.0, **options) -> "LearnedCharge":
         """Untrained; options of ``Network``."""
+        if not (isinstance(scale, int | float) and 0.0 < scale < 1e5):
+            raise JaxmemError(
+                f"scale = {scale!r} must be above zero, in mol/m3. Write jm.LearnedCharge.new(key, scale=100.0)."
+            )
         return cls(Network(len(FEED), key=key, **options), scale)
 
     def __call__(self, charge_density: Array, feed: Mixture) -> Array:

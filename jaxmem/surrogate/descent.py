@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import re
 from collections.abc import Callable
@@ -58,7 +59,11 @@ def descend(
     the seed and the number of the round: a training that was interrupted goes on from ``checkpoint`` as if it had not been. A loss that is no
     number, or too many failed solves, end it: the best state so far is returned, and ``told`` says so.
     """
+    _check(steps, rate, checkpoint)
     rounds, key = max(steps // ROUND, 1), jax.random.key(seed)
+    weights = jax.tree.map(
+        lambda x: jax.lax.convert_element_type(x, x.dtype), weights
+    )  # no weak types: one program for all rounds
     judged = filter_eval_shape(look, weights)
     first = jnp.full(judged.shape, jnp.inf, judged.dtype)
     now, train, check = _Now(weights, _ADAM.init(weights), weights, first), [], []
@@ -105,12 +110,27 @@ def _round(loss: Callable, look: Callable, now: _Now, key: Array, pace: Array) -
     return (weights, moments, best, jnp.where(better, seen, now.least), seen), jnp.mean(values), jnp.mean(failed)
 
 
+def _check(steps: int, rate: float, checkpoint: str | Path | None) -> None:
+    if not (isinstance(steps, int) and steps >= 1):
+        raise JaxmemError(f"steps = {steps!r} must be a whole number above zero. Write steps=1000.")
+    if not 0.0 < rate < math.inf:
+        raise JaxmemError(f"rate = {rate!r} must be a number above zero. Write rate=1e-2.")
+    if checkpoint is not None and (Path(checkpoint).is_dir() or not Path(checkpoint).parent.is_dir()):
+        raise JaxmemError(
+            f"checkpoint = {str(checkpoint)!r} must be a file in a folder that exists. Write checkpoint='half.npz'."
+        )
+
+
 def _fingerprint(parts: Any, options: tuple) -> str:
     """Of everything that a training follows from."""
     leaves, tree = jax.tree.flatten(parts)
     made = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr((options, str(tree)))).encode())  # no addresses
     for leaf in leaves:
-        made.update(np.asarray(leaf).tobytes() if isinstance(leaf, jax.Array | np.ndarray) else repr(leaf).encode())
+        made.update(
+            np.asarray(leaf).tobytes()
+            if isinstance(leaf, jax.Array | np.ndarray)
+            else re.sub(r"0x[0-9a-f]+", "", repr(leaf)).encode()
+        )
     return made.hexdigest()
 
 

@@ -20,7 +20,9 @@ class Network(eqx.Module):
     def __init__(
         self, inputs: int, outputs: int = 1, *, key: Array, width: int = 16, bound: float = 3.0, dtype=jnp.float32
     ) -> None:
-        if not (width >= 0 and bound > 0.0):
+        if not hasattr(key, "dtype"):
+            raise JaxmemError(f"key = {key!r} is no key. Write jax.random.key(0).")
+        if not (isinstance(width, int) and width >= 0 and isinstance(bound, int | float) and bound > 0.0):
             raise JaxmemError(
                 f"A network of width {width!r} and bound {bound!r} cannot be built. Write width=16 (0: linear), bound=3.0."
             )

@@ -55,7 +55,7 @@ class _Loss(eqx.Module):
     noise: bool = eqx.field(static=True)
 
     def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
-        """Loss, and 1 where the whole batch gave up."""
+        """Loss, not a number where the ODE gave up; nothing is solved that could fail for itself."""
         pick, spread = jax.random.split(key)
         data, n = self.data, self.data.passage.shape[0]
         lane, passage, ok = data.lane, data.passage, data.ok
@@ -111,9 +111,13 @@ def pretrain(
         raise JaxmemError(
             f"{n} feeds of which a share of {held!r} is held back are too few to train on. Give 10 feeds or more and held=0.1."
         )
+    if not 0.0 <= penalty < np.inf:
+        raise JaxmemError(f"penalty = {penalty!r} must be a number from zero up. Write penalty=0.1.")
+    if not bool(data.ok.any()):
+        raise JaxmemError("No rollout of this corpus was solved: there is nothing to learn. Look at result.messages().")
     net = eqx.tree_at(lambda m: m.trained, net, Range.of(data.lane, data.flux[-1]))
     order = np.random.default_rng(seed).permutation(n)
-    kept = max(round(held * n), 1)
+    kept = min(max(round(held * n), 1), n - 1)
     some = lambda rows: jax.tree.map(
         lambda x: jnp.take(x, jnp.asarray(rows), axis=0), (data.lane, data.passage, data.ok)
     )

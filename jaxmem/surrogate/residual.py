@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from .._errors import JaxmemError
+from .._status import code
 from ..case import Case
 from ..conditions import FluxDriven
 from ..models.base import AbstractModel
 from ..models.dspmde.model import DSPMDE
+from ..models.inputs import benign, input_status
 from ..models.point import PointState
 from ..models.result import PointResult
 from ..models.sdem import SDEM
@@ -100,18 +102,20 @@ class BoundedResidual(AbstractModel):
     def observe(self, state: PointState, case: Case) -> PointResult:
         """The Result of every lane."""
         plain = self.physics.observe(state, case)
-        shift = self.correction(plain)
-        good, there = plain.ok[..., None], plain.feed > 0.0
-        z = jnp.broadcast_to(case.feed.species.charge, plain.permeate.shape)
-        bent = jnp.where(there, plain.permeate * jnp.exp(shift), plain.permeate)
-        neutral = positive(jnp.where(there, bent, 0.0), jnp.where(there, z, 0.0))
-        factor = jnp.where(there & good, neutral / jnp.where(there, plain.permeate, 1.0), 1.0)
+        clear = plain.ok[..., None] & (
+            plain.feed > 0.0
+        )  # elsewhere harmless numbers, before anything is differentiated
+        z = jnp.where(clear, case.feed.species.charge, 0.0)
+        permeate = jnp.where(clear, plain.permeate, 1.0)
+        bent = jnp.where(clear, permeate * jnp.exp(self.correction(plain)), 0.0)
+        factor = jnp.where(clear, positive(bent, z) / permeate, 1.0)
         return dataclasses.replace(plain, model=self, permeate=plain.permeate * factor, passage=plain.passage * factor)
 
     def correction(self, plain: PointResult) -> Array:
         """What is added to ``ln(c_p/c_m)`` of a Result of the physics, ``(*batch, S)``, before neutrality."""
-        lane = lane_of(plain.case)
-        h = lane.feed * plain.passage.reshape(lane.feed.shape)
+        case = benign(plain.case, input_status(plain.case) == code("successful"))
+        lane = lane_of(case)
+        h = lane.feed * jnp.where(plain.ok[..., None], plain.passage, 1.0).reshape(lane.feed.shape)
         clock = jnp.log1p(lane.flux / KNEE) / 4.0
         r, _ = jax.vmap(self.field)(h, clock, lane.ions, lane.present, lane.context)
         gate = -jnp.expm1(-lane.flux / _GATE)[:, None]

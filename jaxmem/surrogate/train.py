@@ -94,11 +94,11 @@ class _Misfit(eqx.Module):
         there = ~jnp.isnan(seen)
         answered = there & result.ok[..., None]
         residual = self.noise(getattr(result, f"{self.data.kind}_rejection"), seen, sigma)
-        total = jnp.sum(jnp.where(answered, residual, 0.0) ** 2) + prior
+        total = jnp.sum(jnp.where(answered, residual, 0.0) ** 2)
         size = sum(jnp.sum(jnp.square(x.astype(float))) for x in jax.tree.leaves(weights[0]))
         count = lambda x: jnp.maximum(jnp.sum(x.astype(float)), 1.0)
         failed = jnp.sum((there & ~answered).astype(float)) / count(there)
-        return total / count(answered) + self.ridge * size, failed
+        return total / count(answered) + prior / count(~jnp.isnan(self.data.rejection)) + self.ridge * size, failed
 
 
 class _Judge(eqx.Module):
@@ -107,9 +107,9 @@ class _Judge(eqx.Module):
     misfit: _Misfit
 
     def __call__(self, weights: Any) -> Array:
-        """Without what weights cost; infinite where a point has no answer."""
+        """Without what weights cost; a measurement without an answer counts as ten standard deviations off."""
         value, failed = self.misfit(weights, jax.random.key(0))
-        return jnp.where(failed > 0.0, jnp.inf, value)
+        return jnp.where(failed < 1.0, value * (1.0 - failed) + 100.0 * failed, jnp.inf)
 
 
 def train(
@@ -136,10 +136,11 @@ def train(
     points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
     ``batch`` points a step, all when None. ``checkpoint``: a file to go on from after an interruption, to the same bits.
 
-    Solves that fail count for nothing and are counted; more than half of them, or a loss that is no number, end the training with the best state
-    so far. Raises ``ConvergenceError`` when that is the first.
+    ``steps`` are taken in rounds of 20. Solves that fail have no gradient, and count as ten standard deviations off where the best state is chosen; more
+    than half of them, or a loss that is no number, end the training with the best state so far. Raises ``ConvergenceError`` when that is the first.
     """
-    _check(model, data, free, steps, rate)
+    _check(model, data, free)
+    _check_options(ridge, batch, noise)
     noise = LogTransmission() if noise is None else noise
     both = (model, data.case.membrane)
     nets, rest = eqx.partition(both, learning(both, part))
@@ -149,9 +150,12 @@ def train(
         raise JaxmemError(
             "There is no network in this model or membrane. Write for example jm.membrane('NF270', charge=jm.LearnedCharge.new(jax.random.key(0)))."
         )
-    kept = np.ones(data.rejection.shape[0], bool) if held is None else ~np.asarray(held, bool)
-    if not kept.any() or (held is not None and kept.all()) or len(data.only(kept)) == 0:
-        raise JaxmemError(f"held leaves {int(kept.sum())} of {len(kept)} points to train on. Hold back some, not all.")
+    kept = np.ones(data.rejection.shape[0], bool) if held is None else ~_mask(held, data.rejection.shape[0])
+    sides = [len(data.only(side)) for side in ((kept, ~kept) if held is not None else (kept,))]
+    if 0 in sides:
+        raise JaxmemError(
+            f"held splits {len(data)} measurements into {sides[0]} to train on and {sides[-1]} to judge by. Hold back some, not all."
+        )
     misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), resample, batch)
     judged = data if held is None else data.only(~kept)
     judge = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), False, None))
@@ -163,7 +167,27 @@ def train(
     return Trained(*misfit.parts(found.best), data, found, numbers)
 
 
-def _check(model: Any, data: Any, free: Any, steps: int, rate: float) -> None:
+def _mask(held: Any, n: int) -> np.ndarray:
+    mask = np.asarray(held)
+    if mask.dtype != bool or mask.shape != (n,):
+        raise JaxmemError(
+            f"held has shape {mask.shape} and type {mask.dtype}; it must be {n} truth values, one for each point. Write held = np.arange({n}) % 5 == 2."
+        )
+    return mask
+
+
+def _check_options(ridge: Any, batch: Any, noise: Any) -> None:
+    if not 0.0 <= ridge < np.inf:
+        raise JaxmemError(f"ridge = {ridge!r} must be a number from zero up. Write ridge=1e-4.")
+    if not (batch is None or (isinstance(batch, int) and batch >= 1)):
+        raise JaxmemError(
+            f"batch = {batch!r} must be a whole number above zero, or None for all points. Write batch=256."
+        )
+    if not callable(noise) and noise is not None:
+        raise JaxmemError(f"noise = {noise!r} cannot be called. Write noise=jm.LogTransmission(0.1, 0.02).")
+
+
+def _check(model: Any, data: Any, free: Any) -> None:
     if not isinstance(model, AbstractModel):
         raise JaxmemError(f"{type(model).__name__} is not a model. Write jm.train(jm.SDEM(), data).")
     if not all(hasattr(data, name) for name in ("case", "rejection", "sigma", "kind")):
@@ -174,6 +198,4 @@ def _check(model: Any, data: Any, free: Any, steps: int, rate: float) -> None:
         )
     if len(data) == 0:
         raise JaxmemError("There is no measurement to train on. Give a Dataset with at least one rejection.")
-    if not (steps >= 1 and rate > 0.0):
-        raise JaxmemError(f"steps = {steps!r} and rate = {rate!r} must be above zero. Write steps=1000, rate=1e-2.")
     model.check(data.case)

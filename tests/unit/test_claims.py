@@ -40,6 +40,22 @@ def test_effects() -> None:
     assert same.low < 1.0 < same.high
     assert effect(b[:2], b[:2] * 2.0).p == 1.0  # two seeds cannot tell
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert verdict(Effect(0.7, 0.6, 0.8, 0.01), True) == "reproduced"
-    assert verdict(Effect(1.3, 1.2, 1.4, 0.01), True) == "refuted"
-    assert verdict(Effect(1.0, 0.9, 1.1, 1.0), True).startswith("open")
+    assert verdict(Effect(0.7, 0.6, 0.8, 0.01), True, 10) == "reproduced"
+    assert verdict(Effect(1.3, 1.2, 1.4, 0.01), True, 10) == "refuted"
+    assert verdict(Effect(1.3, 1.2, 1.4, 1.0), True, 2) == "points against it"
+    assert verdict(Effect(0.9, 0.8, 0.99, 0.2), True, 10, 0.2) == "open: p 0.2"
+    assert verdict(Effect(1.0, 0.9, 1.1, 1.0), True, 10).startswith("open: the interval")
+    assert verdict(Effect(np.nan, np.nan, np.nan, 1.0), True, 10).startswith("no answer")
+    holed = b.copy()
+    holed[0, 3] = np.nan
+    assert np.isfinite(effect(0.7 * holed, b).high)
+
+
+def test_null_effects_are_rarely_decided() -> None:
+    random = np.random.default_rng(5)
+    decided = 0
+    for _ in range(60):
+        level = np.exp(0.3 * random.normal(size=(2, 10, 1)))
+        a, b = level * np.exp(random.normal(size=(2, 10, 40)))
+        decided += verdict(effect(a, b, draws=400), True, 10) in ("reproduced", "refuted")
+    assert decided < 0.25 * 60

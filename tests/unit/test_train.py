@@ -10,6 +10,7 @@ import pytest
 
 import jaxmem as jm
 from jaxmem.data.rejection import Dataset
+from jaxmem.surrogate import descent
 from jaxmem.surrogate.closures import describe
 from jaxmem.surrogate.train import learning
 
@@ -177,6 +178,39 @@ def test_learns_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
         jm.train(jm.SDEM(), data, steps=200, checkpoint=path, **options)
 
 
+def test_failed_points_are_counted_and_harm_nothing() -> None:
+    data = seen().on(shift(width=2))
+    flux = data.case.conditions.volume_flux.at[4].set(jnp.nan)
+    broken = eqx.tree_at(lambda d: d.case, data, jm.Case(data.case.feed, data.case.membrane, jm.FluxDriven(flux)))
+    out = jm.train(jm.SDEM(), broken, steps=20)
+    assert np.isfinite(out.least)
+    assert out.least > 5.0  # a feed without an answer counts
+    model = jm.BoundedResidual(jm.SDEM(), key=KEY, width=4)
+
+    def loss(model: jm.BoundedResidual, asked: jm.Case) -> jax.Array:
+        r = jm.solve(model, asked, throw=False)
+        return jnp.sum(jnp.where(r.ok[..., None] & (r.feed > 0.0), jnp.log(r.passage), 0.0))
+
+    moved = eqx.tree_at(lambda m: m.field, model, _moved(model.field, 0.5))
+    slopes = eqx.filter_jit(eqx.filter_grad(lambda m, asked: loss(m, asked)))
+    rows = jnp.asarray([0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11])
+    pairs = zip(*(jax.tree.leaves(slopes(moved, asked).field) for asked in (broken.case, data.case[rows])), strict=True)
+    assert all(np.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)  # as if it were not there
+
+
+def test_all_rounds_are_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced, plain = [], descent._round
+    monkeypatch.setattr(descent, "_round", lambda *given: traced.append(1) or plain(*given))
+    descent._program.cache_clear()
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
+    options = {"free": free, "steps": 60, "rate": 3e-2}
+    first = jm.train(jm.SDEM(), seen().on(shift(width=2)), **options)
+    again = jm.train(jm.SDEM(), seen().on(shift(width=2)), **options)
+    descent._program.cache_clear()
+    assert traced == [1]
+    assert np.array_equal(first.train, again.train)
+
+
 def test_parts_and_mistakes(untyped: None) -> None:
     net = shift(width=4).law
     count = lambda part: sum(int(np.sum(m)) if np.ndim(m) else int(m) for m in jax.tree.leaves(learning(net, part)))
@@ -189,6 +223,20 @@ def test_parts_and_mistakes(untyped: None) -> None:
         jm.train(jm.SDEM(), learned, part="lasttwo")
     with pytest.raises(jm.JaxmemError, match="Hold back some"):
         jm.train(jm.SDEM(), learned, held=np.ones(12, bool))
+    with pytest.raises(jm.JaxmemError, match="truth values"):
+        jm.train(jm.SDEM(), learned, held=np.arange(12))
+    with pytest.raises(jm.JaxmemError, match="0 to judge by"):
+        jm.train(jm.SDEM(), learned.only(np.arange(12) > 0), held=np.arange(12) == 0)
+    for options, words in (
+        ({"ridge": -1.0}, "from zero up"), ({"batch": 0}, "all points"), ({"noise": "log"}, "cannot be called"), ({"steps": 2.5}, "whole number"),
+        ({"rate": float("inf")}, "above zero"), ({"checkpoint": "/nowhere/half.npz"}, "folder that exists"),
+    ):  # fmt: skip
+        with pytest.raises(jm.JaxmemError, match=words):
+            jm.train(jm.SDEM(), learned, **options)
+    with pytest.raises(jm.JaxmemError, match="is no key"):
+        jm.LearnedShift.new(0)
+    with pytest.raises(jm.JaxmemError, match="scale"):
+        jm.LearnedCharge.new(KEY, scale=-1.0)
     with pytest.raises(jm.JaxmemError, match="not a model"):
         jm.train("SDEM", learned)
     with pytest.raises(jm.JaxmemError, match="no measurement"):
