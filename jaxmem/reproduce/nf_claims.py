@@ -124,13 +124,13 @@ def claims(table: Table) -> list[tuple[str, str, str, str]]:
     refitted = np.broadcast_to(table.physics["DSPM-DE, refitted"][1], _shape(table))
     c4 = [effect(mse(k, hard=False, pretrained=False), refitted) for k in kinds]
     worse = sum(e.low > 1.0 for e in c4)
-    said = ", ".join(f"{k} {e.ratio:.2f}" for k, e in zip(kinds, c4, strict=True))
+    said = ", ".join(f"{k} {e.ratio:.1f}" for k, e in zip(kinds, c4, strict=True))
     rows.append(
         (
-            "C4 raw and soft, over DSPM-DE refitted",
+            "C4 raw and soft over DSPM-DE (4 numbers)",
             "above 1, all four",
             said,
-            f"{worse} of {len(kinds)} worse beyond their intervals",
+            f"{worse} of {len(kinds)} worse",
         )
     )
     for kind in kinds[1:]:
@@ -139,21 +139,21 @@ def claims(table: Table) -> list[tuple[str, str, str, str]]:
     ablation = effect(mse("ODE", pretrained=False) / mse("ODE").mean(), mse("ODE", hard=False) / mse("ODE").mean())
     rows.append(
         (
-            "C6 effect of pre-training over that of hard charge",
+            "C6 pre-training's effect over hard charge's",
             "above 1",
             str(ablation),
             verdict(ablation, False, seeds),
         )
     )
     better = {k: mse(k, hard=table.better_hard(k)) for k in kinds}
-    for name, (_, error) in table.physics.items():
+    for numbers, error in table.physics.values():
         each = {k: effect(x, np.broadcast_to(error, _shape(table))) for k, x in better.items()}
-        said = ", ".join(f"{k} {e.ratio:.2f}" for k, e in each.items())
+        said = ", ".join(f"{k} {e.ratio:.1f}" for k, e in each.items())
         ahead, behind = (
             sum(side(e) for e in each.values()) for side in (lambda e: e.high < 1.0, lambda e: e.low > 1.0)
         )
-        told = f"{ahead} of {len(kinds)} better, {behind} worse, beyond their intervals"
-        rows.append((f"C7 pre-trained, better bias, over {name}", "below 1, not feed-forward", said, told))
+        told = f"{ahead} better, {behind} worse"
+        rows.append((f"C7 better bias over DSPM-DE ({numbers} numbers)", "below 1, but for feed-forward", said, told))
     return rows
 
 

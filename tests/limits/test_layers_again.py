@@ -44,6 +44,7 @@ def test_a_moving_front_with_and_without_supg():
         assert errors[0] > 3.0 * errors[1]
 
 
+@pytest.mark.campaign
 def test_reflection_counts_in_layer_slit_and_point():
     membrane = jm.SolutionDiffusionMembrane(PERMEANCE, 7e-8, reflection=0.8)
     layer = jm.solve(jm.ADMSDM(), jm.Case(SEA, membrane, jm.PressedLayer(55 * bar, 50e-6, 1.5e-9)))

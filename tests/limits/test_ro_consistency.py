@@ -21,6 +21,7 @@ def ask(model, membrane, conditions, feed=SEA):
     return jm.solve(model, jm.Case(feed, membrane, conditions), throw=False)
 
 
+@pytest.mark.campaign
 def test_concentration_dependent_layers_near_their_limiting_flux():
     """``D = D0 exp(-a C)``: ``integral of D dC/(C - r) = J delta`` from the bulk to the wall, with the membrane's balances (r = J_s/J)."""
     d0, brine, cases = 1.5e-9, jm.NaClBrine(), ((1e-3, 200.0, 80.0), (4e-3, 50.0, 55.0))

@@ -76,7 +76,7 @@ def _moved(tree: object, scale: float) -> object:
     )
 
 
-@pytest.mark.parametrize("physics", ["SDEM", "DSPM-DE"])
+@pytest.mark.parametrize("physics", [pytest.param("SDEM", marks=pytest.mark.campaign), "DSPM-DE"])
 def test_slopes_of_all_weights(physics: str) -> None:
     options = {"width": 3, "dtype": jnp.float64}
     a, b, c = jax.random.split(KEY, 3)
