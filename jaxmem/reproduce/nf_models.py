@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from .. import (
@@ -22,17 +21,14 @@ from .. import (
 from ..data.rejection import Dataset
 from ..plot.style import COMMON, STYLES, pyplot
 from ..progress import bar
-from ..surrogate.attention import descriptors
-from ..surrogate.ensemble import train_networks
-from ..surrogate.neural_ode import FLUX
-from ..surrogate.splits import Split, held_out
+from ..surrogate.splits import held_out
 from ..tables import plain_table
+from .nf_networks import MEMBERS, PlainNetwork, PublishedODE
 
 SPLITS = {"S1": "2nd and 5th flux", "S2": "top two fluxes", "S3": "one feed"}
 NOISE = AbsoluteRejection(0.05, own=False)  # readings of a figure are sharper than the experiment
 STARTS = 6
-MEMBERS = 5
-NETWORK, MEAN = "network 2 x 64", "mean of the training points"
+NETWORK, PUBLISHED, MEAN = "network 2 x 64", "attention ODE, as published", "mean of the training points"
 
 
 class Candidate(NamedTuple):
@@ -82,7 +78,7 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     flux, seen = np.asarray(points.case.conditions.volume_flux), np.asarray(points.rejection)
     folds = {name: held_out(name, points.feed_group, flux) for name in SPLITS}
     models, rows, last = candidates(points.case.feed.species.names), {}, None
-    with bar(console, (len(models) + 2) * (1 + sum(map(len, folds.values())))) as progress:
+    with bar(console, (len(models) + 3) * (1 + sum(map(len, folds.values())))) as progress:
 
         def tried(name: str, free: int, predict: Any) -> Row:
             """``predict(kept) -> (members, N, S)`` from the kept points, on every fold."""
@@ -107,8 +103,8 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
             return Row(free, _rmse((everything - seen)[there]), error, spread, said)
 
         rows[MEAN] = tried(MEAN, 1, lambda kept: np.full((1, *seen.shape), np.nanmean(seen[kept])))
-        x = _inputs(points)
-        rows[NETWORK] = tried(NETWORK, (x.shape[-1] + 1) * 64 + 65 * 65, lambda kept: _network(x, seen, kept))
+        for name, made in ((NETWORK, PlainNetwork(points)), (PUBLISHED, PublishedODE(points))):
+            rows[name] = tried(name, made.numbers, made)
         for one in models:
 
             def fitted(kept: np.ndarray, one: Candidate = one) -> np.ndarray:
@@ -123,47 +119,19 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     for heading in ("model", "free", "in sample", *SPLITS.values()):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for name, row in rows.items():
-        cells = (f"{row.error[s]:.3f}" + (f" ± {row.spread[s]:.3f}" if name == NETWORK else "") for s in SPLITS)
+        cells = (
+            f"{row.error[s]:.3f}" + (f" ± {row.spread[s]:.3f}" if name in (NETWORK, PUBLISHED) else "") for s in SPLITS
+        )
         table.add_row(name, f"{row.free:,}", f"{row.sample:.3f}", *cells)
     console.print(table)
     feeds = len(set(points.feed_group))
     console.print(
-        f"{feeds} feeds: the unit of replication is the feed, not the point. Network: {MEMBERS} seeds.", highlight=False
+        f"{feeds} feeds: the unit of replication is the feed, not the point. Networks: {MEMBERS} seeds, from random weights.",
+        highlight=False,
     )
     console.print(str(last), highlight=False)
     console.print(f"figure  {draw_parity(rows, seen, out)}", highlight=False)
     return rows
-
-
-def _inputs(points: Dataset) -> np.ndarray:
-    """``(N, S, k)``: what the ion is and which, the feed in equivalents, its strength, and the flux."""
-    feed, s = points.case.feed, len(points.case.feed.species)
-    n = points.rejection.shape[0]
-    share, strength = np.asarray(feed.equivalent_fraction), np.log(np.asarray(feed.ionic_strength))
-    flux = np.broadcast_to(np.asarray(points.case.conditions.volume_flux) / FLUX, (n,))
-    parts = (
-        np.asarray(descriptors(feed)), np.eye(s), np.broadcast_to(share, (n, s))[:, None], np.broadcast_to(strength, (n,))[:, None, None],
-        flux[:, None, None],
-    )  # fmt: skip
-    return np.concatenate([np.broadcast_to(x, (n, s, x.shape[-1])) for x in parts], axis=-1)
-
-
-def _network(x: np.ndarray, seen: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """``(members, N, S)`` of networks that saw the kept points; a seventh of them decides when to stop."""
-    there = np.isfinite(seen) & kept[:, None]
-    group = np.broadcast_to(np.arange(len(x))[:, None], seen.shape)
-    stopping = np.random.default_rng(0).choice(np.flatnonzero(kept), max(int(kept.sum()) // 7, 2), replace=False)
-    stop = np.isin(group, stopping)
-    use = there.reshape(-1)
-    flat, y, groups, late = (
-        x.reshape(-1, x.shape[-1])[use],
-        seen.reshape(-1)[use],
-        group.reshape(-1)[use],
-        stop.reshape(-1)[use],
-    )
-    split = Split(~late, late, late, late)
-    nets = train_networks(flat, y, groups, split, members=MEMBERS, width=64, depth=2, steps=1500, batch=64)
-    return np.asarray(nets.each(jnp.asarray(x)))
 
 
 def draw_parity(rows: dict[str, Row], seen: np.ndarray, out: Path) -> Path:

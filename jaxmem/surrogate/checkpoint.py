@@ -67,14 +67,15 @@ def _ode(model: AttentionNeuralODE) -> tuple[dict, dict]:
         )
     structure = {
         "width": f.layers[0].out_features, "attend": f.attention is not None, "conditioned": f.conditioned, "physics": model.physics is not None,
-        "projection": model.projection, "relative": model.relative,
+        "projection": model.projection, "relative": model.relative, "rtol": model.rtol, "atol": model.atol, "max_steps": model.max_steps,
     }  # fmt: skip
     numbers = lambda x: [None if not np.isfinite(v) else float(v) for v in np.asarray(x).reshape(-1)]
     return structure, {"context": numbers(t.context), "ions": numbers(t.ions), "flux": numbers(t.flux)}
 
 
 def _blank_ode(s: dict[str, Any]) -> AttentionNeuralODE:
-    options = {name: s[name] for name in ("width", "attend", "conditioned", "projection", "relative")}
+    names = ("width", "attend", "conditioned", "projection", "relative", "rtol", "atol", "max_steps")
+    options = {name: s[name] for name in names}
     return AttentionNeuralODE(DSPMDE() if s["physics"] else None, key=jax.random.key(0), **options)
 
 
@@ -139,11 +140,11 @@ def load(path: str | Path) -> Any:
 
 
 def _check_sizes(structure: Any) -> None:
-    """Whole numbers of a sensible size, at any depth."""
+    """Whole numbers of a sensible size and tolerances, at any depth."""
     for value in structure.values():
         if isinstance(value, dict):
             _check_sizes(value)
-        elif isinstance(value, bool) or value in PROJECTIONS:
+        elif isinstance(value, bool) or value in PROJECTIONS or (type(value) is float and 0.0 < value < 1.0):
             continue
         elif type(value) is not int or not 1 <= value <= 100_000:
             raise ValueError(f"a size of {value!r}")

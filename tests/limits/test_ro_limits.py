@@ -91,6 +91,7 @@ def vessel_case(**conditions) -> jm.Case:
     return jm.Case(nacl(), vessel, jm.FeedPressure(**{"pressure": 60 * bar, "flow": 9 * m3_per_h, **conditions}))
 
 
+@pytest.mark.campaign
 def test_imposed_recovery_and_flux_find_the_pressure_that_gives_them():
     given = jm.solve(jm.SpiralWound(), vessel_case())
     case = vessel_case()

@@ -41,6 +41,7 @@ def test_confined_water() -> None:
     assert float(jm.ConfinedViscosity()(wide)[1]) == pytest.approx(1.0, rel=0.01)
 
 
+@pytest.mark.campaign
 def test_confinement_reaches_the_rejection() -> None:
     """A viscous pore: the rejection of a thicker membrane, at the pressure of a thicker one. A layer: that permittivity."""
     conditions = jm.FluxDriven(jnp.full(32, 1e-5))

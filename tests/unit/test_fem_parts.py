@@ -127,6 +127,7 @@ def test_iterative_solver_agrees_with_the_direct_one():
         np.testing.assert_allclose(ours, theirs, rtol=atol)
 
 
+@pytest.mark.campaign
 def test_conservative_and_plain_forms_agree():
     """On a line with elements of degree 2: the same solution where the velocity has no divergence, whatever stands at the outlet."""
     space = fem.Space(fem.line(0.0, 1.0, 40), 2)

@@ -127,7 +127,8 @@ def test_learns_repeats_and_knows_its_range(school: tuple, tmp_path: Path) -> No
     jm.save(out.net, path)
     twin = jm.load(path)
     assert bool(jnp.all(twin.field.layers[0].weight == out.net.field.layers[0].weight))
-    assert np.allclose(jm.solve(twin, case[:4]).passage, jm.solve(out.net, case[:4]).passage, rtol=1e-3)
+    assert (twin.rtol, twin.atol, twin.max_steps) == (1e-5, 1e-8, 2048)
+    assert np.allclose(jm.solve(twin, case[:4]).passage, jm.solve(out.net, case[:4]).passage, rtol=1e-12)
     assert bool(jm.solve(twin, odd).outside)
 
 

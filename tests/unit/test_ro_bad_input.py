@@ -162,6 +162,7 @@ def test_limits_of_makers_are_named():
     assert "feed pressure above 83 bar" in r.warnings()
 
 
+@pytest.mark.campaign
 def test_layers_that_fail_have_no_gradient():
     model = jm.ADM(elements=60, diffusivity=jm.ExponentialDiffusivity(2e-3))
 

@@ -120,6 +120,7 @@ def changed(whole: bytes, **header: object) -> bytes:
     return whole[: start - 40] + len(text).to_bytes(8, "little") + hashlib.sha256(rest).digest() + rest
 
 
+@pytest.mark.campaign
 def test_an_anion_exchanger_is_the_mirror_image(shipped: jm.VortexNetworks) -> None:
     """Of a cation exchanger with the diffusivities exchanged and the voltage turned round."""
     one, other = jm.Groups(4e-3, 0.5, 1.2, peclet=10.0), jm.Groups(4e-3, 0.5, 1.0 / 1.2, peclet=10.0)
