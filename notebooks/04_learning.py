@@ -12,7 +12,7 @@
 # # 04 Learning: a closure trained through the solver
 #
 # No constant membrane describes four salts. Here a small network takes the place of one closure, everything around it stays physics, and it is trained
-# by exact gradients through the transport equations. Set `JAXMEM_NF270` to a CSV of measured rejections to use those; without it, the notebook
+# by exact gradients through the transport equations. Set `JAXMEM_DATA` to a CSV of measured rejections to use those; without it, the notebook
 # makes its own measurements of a membrane whose potential follows the water.
 
 # %%
@@ -27,7 +27,7 @@ import numpy as np
 import jaxmem as jm
 from jaxmem.units import um_per_s
 
-path = os.environ.get("JAXMEM_NF270", "")
+path = os.environ.get("JAXMEM_DATA", "")
 if Path(path).is_file():
     data = jm.dataset(path)
 else:
