@@ -143,6 +143,7 @@ def _program() -> Callable:
 def _linearised(
     model: Any, free: Free, noise: Callable, kind: str, u: Array, given: tuple, state: Any
 ) -> tuple[Array, Array]:
+    """As ``_looked``; ``state`` is the solution of every start, or None to solve here."""
     case, measured, sigma = given
 
     def residual(u: Array) -> Array:  # (B, n) -> (B, m): all starts are lanes of one batch

@@ -62,11 +62,12 @@ class Tokens(eqx.Module):
         return jnp.where(present[:, None], tokens + attend * heard, 0.0).reshape(-1), weights
 
 
-def _linear(sizes: tuple[int, ...], key: Array) -> tuple[eqx.nn.Linear, ...]:
-    keys = jax.random.split(key, len(sizes) - 1)
-    return tuple(
-        eqx.nn.Linear(a, b, key=k, dtype=jnp.float32) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
-    )
+def _trunk(slots: int, width: int, key: Array) -> tuple[Tokens, tuple[eqx.nn.Linear, ...]]:
+    """Tokens, and five linear layers over them, a flux and the strength of the feed."""
+    a, b = jax.random.split(key)
+    sizes, keys = (slots * _TOKEN + 2, *(width,) * 4, slots), jax.random.split(b, 5)
+    linear = lambda m, n, k: eqx.nn.Linear(m, n, key=k, dtype=jnp.float32)
+    return Tokens(slots, a), tuple(linear(*x) for x in zip(sizes[:-1], sizes[1:], keys, strict=True))
 
 
 def _through(layers: tuple, x: Array) -> Array:
@@ -88,9 +89,7 @@ class FeedForward(eqx.Module):
     layers: tuple[eqx.nn.Linear, ...]
 
     def __init__(self, slots: int, width: int, key: Array) -> None:
-        a, b = jax.random.split(key)
-        self.tokens = Tokens(slots, a)
-        self.layers = _linear((slots * _TOKEN + 2, *(width,) * 4, slots), b)
+        self.tokens, self.layers = _trunk(slots, width, key)
 
     def __call__(self, x: Slots, flux: Array, hard: Array, attend: Array) -> Array:
         """See the module."""
@@ -106,9 +105,7 @@ class FluxODE(eqx.Module):
     layers: tuple[eqx.nn.Linear, ...]
 
     def __init__(self, slots: int, width: int, key: Array) -> None:
-        a, b = jax.random.split(key)
-        self.tokens = Tokens(slots, a)
-        self.layers = _linear((slots * _TOKEN + 2, *(width,) * 4, slots), b)
+        self.tokens, self.layers = _trunk(slots, width, key)
 
     def slope(self, h: Array, flux: Array, x: Slots, hard: Array, attend: Array) -> Array:
         """``dh/dJ_v (S,)``; projected here, as every Runge-Kutta method keeps a linear invariant."""

@@ -231,7 +231,7 @@ class DSPMDE(AbstractModel):
         return point.find(self, case)
 
     def attach(self, state: point.PointState, case: Case) -> point.PointState:
-        """A state that was found before, differentiable to the case: what fits and training solve outside of compiled programs."""
+        """A state that was found before, differentiable to the case: what fits solve outside of compiled programs."""
         return point.attach(self, state, case)
 
     def residual(self, state: point.PointState, case: Case) -> Array:
