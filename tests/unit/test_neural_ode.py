@@ -114,10 +114,10 @@ def school() -> tuple:
 
 def test_learns_repeats_and_knows_its_range(school: tuple, tmp_path: Path) -> None:
     case, data = school
-    first = jm.AttentionNeuralODE(key=jax.random.key(0), width=16, rtol=1e-5, atol=1e-8)
+    first = jm.AttentionNeuralODE(key=jax.random.key(1), width=16, rtol=1e-5, atol=1e-8)
     out = jm.pretrain(first, data, steps=60, batch=32, rate=1e-2, noise=False)
     again = jm.pretrain(first, data, steps=60, batch=32, rate=1e-2, noise=False)
-    assert out.train[-1] < 0.7 * out.train[0]
+    assert out.train[-1] < 0.5 * out.train[0]
     assert np.array_equal(out.check, again.check)
     assert not bool(jm.solve(out.net, case[:4]).outside.any())
     odd = jm.Case(jm.Mixture.from_concentration({"H+": 10.0, "Cl-": 10.0}), jm.membrane("NF270"), jm.FluxDriven(1e-5))
