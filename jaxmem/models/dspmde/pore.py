@@ -49,9 +49,8 @@ def _trial(scheme: str, slab: Slab, field: Array) -> tuple[Kernel, Array, Array]
     return k, k.decay * slab.ratio + slab.source * k.source, k.decay_slope * slab.ratio + slab.source * k.source_slope
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
-    """Ratios at the feed side and the field that makes them neutral, from a first ``field``."""
+def _balanced(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array, Kernel, Array]:
+    """Ratios at the feed side and the field that makes them neutral, from a first ``field``; kernel and derivative to ``a`` at the last trial."""
     zb, guard = slab.charge * slab.share, tiny(slab.ratio)
     plus, minus = jnp.maximum(zb, 0.0), jnp.maximum(-zb, 0.0)
     x_plus, x_minus = jnp.maximum(slab.wall, 0.0), jnp.maximum(-slab.wall, 0.0)
@@ -64,10 +63,16 @@ def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
         else:
             d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
             field = field - jnp.log(p / n) / (d_log + guard)
-    _, new, along = _trial(scheme, slab, field)
+    k, new, along = _trial(scheme, slab, field)
     to_field = -slab.charge * slab.h * along
     correction = -(ion_sum(zb * new) + slab.wall) / (ion_sum(zb * to_field) + guard)  # one step on the plain sum
-    return new + to_field * correction, field + correction
+    return new + to_field * correction, field + correction, k, along
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
+    """Ratios at the feed side and the field that makes them neutral, from a first ``field``."""
+    return _balanced(scheme, slab, field)[:2]
 
 
 @neutral.defjvp
@@ -90,12 +95,16 @@ def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> S
     """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
     source = h * core.exchange * passage
     slab = Slab(core.charge, core.share, core.wall, core.convection * h, source, h + 0.0 * core.wall, state.ratio)
-    ratio, field = neutral(form.scheme, slab, state.field)
     if state.slope is None:
+        ratio, field = neutral(form.scheme, slab, state.field)
         return State(ratio, None, field)
 
     z = core.charge
-    k, _, along = _trial(form.scheme, slab, field)
+    if form.reverse:
+        ratio, field = neutral(form.scheme, slab, state.field)
+        k, _, along = _trial(form.scheme, slab, field)
+    else:  # kernel and slope of the last trial: near enough for a step of Newton
+        ratio, field, k, along = _balanced(form.scheme, slab, state.field)
     to_field, zb = -z * h * along, z * core.share
     s, columns = z.shape[0], state.slope.shape[1]
     lifted = k.decay[:, None] * state.slope + (source * k.source)[:, None] * identity(columns, source)[:s]
