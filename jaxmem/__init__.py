@@ -48,6 +48,14 @@ from .conditions import VoltageSweep as VoltageSweep
 from .conditions import film as film
 from .data.rejection import Dataset as Dataset
 from .data.rejection import dataset as dataset
+from .design.constraints import Constraint as Constraint
+from .design.constraints import at_least as at_least
+from .design.constraints import at_most as at_most
+from .design.constraints import equal_to as equal_to
+from .design.optimise import Optimum as Optimum
+from .design.optimise import optimise as optimise
+from .design.pareto import Front as Front
+from .design.pareto import pareto as pareto
 from .design.sensitivity import Sensitivity as Sensitivity
 from .design.sensitivity import sensitivity as sensitivity
 from .fit.fit import Fit as Fit

@@ -15,7 +15,7 @@ from .case import Case, all_quantities, at_path
 
 
 class Interval(eqx.Module):
-    """A number within ``(low, high)``, SI: ``value = low + (high - low)/(1 + exp(-u))`` of an unbounded ``u``.
+    """A number from ``low`` to ``high``, SI: ``low + (high - low) share``. Fits use ``share = 1/(1 + exp(-u))`` of an unbounded ``u``.
 
     ``prior``: mean and standard deviation of what is known beforehand, in the same unit.
     """
@@ -27,13 +27,13 @@ class Interval(eqx.Module):
     def __check_init__(self) -> None:
         _check_bounds(self, -math.inf)
 
-    def value(self, u: Array) -> Array:
-        """From the unbounded number."""
-        return self.low + (self.high - self.low) * jax.nn.sigmoid(u)
+    def at(self, share: Array) -> Array:
+        """The number at a share of the way from ``low``, 0, to ``high``, 1."""
+        return self.low + (self.high - self.low) * share
 
-    def unbounded(self, value: Array) -> Array:
-        """To the unbounded number; beyond the bounds, as on them."""
-        return _logit((value - self.low) / (self.high - self.low))
+    def share(self, value: Array) -> Array:
+        """The share of the way at which a number lies; beyond the bounds, as on them."""
+        return jnp.clip((value - self.low) / (self.high - self.low), 0.0, 1.0)
 
     def scale(self, value: Array) -> Array:
         """What the prior is stated in: the number itself."""
@@ -41,7 +41,7 @@ class Interval(eqx.Module):
 
 
 class LogInterval(eqx.Module):
-    """A positive number within ``(low, high)``, SI, even on a logarithmic scale. ``prior``: mean, and standard deviation of its logarithm."""
+    """A positive number from ``low`` to ``high``, SI, even on a logarithmic scale. ``prior``: mean, and standard deviation of its logarithm."""
 
     low: float = eqx.field(static=True)
     high: float = eqx.field(static=True)
@@ -50,15 +50,15 @@ class LogInterval(eqx.Module):
     def __check_init__(self) -> None:
         _check_bounds(self, 0.0)
 
-    def value(self, u: Array) -> Array:
-        """From the unbounded number."""
+    def at(self, share: Array) -> Array:
+        """The number at a share of the way from ``low``, 0, to ``high``, 1."""
         a, b = math.log(self.low), math.log(self.high)
-        return jnp.exp(a + (b - a) * jax.nn.sigmoid(u))
+        return jnp.exp(a + (b - a) * share)
 
-    def unbounded(self, value: Array) -> Array:
-        """To the unbounded number; beyond the bounds, as on them."""
+    def share(self, value: Array) -> Array:
+        """The share of the way at which a number lies; beyond the bounds, as on them."""
         a, b = math.log(self.low), math.log(self.high)
-        return _logit((jnp.log(jnp.maximum(value, self.low)) - a) / (b - a))
+        return jnp.clip((jnp.log(jnp.maximum(value, self.low)) - a) / (b - a), 0.0, 1.0)
 
     def scale(self, value: Array) -> Array:
         """What the prior is stated in: the logarithm."""
@@ -66,7 +66,7 @@ class LogInterval(eqx.Module):
 
 
 def _logit(share: Array) -> Array:
-    share = jnp.clip(share, 1e-4, 1.0 - 1e-4)
+    share = jnp.clip(share, 1e-4, 1.0 - 1e-4)  # a start on a bound could not leave it
     return jnp.log(share) - jnp.log1p(-share)
 
 
@@ -152,23 +152,28 @@ class Free(eqx.Module):
     def start(self, case: Case) -> Array:
         """Unbounded numbers of the case as it is, ``(n,)``."""
         pairs = zip(self.within, self._values(case), strict=True)
-        return jnp.concatenate([jnp.atleast_1d(interval.unbounded(value)) for interval, value in pairs])
+        return jnp.concatenate([jnp.atleast_1d(_logit(interval.share(value))) for interval, value in pairs])
 
-    def values(self, case: Case, u: Array) -> Array:
-        """Numbers in SI from unbounded ones, both ``(*lead, n)``."""
-        return jnp.concatenate([x.reshape(*u.shape[:-1], -1) for x in self._split(case, u)], axis=-1)
+    def shares(self, case: Case) -> Array:
+        """Where between their bounds the numbers of the case lie, ``(n,)``, 0 to 1."""
+        pairs = zip(self.within, self._values(case), strict=True)
+        return jnp.concatenate([jnp.atleast_1d(interval.share(value)) for interval, value in pairs])
 
-    def _split(self, case: Case, u: Array) -> list[Array]:
-        found, at = [], 0
+    def values(self, case: Case, u: Array, *, bounded: bool = False) -> Array:
+        """Numbers in SI from unbounded ones or, where ``bounded``, from shares of 0 to 1; both ``(*lead, n)``."""
+        return jnp.concatenate([x.reshape(*u.shape[:-1], -1) for x in self._split(case, u, bounded)], axis=-1)
+
+    def _split(self, case: Case, u: Array, bounded: bool = False) -> list[Array]:
+        share, found, at = u if bounded else jax.nn.sigmoid(u), [], 0
         for interval, value in zip(self.within, self._values(case), strict=True):
-            found.append(interval.value(u[..., at : at + value.size]).reshape(*u.shape[:-1], *value.shape))
+            found.append(interval.at(share[..., at : at + value.size]).reshape(*u.shape[:-1], *value.shape))
             at += value.size
         return found
 
-    def apply(self, case: Case, u: Array) -> Case:
-        """The case with these numbers in all its lanes; ``u (*lead, n)`` puts axes before those of the case."""
+    def apply(self, case: Case, u: Array, *, bounded: bool = False) -> Case:
+        """The case with these numbers in all its lanes; ``u (*lead, n)`` puts axes before those of the case. ``bounded`` as in ``values``."""
         lead, inner = u.shape[:-1], (1,) * len(case.batch_shape) if u.ndim > 1 else ()
-        values = [x.reshape(*lead, *inner, *x.shape[len(lead) :]) for x in self._split(case, u)]
+        values = [x.reshape(*lead, *inner, *x.shape[len(lead) :]) for x in self._split(case, u, bounded)]
         return case.replace(**dict(zip(self.paths(case), values, strict=True)))
 
     def prior(self, case: Case, u: Array) -> Array:

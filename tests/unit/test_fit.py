@@ -82,8 +82,8 @@ def test_intervals_go_there_and_back() -> None:
         (jm.LogInterval(1e-9, 1e-2), [2e-9, 1e-5, 9e-3]),
     ):
         value = jnp.asarray(values)
-        assert np.allclose(interval.value(interval.unbounded(value)), value, rtol=1e-9)
-        ends = interval.value(jnp.asarray([-800.0, 800.0]))
+        assert np.allclose(interval.at(interval.share(value)), value, rtol=1e-9)
+        ends = interval.at(jnp.asarray([0.0, 1.0]))
         assert np.allclose(ends, [interval.low, interval.high], rtol=1e-12)
     case = jm.Case(jm.feed("seawater"), jm.membrane("NF270"), jm.FluxDriven(1e-5))
     free = jm.Free(

@@ -1,0 +1,239 @@
+"""``jm.optimise``: the best case within bounds, by exact gradients, from several starts in one batch."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._config import quick_to_compile
+from .._errors import ConvergenceError, JaxmemError, ShapeError
+from ..case import Case
+from ..free import Free
+from ..models.base import AbstractModel
+from ..models.solve import solve
+from .constraints import Constraint
+from .lockstep import ACTIVE, End, Look, minimise
+
+ENOUGH = 1e-6  # residual of the first-order conditions, scaled, of what is called an optimum
+
+
+class Problem:
+    """A model, a case, what may move, and quantities of the Result: their values and slopes at many designs in one batch.
+
+    Designs are shares, 0 to 1, of the way between the bounds. Quantities are scaled by what they change across them.
+    """
+
+    def __init__(
+        self, model: Any, case: Case, free: Free, objective: Callable, constraints: Sequence[Constraint]
+    ) -> None:
+        self.model, self.case, self.free, self.calls = model, case, free, 0
+        self.quantities = (objective, *(c.quantity for c in constraints))
+        self.sign = np.asarray([1.0, *(-1.0 if c.kind == "at most" else 1.0 for c in constraints)])
+        self.shift = self.sign * np.asarray([0.0, *(c.bound for c in constraints)])
+        self.scale = np.ones(len(self.sign))
+        self.equality = np.asarray([c.kind == "equal to" for c in constraints], bool)
+
+    def raw(self, x: np.ndarray) -> Look:
+        """Unscaled values ``(B, q)`` and slopes ``(B, q, n)``; not a number where a design has no answer."""
+        asked, state = jnp.asarray(x), None
+        if hasattr(self.model, "attach"):  # solved outside of the program that differentiates: little to compile
+            state = self.model.find(self.free.apply(self.case, asked, bounded=True))
+        value, slope = _program()(self.model, self.free, self.quantities, asked, self.case, state)
+        self.calls += 1
+        return Look(np.asarray(value), np.asarray(slope))
+
+    def set_scale(self, look: Look) -> None:
+        """From the slopes at the starts: what a quantity changes across the bounds, and its distance to its bound if that is more."""
+        size = np.abs(look.slope).max(axis=-1)
+        size = np.where(np.isfinite(look.value), np.maximum(size, 1e-3 * np.abs(look.value)), np.nan)
+        scale = np.nanmedian(size, axis=0)
+        self.scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
+
+    def scaled(self, x: np.ndarray) -> Look:
+        """What the optimiser sees: constraints that ask for zero, or for zero and more."""
+        look = self.raw(x)
+        by = self.sign / self.scale
+        return Look(look.value * by - self.shift / self.scale, look.slope * by[:, None])
+
+    def plain(self, value: np.ndarray) -> np.ndarray:
+        """Back from what the optimiser sees."""
+        return (value * self.scale + self.shift) * self.sign
+
+
+@cache
+def _program() -> Callable:
+    return eqx.filter_jit(_linearised, compiler_options=quick_to_compile())
+
+
+def _linearised(model: Any, free: Free, quantities: tuple, x: Array, case: Case, state: Any) -> tuple[Array, Array]:
+    """Quantities ``(B, q)`` and their derivatives to the shares ``(B, q, n)``; ``state`` is what ``find`` gave, or None to solve here."""
+
+    def values(x: Array) -> Array:
+        asked = free.apply(case, x, bounded=True)
+        result = solve(model, asked, throw=False) if state is None else model.observe(model.attach(state, asked), asked)
+        rows = []
+        for quantity in quantities:
+            y = jnp.asarray(quantity(result))
+            if y.shape != x.shape[:1]:
+                lanes = (
+                    ""
+                    if not case.batch_shape
+                    else ", over the lanes of the case as in lambda r: jnp.mean(r.volume_flux, axis=-1)"
+                )
+                raise ShapeError(
+                    f"An objective or constraint has shape {y.shape} for {x.shape[0]} designs. One number for each design is needed: write "
+                    f"lambda r: r.observed_rejection[..., 0]{lanes}."
+                )
+            rows.append(y)
+        ok = jnp.all(result.ok.reshape(x.shape[0], -1), axis=-1)
+        return jnp.where(ok[:, None], jnp.stack(rows, axis=-1), jnp.nan)
+
+    y, along = jax.linearize(values, x)
+    every = jnp.broadcast_to(jnp.eye(x.shape[-1])[:, None], (x.shape[-1], *x.shape))
+    return y, jnp.moveaxis(jax.vmap(along)(every), 0, -1)
+
+
+class Optimum:
+    """What ``jm.optimise`` found.
+
+    ``case`` carries the design, ``value`` its free numbers after ``labels``, SI; ``objective`` and ``met`` (one number for each
+    constraint) are those of it. ``kkt`` is the residual of the first-order conditions, scaled by what the objective changes across the bounds.
+    ``multipliers``: the change of the objective per unit of each bound, of the constraints in order.
+    """
+
+    def __init__(self, problem: Problem, constraints: Sequence[Constraint], ends: list[End]) -> None:
+        self.constraints, self.ends, self.model, self.free = tuple(constraints), ends, problem.model, problem.free
+        self._best = best = min(ends, key=rank)
+        self.share = best.x
+        self.case: Case = problem.free.apply(problem.case, jnp.asarray(best.x), bounded=True)
+        self.labels, self.units = problem.free.labels(problem.case), problem.free.units(problem.case)
+        self.value = np.asarray(problem.free.values(problem.case, jnp.asarray(best.x), bounded=True))
+        plain, sign = problem.plain(best.look.value), problem.sign[1:]
+        self.objective, self.met = float(plain[0]), plain[1:]
+        self.kkt = best.kkt.residual
+        self.multipliers = best.kkt.multiplier * problem.scale[0] / problem.scale[1:] * sign
+        self.missed = best.kkt.lacking * problem.scale[1:]
+        self.feasible = bool(best.kkt.lacking.max(initial=0.0) <= ENOUGH)
+        self.evaluations, self.gradients = problem.calls, sum(end.asked for end in ends)
+
+    @property
+    def optimal(self) -> bool:
+        """Whether the first-order conditions are met to 1e-6."""
+        return self.feasible and self.kkt < ENOUGH
+
+    @property
+    def result(self) -> Any:
+        """The model's answer at the design."""
+        return solve(self.model, self.case)
+
+    @property
+    def agreeing(self) -> int:
+        """How many starts ended at this objective (within 1e-4 of what it changes across the bounds), feasible."""
+        enough = (False, self._best.look.value[0] + 1e-4)
+        return sum(bool(rank(end) <= enough) for end in self.ends)
+
+    def active(self) -> list[str]:
+        """Constraints and bounds that hold the design, with what one unit of each would change of the objective."""
+        told = [
+            f"{c} (objective changes by {m:+.3g} per unit of it)"
+            for c, m in zip(self.constraints, self.multipliers, strict=True)
+            if m != 0.0
+        ]
+        for label, x, pull in zip(self.labels, self.share, self._best.kkt.pull, strict=True):
+            if x <= ACTIVE or x >= 1.0 - ACTIVE:
+                held = "" if pull != 0.0 else ", which does not hold it"
+                told.append(f"{label} at its {'lower' if x <= ACTIVE else 'upper'} bound{held}")
+        return told
+
+    def verdict(self) -> str:
+        """One sentence: whether this is an optimum."""
+        if not np.isfinite(self._best.look.value).all():
+            return "No start has an answer."
+        if not self.feasible:
+            worst = int(np.argmax(self._best.kkt.lacking))
+            c = self.constraints[worst]
+            return f"Infeasible: '{c}' is missed by {self.missed[worst]:.3g}; nearest found {self.met[worst]:.6g}."
+        agree = f"{self.agreeing} of {len(self.ends)} starts agree"
+        if self.optimal:
+            return f"A local optimum to first order: every constraint is met, residual {self.kkt:.1e}; {agree}."
+        return f"Not shown to be an optimum: every constraint is met, but the residual is {self.kkt:.1e} (asked: {ENOUGH:.0e}); {agree}."
+
+    def __str__(self) -> str:
+        width = max(len(label) for label in (*self.labels, "objective"))
+        lines = [self.verdict(), f"  {'objective':<{width}}  {self.objective: .6g}"]
+        for label, value, unit in zip(self.labels, self.value, self.units, strict=True):
+            lines.append(f"  {label:<{width}}  {value: .6g} {'' if unit == '1' else unit}".rstrip())
+        lines += [f"  {c}: {value:.6g}" for c, value in zip(self.constraints, self.met, strict=True)]
+        lines += [f"  held by {words}" for words in self.active()]
+        return "\n".join(lines)
+
+
+def rank(end: End) -> tuple[bool, float]:
+    """Feasible before infeasible, then the lower."""
+    lacking = end.kkt.lacking.max(initial=0.0)
+    return (True, float(lacking)) if not lacking <= ENOUGH else (False, float(end.look.value[0]))
+
+
+def starts_of(case: Case, free: Free, count: int, seed: int) -> np.ndarray:
+    """The case as it is, then a Latin hypercube over the bounds; shares ``(count, n)``."""
+    drawn = np.array(jax.nn.sigmoid(free.draw(case, count, seed)))
+    drawn[0] = np.asarray(free.shares(case))
+    return drawn
+
+
+def optimise(
+    model: AbstractModel,
+    case: Case,
+    free: Free,
+    objective: Callable[[Any], Array],
+    subject_to: Sequence[Constraint] = (),
+    *,
+    starts: int = 8,
+    steps: int = 100,
+    seed: int = 0,
+    throw: bool = True,
+) -> Optimum:
+    """The case with the least ``objective(result)``, within the bounds of ``free`` and ``subject_to`` constraints.
+
+        best = jm.optimise(model, case, free, lambda r: r.specific_energy, [jm.at_least(lambda r: r.recovery, 0.45, "recovery")])
+
+    ``objective`` and constraints take the Result of all designs to one number for each; for the largest write ``lambda r: -...``. All ``starts``
+    (the case as it is, and a Latin hypercube) go through SciPy's SLSQP (Kraft 1988) at the same time: each of their evaluations is one batch of
+    solves with exact derivatives. A design without an answer counts as a poor one. An optimum is local, and shown to first order only.
+    Raises ``ConvergenceError`` when no start has an answer or no design meets the constraints; with ``throw=False`` the verdict says so.
+    """
+    check(model, case, free, objective, subject_to, starts)
+    problem = Problem(model, case, free, objective, subject_to)
+    x = starts_of(case, free, starts, seed)
+    problem.set_scale(problem.raw(x))
+    best = Optimum(problem, subject_to, minimise(problem.scaled, x, problem.equality, steps, ENOUGH))
+    if throw and not best.feasible:
+        raise ConvergenceError(
+            f"{best.verdict()} Widen the bounds of Free or ease the constraint; jm.optimise(..., throw=False) returns what was found."
+        )
+    return best
+
+
+def check(model: Any, case: Any, free: Any, objective: Any, subject_to: Any, starts: int) -> None:
+    """Refuse what is no problem."""
+    line = "jm.optimise(model, case, free, lambda r: r.specific_energy, [jm.at_least(lambda r: r.recovery, 0.45)])"
+    if not isinstance(model, AbstractModel):
+        raise JaxmemError(f"{type(model).__name__} is not a model. Write {line}.")
+    if not isinstance(case, Case):
+        raise JaxmemError(f"{type(case).__name__} is not a case. Write {line}.")
+    if not isinstance(free, Free):
+        raise JaxmemError(
+            f"{type(free).__name__} says not what is free. Write jm.Free(charge_density=jm.Interval(-200.0, 50.0))."
+        )
+    if not callable(objective):
+        raise JaxmemError(f"The objective {objective!r} takes no Result. Write {line}.")
+    if isinstance(subject_to, Constraint) or not all(isinstance(c, Constraint) for c in subject_to):
+        raise JaxmemError(f"subject_to must be a list of constraints. Write {line}.")
+    if not (isinstance(starts, int) and starts >= 1):
+        raise JaxmemError(f"starts = {starts!r} must be 1 or more. Write starts=8.")
+    model.check(free.apply(case, free.shares(case), bounded=True))

@@ -1,0 +1,152 @@
+"""``jm.pareto``: what one aim costs in the other, by the epsilon-constraint method, all points in one batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._errors import ConvergenceError, JaxmemError
+from ..case import Case
+from ..free import Free
+from ..models.base import AbstractModel
+from .constraints import Constraint
+from .lockstep import End, minimise
+from .optimise import ENOUGH, Problem, check, rank, starts_of
+
+_ROUNDS = 3  # points that another point beats start again from that one
+
+
+class Front:
+    """P designs, none of which is better than another in both aims: ``objective`` and ``against (P,)``, lowest ``against`` first.
+
+    ``case`` has them as its leading axis; ``value (P, n)`` are the free numbers after ``labels``, SI; ``kkt (P,)`` the residuals of the
+    first-order conditions.
+    """
+
+    def __init__(self, problem: Problem, ends: list[End]) -> None:
+        self.model, self.free = problem.model, problem.free
+        x = np.stack([end.x for end in ends])
+        value = problem.raw(x).value
+        self.objective, self.against = value[:, 0], value[:, 1]
+        self.case: Case = problem.free.apply(problem.case, jnp.asarray(x), bounded=True)
+        self.value = np.asarray(problem.free.values(problem.case, jnp.asarray(x), bounded=True))
+        self.labels, self.units = problem.free.labels(problem.case), problem.free.units(problem.case)
+        self.kkt = np.asarray([end.kkt.residual for end in ends])
+        self.evaluations = problem.calls
+
+    @property
+    def optimal(self) -> np.ndarray:
+        """Which points meet the first-order conditions to 1e-6, ``(P,)``."""
+        return self.kkt < ENOUGH
+
+    def __str__(self) -> str:
+        heads = ["against", "objective", *self.labels, "residual"]
+        columns = [self.against, self.objective, *self.value.T, self.kkt]
+        rows = [[f"{x:.5g}" for x in row] for row in zip(*columns, strict=True)]
+        widths = [max(len(head), *(len(r[i]) for r in rows)) for i, head in enumerate(heads)]
+        lines = ["  ".join(f"{x:>{w}}" for x, w in zip(row, widths, strict=True)) for row in [heads, *rows]]
+        return "\n".join(
+            [*lines, f"{int(self.optimal.sum())} of {len(rows)} points meet the first-order conditions to {ENOUGH:.0e}"]
+        )
+
+    def plot(self, axes: Any = None, colour: str | None = None) -> Any:
+        """The trade-off; ``colour`` names the free number that the points are coloured by, the first when None. Returns matplotlib Axes."""
+        from ..plot.style import new_axes
+
+        axes = new_axes("screen") if axes is None else axes
+        i = self.labels.index(colour) if colour else 0
+        axes.plot(self.against, self.objective, color="0.7", lw=1.0, zorder=1)
+        dots = axes.scatter(self.against, self.objective, c=self.value[:, i], s=22, cmap="viridis", zorder=2)
+        unit = "" if self.units[i] == "1" else f" ({self.units[i]})"
+        axes.figure.colorbar(dots, ax=axes, label=f"{self.labels[i]}{unit}")
+        missed = ~self.optimal
+        axes.plot(self.against[missed], self.objective[missed], "x", color="#d55e00", label="not shown to be optimal")
+        if missed.any():
+            axes.legend()
+        axes.set_xlabel("against")
+        axes.set_ylabel("objective")
+        return axes
+
+
+def pareto(
+    model: AbstractModel,
+    case: Case,
+    free: Free,
+    objective: Callable[[Any], Array],
+    against: Callable[[Any], Array],
+    subject_to: Sequence[Constraint] = (),
+    *,
+    points: int = 50,
+    steps: int = 100,
+    seed: int = 0,
+) -> Front:
+    """The trade-off between two aims, both to be small: ``objective`` least at ``points`` even levels of ``against``.
+
+    The ends are the least of either aim from as many starts, in turn; between them every level is a problem of its own, ``against`` at most
+    so much, and all are solved in one batch. Raises ``ConvergenceError`` when the constraints cannot be met, or one design is best in both.
+    """
+    check(model, case, free, objective, subject_to, points)
+    if not callable(against):
+        raise JaxmemError(
+            f"The second aim {against!r} takes no Result. Write jm.pareto(model, case, free, lambda r: ..., lambda r: ...)."
+        )
+    if points < 3:
+        raise JaxmemError(f"points = {points!r} must be 3 or more. Write points=50.")
+    limit = Constraint(against, "at most", 0.0, "against")
+    problem = Problem(model, case, free, objective, [limit, *subject_to])
+    x = starts_of(case, free, points, seed)
+    problem.set_scale(problem.raw(x))
+    first, last = _ends(problem, x, steps)
+    low, high = (problem.plain(end.look.value)[1] for end in (first, last))
+    if not high - low > 1e-9 * problem.scale[1]:
+        raise ConvergenceError(
+            "One design is best in both aims: there is no trade-off between them. Write jm.optimise(model, case, free, objective)."
+        )
+    share = np.linspace(0.0, 1.0, points)[:, None]
+    levels, plain = low + (high - low) * share, problem.shift
+    problem.shift = np.concatenate([np.zeros_like(levels), -levels, np.tile(plain[2:], (points, 1))], axis=1)
+    ends = minimise(problem.scaled, first.x + share * (last.x - first.x), problem.equality, steps, ENOUGH)
+    for _ in range(_ROUNDS):
+        again = _beaten(ends)
+        if not (again != np.arange(points)).any():
+            break
+        new = minimise(problem.scaled, np.stack([ends[i].x for i in again]), problem.equality, steps, ENOUGH)
+        ends = [min(pair, key=rank) for pair in zip(ends, new, strict=True)]
+    ends[0], ends[-1] = first, last  # there the limit leaves no room: the end of its own problem stands for it
+    return Front(problem, ends)
+
+
+def _ends(problem: Problem, x: np.ndarray, steps: int) -> tuple[End, End]:
+    """The least of ``against``, and the least of ``objective``: two problems of every start, without the limit."""
+
+    def only(aim: int) -> End:
+        def looked(x: np.ndarray) -> Any:
+            look = problem.scaled(x)
+            sign = 1.0 if aim == 0 else -1.0  # the limit is kept as minus ``against``
+            keep = np.r_[aim, 2 : look.value.shape[1]]
+            turn = np.r_[sign, np.ones(len(keep) - 1)]
+            return type(look)(look.value[:, keep] * turn, look.slope[:, keep] * turn[:, None])
+
+        ends = minimise(looked, x, problem.equality[1:], steps, ENOUGH)
+        best = min(ends, key=rank)
+        if rank(best)[0]:
+            raise ConvergenceError(
+                "No design within the bounds of Free meets the constraints. Look at jm.optimise(..., throw=False), which says what is missed."
+            )
+        full = problem.scaled(np.broadcast_to(best.x, x.shape))
+        return best._replace(look=type(full)(full.value[0], full.slope[0]))
+
+    return only(1), only(0)
+
+
+def _beaten(ends: list[End]) -> np.ndarray:
+    """For every level the point to start from again: itself, or one that meets this level with a lower objective. Levels rise."""
+    index, best = np.arange(len(ends)), None
+    for i, end in enumerate(ends):
+        if best is not None and rank(end) > (False, ends[best].look.value[0] + 1e-9):
+            index[i] = best
+        elif not rank(end)[0]:
+            best = i
+    return index
