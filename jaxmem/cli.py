@@ -82,6 +82,28 @@ def solve(
 
 
 @app.command()
+def fit(
+    data: Annotated[Path, typer.Argument(help="A CSV of measured rejections, one row per value.")],
+    model: Annotated[str, typer.Option(help="dspmde or sdem.")] = "dspmde",
+    membrane: Annotated[
+        str | None, typer.Option(help="The record to start from; the file's own when left out.")
+    ] = None,
+    free: Annotated[
+        str | None,
+        typer.Option(
+            help="What may move: 'pore_radius=0.35..0.8 nm, charge_density'. Without bounds, a factor of ten."
+        ),
+    ] = None,
+    starts: Annotated[int, typer.Option(help="Starting points, fitted in one batch.", min=1)] = 16,
+    csv: Annotated[Path | None, typer.Option(help="Write the numbers as CSV.")] = None,
+) -> None:
+    """Fit a membrane to measured rejections, and say what they cannot tell apart."""
+    from .fitting import report
+
+    report(console, data, model, membrane, free, starts, csv)
+
+
+@app.command()
 def info() -> None:
     """Versions, devices, precision, and one solve as a self-test."""
     from .selftest import report

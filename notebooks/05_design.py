@@ -48,7 +48,7 @@ print(best)
 print(best.result)
 
 # %% [markdown]
-# The multiplier of the flux is the price of one more LMH, in the logarithm of the selectivity. Only a positively charged membrane does it: the Donnan potential
+# The multiplier of the flux is the price of one more LMH, in the logarithm of the selectivity. A positively charged membrane does it best: the Donnan potential
 # pushes the divalent cation out twice as hard as the monovalent one.
 
 # %% [markdown]

@@ -67,6 +67,15 @@ class Fit:
                 told.append(" with ".join(self.labels[i] for i in parts))
         return told
 
+    def at_bounds(self) -> list[str]:
+        """Numbers that ended on a bound (within 1 % of the way): the data would go on, and their errors mean nothing."""
+        share = np.asarray(jax.nn.sigmoid(self.u))
+        return [
+            f"{label} ({'lower' if x < 0.5 else 'upper'})"
+            for label, x in zip(self.labels, share, strict=True)
+            if not 0.01 < x < 0.99
+        ]
+
     def __str__(self) -> str:
         width = max(len(label) for label in self.labels)
         lines = [
@@ -75,6 +84,7 @@ class Fit:
         ]
         for label, value, error, unit in zip(self.labels, self.value, self.error, self.units, strict=True):
             lines.append(f"  {label:<{width}}  {value: .4g} +- {error:.2g} {'' if unit == '1' else unit}".rstrip())
+        lines += [f"  at its bound: {words}" for words in self.at_bounds()]
         lines += [f"  not determined by these data: {words}" for words in self.loose()]
         return "\n".join(lines)
 

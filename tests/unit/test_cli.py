@@ -262,3 +262,42 @@ def test_vessel_that_cannot_work(monkeypatch, capsys, tmp_path):
     status, said = call(monkeypatch, capsys, "solve", str(tmp_path / "case.toml"))
     assert status == 1
     assert "below the osmotic pressure" in " ".join(said.split())
+
+
+def _rejections(path: Path, rejection: tuple[float, ...] = (0.35, 0.5, 0.62, 0.7)) -> Path:
+    """Four points of NaCl."""
+    rows = [f"Na+,{j},20,20,{r},0.01" for j, r in zip((5, 10, 20, 40), rejection, strict=True)]
+    path.write_text("\n".join(["solute,Jv [um/s],c_Na [mM],c_Cl [mM],R_real,sigma_R", *rows]) + "\n")
+    return path
+
+
+def test_fit_prints_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    data, out = _rejections(tmp_path / "r.csv"), tmp_path / "fit.csv"
+    code, text = call(monkeypatch, capsys, "fit", str(data), "--model", "sdem", "--starts", "2", "--csv", str(out))
+    assert code == 0
+    assert "permeance Na+" in text
+    assert "Not determined by these data" in text  # one salt, two permeances
+    lines = out.read_text().splitlines()
+    assert lines[0] == "quantity,value,standard_error,unit"
+    assert 1e-8 < float(lines[1].split(",")[1]) < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--model", "dspm"), "dspmde"),
+        (("--membrane", "NF720"), "NF270"),
+        (("--membrane", "NF270", "--model", "sdem"), "Leave --membrane out"),
+        (("--membrane", "NF270", "--free", "pore_radios"), "pore_radius"),
+        (("--membrane", "NF270", "--free", "pore_radius=0.4 nm"), "two bounds"),
+        (("--membrane", "NF270", "--free", "pore_radius=0.4..0.8 bar"), "nm"),
+        (("--membrane", "NF270", "--free", "pore_radius=0.8..0.4 nm"), "lower one first"),
+        (("--membrane", "NF270", "--free", ","), "names nothing"),
+        (("--membrane", "NF270", "--csv", "/nowhere/at/all/x.csv"), "mkdir"),
+        ((), "membrane"),
+    ],
+)
+def test_fit_refuses(words, told, tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    code, text = call(monkeypatch, capsys, "fit", str(_rejections(tmp_path / "r.csv")), *words)
+    assert code == 2
+    assert told in text
