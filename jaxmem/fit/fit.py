@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from .._config import quick_to_compile
-from .._errors import ConvergenceError, JaxmemError
+from .._errors import ConvergenceError, JaxmemError, unknown
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
@@ -20,15 +20,47 @@ from ..noise import LogTransmission
 from .least_squares import Minima, levenberg_marquardt
 
 _RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
+_CHI_SQUARE = 3.841458820694124  # 95 % of one degree of freedom
 _LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bounds speak and not the data
+
+
+class Profile(NamedTuple):
+    """Profile likelihood of one number: ``rise`` of twice the cost above its minimum, in units of the scatter, at every ``value``, SI."""
+
+    label: str
+    unit: str
+    value: np.ndarray
+    rise: np.ndarray
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the rise stays below 3.84, 95 %; infinite on a side on which it never gets there."""
+        best, ends = int(np.argmin(self.rise)), []
+        for side in (slice(best, None, -1), slice(best, None)):
+            x, y = self.value[side], self.rise[side]
+            over = np.flatnonzero(~(y < _CHI_SQUARE))
+            if not len(over):
+                ends.append(-np.inf if side.step == -1 else np.inf)
+                continue
+            k = int(over[0])
+            share = (_CHI_SQUARE - y[k - 1]) / (y[k] - y[k - 1]) if np.isfinite(y[k]) else 1.0
+            ends.append(float(x[k - 1] + share * (x[k] - x[k - 1])))
+        return ends[0], ends[1]
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        if not np.isfinite([low, high]).any():
+            return f"{self.label}: not determined, any value from {self.value.min():.4g} to {self.value.max():.4g}{unit} fits as well"
+        return f"{self.label}: {low:.4g} to {high:.4g}{unit} (95 %, profile likelihood)"
 
 
 class Fit:
     """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI."""
 
-    def __init__(self, model: Any, data: Any, free: Free, minima: Minima, count: int) -> None:
+    def __init__(self, model: Any, data: Any, free: Free, minima: Minima, count: int, look: Callable) -> None:
         best = int(np.argmin(minima.cost))
-        self.model, self.data, self.free, self.minima = model, data, free, minima
+        self.model, self.data, self.free, self.minima, self._look = model, data, free, minima, look
         self.u = jnp.asarray(minima.u[best])
         self.case: Case = free.apply(data.case, self.u)
         self.labels, self.units = free.labels(data.case), free.units(data.case)
@@ -66,6 +98,35 @@ class Fit:
                 parts = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3][:4]
                 told.append(" with ".join(self.labels[i] for i in parts))
         return told
+
+    def profile(self, label: str, points: int = 21, steps: int = 40) -> "Profile":
+        """Profile likelihood of one number: the others are fitted anew at ``points`` values of it, all in one batch.
+
+        The values are even in the unbounded number, three standard errors either way or to the bounds, whichever is nearer.
+        """
+        if label not in self.labels:
+            raise unknown("Fitted number", label, self.labels, f"Write found.profile({self.labels[0]!r}).")
+        i = self.labels.index(label)
+        spread = min(3.0 * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
+        u = np.asarray(self.u)
+        fixed = np.unique(np.r_[np.clip(u[i] + spread * np.linspace(-1.0, 1.0, points), -9.0, 9.0), u[i]])
+        whole = lambda rest: np.insert(rest, i, fixed, axis=1)
+
+        def linearised(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            r, jac = (np.asarray(x) for x in self._look(whole(rest)))
+            return r, np.delete(jac, i, axis=2)
+
+        follow = np.delete(self.covariance_unbounded[:, i], i) / max(self.covariance_unbounded[i, i], 1e-30)
+        start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -9.0, 9.0)
+        if start.shape[1]:
+            minima = levenberg_marquardt(linearised, start, steps=steps)
+            cost = minima.cost
+        else:
+            cost = 0.5 * np.sum(np.asarray(self._look(fixed[:, None])[0]) ** 2, axis=1)
+            minima = None
+        every = whole(minima.u if minima is not None else start)
+        value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
+        return Profile(label, self.units[i], value, 2.0 * (cost - self.minima.cost.min()) / self.scatter)
 
     def at_bounds(self) -> list[str]:
         """Numbers that ended on a bound (within 1 % of the way): the data would go on, and their errors mean nothing."""
@@ -110,17 +171,13 @@ def fit(
     noise = LogTransmission() if noise is None else noise
     first = free.draw(data.case, starts, seed)
     given = (data.case, data.rejection, data.sigma)
-    minima = levenberg_marquardt(
-        lambda u: _looked(model, free, noise, data.kind, u, given),
-        np.asarray(first),
-        steps=steps,
-        told=told,
-    )
+    look = lambda u: _looked(model, free, noise, data.kind, u, given)
+    minima = levenberg_marquardt(look, np.asarray(first), steps=steps, told=told)
     if not np.isfinite(minima.cost).any():
         raise ConvergenceError(
             f"None of {starts} starts could be computed. Look at one: jm.solve(model, free.apply(data.case, free.draw(data.case, 1)[0]), throw=False)."
         )
-    return Fit(model, data, free, minima, len(data))
+    return Fit(model, data, free, minima, len(data), look)
 
 
 def _check(model: Any, data: Any, free: Any, starts: int) -> None:

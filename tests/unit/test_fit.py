@@ -1,5 +1,6 @@
 """Free and fit: numbers come back from what a model made of them, and what cannot be told apart is said."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,6 +26,12 @@ def data(feeds: list[dict[str, float]], law: jm.DonnanShift | None = None) -> Da
     return Dataset(case, rejection, jnp.full_like(rejection, jnp.nan), "real", labels)
 
 
+def noisy(data: Dataset) -> Dataset:
+    """The same, with 2 % of noise on what passes."""
+    factor = jnp.exp(0.02 * jax.random.normal(jax.random.key(3), data.rejection.shape))
+    return Dataset(data.case, 1.0 - (1.0 - data.rejection) * factor, data.sigma, data.kind, data.feed_group)
+
+
 def away(data: Dataset, **law: jm.DonnanShift) -> Dataset:
     """The same, with every permeance at 1e-5 m/s."""
     names = data.case.feed.species.names
@@ -44,6 +51,24 @@ def test_numbers_come_back() -> None:
     less = found.data.only(np.arange(8) < 4)
     assert len(less) == 12
     assert less.case.batch_shape == (8,)
+
+
+def test_profiles_agree_with_errors_and_say_what_is_open() -> None:
+    feeds = [{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}, {"Na+": 2.0, "Cl-": 22.0, "Mg+2": 10.0}]
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
+    found = jm.fit(jm.SDEM(), away(noisy(data(feeds))), free, noise=jm.LogTransmission(0.02), starts=2)
+    told = found.profile("permeance Mg+2")
+    low, high = told.interval
+    i = found.labels.index("permeance Mg+2")
+    assert low < found.value[i] < high
+    assert (high - low) / (2 * 1.96 * found.error[i]) == pytest.approx(1.0, abs=0.1)  # nearly quadratic
+    assert told.rise.min() > -1e-3
+    assert "95 %" in str(told)
+    one = away(noisy(data([{"Na+": 20.0, "Cl-": 20.0}])))
+    salt = jm.fit(jm.SDEM(), one, free, noise=jm.LogTransmission(0.05), starts=2)
+    assert not np.isfinite(salt.profile("permeance Na+").interval).all()  # the other can always follow
+    with pytest.raises(jm.UnknownNameError, match=r"permeance Mg\+2"):
+        found.profile("permeance Mg")
 
 
 def test_one_salt_tells_one_number() -> None:
