@@ -92,20 +92,20 @@ def test_multipliers_are_the_price_of_a_bound() -> None:
 def test_lanes_are_reduced_by_the_user() -> None:
     many = CASE.replace(concentration=jnp.outer(jnp.asarray([1.0, 2.0]), CASE.feed.concentration))
     mean = lambda r: jnp.mean(r.permeate[..., 0], axis=-1)
-    best = jm.optimise(jm.SDEM(), many, FREE, mean, starts=2)
+    best = jm.optimise(jm.SDEM(), many, FREE, mean, starts=3)
     assert best.result.permeate.shape == (2, 3)
     with pytest.raises(jm.ShapeError, match=r"One number for each design"):
-        jm.optimise(jm.SDEM(), many, FREE, sodium, starts=2)
+        jm.optimise(jm.SDEM(), many, FREE, sodium, starts=3)
 
 
 def test_what_cannot_be_met_is_said() -> None:
     with pytest.raises(jm.ConvergenceError, match=r"'flux at least 200' is missed by 100; nearest found 100"):
-        jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_least(flux, 200.0, "flux")], starts=2)
-    told = jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_least(flux, 200.0, "flux")], starts=2, throw=False)
+        jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_least(flux, 200.0, "flux")], starts=3)
+    told = jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_least(flux, 200.0, "flux")], starts=3, throw=False)
     assert not told.feasible
     assert not told.optimal
     pair = [jm.at_least(flux, 60.0, "flux"), jm.at_most(flux, 40.0, "flux")]
-    assert not jm.optimise(jm.SDEM(), CASE, FREE, sodium, pair, starts=2, throw=False).feasible
+    assert not jm.optimise(jm.SDEM(), CASE, FREE, sodium, pair, starts=3, throw=False).feasible
 
 
 def test_designs_without_an_answer_are_avoided() -> None:
@@ -155,4 +155,4 @@ def test_mistakes(untyped: None) -> None:
     with pytest.raises(jm.UnknownNameError, match="volume_flux"):
         jm.optimise(jm.SDEM(), CASE, jm.Free(volume_flow=jm.LogInterval(1e-6, 1e-4)), sodium)
     with pytest.raises(AttributeError, match="nothing"):
-        jm.optimise(jm.SDEM(), CASE, FREE, lambda r: r.nothing, starts=2)
+        jm.optimise(jm.SDEM(), CASE, FREE, lambda r: r.nothing, starts=3)

@@ -84,6 +84,7 @@ def test_projectors() -> None:
     )  # nothing to balance with
 
 
+@pytest.mark.campaign  # the README shows one point of it
 def test_untrained_drift_is_dspm_de() -> None:
     feed = jm.Mixture.from_concentration({"Na+": 20.0, "Mg+2": 5.0, "Cl-": 22.0, "SO4-2": 4.0, "K+": 0.0})
     charge = jnp.asarray([-40.0, 25.0])
