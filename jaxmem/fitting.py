@@ -62,6 +62,10 @@ def _given(name: str, text: str, meta: dict) -> Interval | LogInterval:
         raise JaxmemError(f"{name}={text!r} has no two bounds. {_TYPE}")
     unit = last.lstrip("+-.0123456789eE").strip()
     same = [d for d, known in units.DIMENSIONS.items() if meta["unit"].removeprefix("1") in known]
+    if not same:
+        raise JaxmemError(
+            f"{name} cannot be bounded here: {meta['unit']} is no unit of the command line. Leave the bounds out."
+        )
     low, high = (amount(name, f"{x.removesuffix(unit).strip()} {unit}".strip(), *same)[0] for x in (first, last))
     return LogInterval(low, high) if meta["low"] > 0.0 else Interval(low, high)
 
@@ -90,7 +94,12 @@ def report(
     which, data = question(path, model, name)
     text = free or _FREE[model.lower()]
     may = free_of(text, data.case)
-    console.print(str(data), highlight=False)
+    console.print(str(data), highlight=False, markup=False)
+    if data.kind == "observed":
+        console.print(
+            "These are observed rejections, fitted without a film: what polarisation does goes into the numbers. In Python, give the conditions a film.",
+            style="yellow",
+        )
     with bar(console, total=60) as shown:
         shown.say("compiling")
 

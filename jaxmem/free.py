@@ -53,7 +53,8 @@ class LogInterval(eqx.Module):
     def at(self, share: Array) -> Array:
         """The number at a share of the way from ``low``, 0, to ``high``, 1."""
         a, b = math.log(self.low), math.log(self.high)
-        return jnp.exp(a + (b - a) * share)
+        y = jnp.exp(a + (b - a) * share)
+        return y + jax.lax.stop_gradient(jnp.clip(y, self.low, self.high) - y)  # round-off leaves no bound
 
     def share(self, value: Array) -> Array:
         """The share of the way at which a number lies; beyond the bounds, as on them."""
@@ -122,6 +123,8 @@ class Free(eqx.Module):
                 raise JaxmemError(
                     f"{name!r} stands in {len(same)} places: {', '.join(same)}. Write jm.Free({{{same[0]!r}: ...}})."
                 )
+            if same[0] in found:
+                raise JaxmemError(f"{same[0]!r} is free twice. Name it once: jm.Free({{{same[0]!r}: ...}}).")
             found += same
         return found
 
@@ -139,7 +142,10 @@ class Free(eqx.Module):
         found = []
         for name, path, value in zip(self.names, self.paths(case), self._values(case), strict=True):
             of = getattr(at_path(case, path.split(".")[:-1]), "names", case.feed.species.names)
-            found += [f"{name} {s}" for s in of] if value.ndim else [name]
+            if value.size == 1:
+                found.append(name)
+            else:
+                found += [f"{name} {s}" for s in (of if len(of) == value.size else range(value.size))]
         return found
 
     def units(self, case: Case) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.optimize as so
 
 _RESTARTS = 3  # a fresh start from where SLSQP stopped short of a stationary point
-_WORST = 1e3  # scaled objective of a point without an answer; the line search turns back from it
+_WORST = 1e3  # added to the worst objective so far, for a point without an answer: the line search turns back from it
 ACTIVE = 1e-6  # a scaled constraint, or the distance to a bound, below which it may carry a multiplier
 
 
@@ -40,12 +40,25 @@ class End(NamedTuple):
     asked: int  # evaluations with gradients
 
 
+def answered(look: Look) -> bool:
+    """Whether values and slopes are numbers."""
+    return bool(np.isfinite(look.value).all() and np.isfinite(look.slope).all())
+
+
+def rank(end: "End", enough: float) -> tuple[bool, float]:
+    """What is better comes first: with an answer, feasible, the lower."""
+    lacking = float(end.kkt.lacking.max(initial=0.0))
+    if not answered(end.look):
+        return True, np.inf
+    return (True, lacking) if not lacking <= enough else (False, float(end.look.value[0]))
+
+
 def kkt(x: np.ndarray, look: Look, equality: np.ndarray) -> Stationarity:
     """Multipliers by non-negative least squares over what is active, and what they leave."""
     value, slope = look.value[1:], look.slope
     lacking = np.where(equality, np.abs(value), np.maximum(-value, 0.0))
     m, n = len(value), len(x)
-    if not np.isfinite(look.value).all():
+    if not answered(look):
         return Stationarity(np.inf, np.zeros(m), np.zeros(n), np.where(np.isfinite(value), lacking, np.inf))
     low, high = np.flatnonzero(x <= ACTIVE), np.flatnonzero(x >= 1.0 - ACTIVE)
     bound = np.flatnonzero(equality | (value <= ACTIVE))
@@ -63,7 +76,7 @@ def kkt(x: np.ndarray, look: Look, equality: np.ndarray) -> Stationarity:
 
 
 class _Together:
-    """The batch that several threads share."""
+    """The batch that several threads share. It is evaluated in the thread that called, whose settings of JAX hold."""
 
     def __init__(self, looked: Callable[[np.ndarray], Look], x: np.ndarray) -> None:
         self.looked, self.x, self.live = looked, x.copy(), len(x)
@@ -77,29 +90,35 @@ class _Together:
         with self.turn:
             self.x[i] = x
             self.asking.add(i)
-            self._go()
+            self.turn.notify_all()
             self.turn.wait_for(lambda: i in self.found or self.error is not None)
             if self.error is not None:
                 raise self.error
             return self.found.pop(i)
 
-    def leave(self) -> None:
+    def leave(self, error: BaseException | None) -> None:
         """One problem less to wait for."""
         with self.turn:
             self.live -= 1
-            self._go()
+            self.error = self.error or error
             self.turn.notify_all()
 
-    def _go(self) -> None:
-        if not self.asking or len(self.asking) < self.live or self.error is not None:
-            return
-        try:
-            look = self.looked(self.x)
-            self.found.update({i: Look(look.value[i], look.slope[i]) for i in self.asking})
-        except BaseException as error:  # of the user's own functions as well: raised again in every thread
-            self.error = error
-        self.asking.clear()
-        self.turn.notify_all()
+    def serve(self) -> None:
+        """Evaluate until every problem has left; what goes wrong here or there stops all of them, and is raised."""
+        with self.turn:
+            try:
+                while self.live and self.error is None:
+                    self.turn.wait_for(lambda: self.error is not None or len(self.asking) >= self.live)
+                    if self.asking and self.error is None:
+                        look = self.looked(self.x)
+                        self.found.update({i: Look(look.value[i], look.slope[i]) for i in self.asking})
+                        self.asking.clear()
+                        self.turn.notify_all()
+            except BaseException as error:  # the user's interruption as well
+                self.error = error
+            self.turn.notify_all()
+        if self.error is not None:
+            raise self.error
 
 
 class _One:
@@ -109,6 +128,7 @@ class _One:
         self.together, self.i, self.asked = together, i, 0
         self.at: bytes = b""
         self.best: Look | None = None
+        self.worst = 0.0  # of the objective, so far
 
     def look(self, x: np.ndarray) -> Look:
         x = _on_bounds(x)
@@ -119,9 +139,10 @@ class _One:
     def tame(self, x: np.ndarray) -> Look:
         """Numbers only: where there is no answer, a poor one."""
         look = self.look(x)
-        if np.isfinite(look.value).all() and np.isfinite(look.slope).all():
+        if answered(look):
+            self.worst = max(self.worst, float(look.value[0]))
             return look
-        return Look(np.r_[_WORST, -np.ones(len(look.value) - 1)], np.zeros_like(look.slope))
+        return Look(np.r_[self.worst + _WORST, -np.ones(len(look.value) - 1)], np.zeros_like(look.slope))
 
 
 class _Enough(Exception):
@@ -145,10 +166,6 @@ def _solve_one(one: _One, x: np.ndarray, equality: np.ndarray, steps: int, enoug
         if len(rows)
     ]
 
-    def rank(look: Look, here: Stationarity) -> tuple[bool, float]:  # feasible before infeasible, then the lower
-        lacking = here.lacking.max(initial=0.0)
-        return (True, lacking) if not lacking <= enough else (False, look.value[0])
-
     def stop(x: np.ndarray) -> None:
         x = _on_bounds(x)
         if kkt(x, one.look(x), equality).residual < 0.1 * enough:
@@ -156,7 +173,7 @@ def _solve_one(one: _One, x: np.ndarray, equality: np.ndarray, steps: int, enoug
 
     look = one.look(x)
     here = kkt(x, look, equality)
-    for turn in range(_RESTARTS if np.isfinite(look.value).all() else 0):
+    for turn in range(_RESTARTS if answered(look) else 0):
         try:
             new = so.minimize(
                 lambda x: one.tame(x).value[0], x, jac=lambda x: one.tame(x).slope[0], method="SLSQP", callback=stop,
@@ -167,7 +184,7 @@ def _solve_one(one: _One, x: np.ndarray, equality: np.ndarray, steps: int, enoug
         new = _on_bounds(new)
         after_look = one.look(new)
         after = kkt(new, after_look, equality)
-        if rank(after_look, after) > rank(look, here):
+        if rank(End(new, after_look, after, 0), enough) > rank(End(x, look, here, 0), enough):
             break
         stuck = turn > 0 and after.residual > 0.5 * here.residual
         x, look, here = new, after_look, after
@@ -183,18 +200,17 @@ def minimise(
     together, ends = _Together(looked, x), {}
 
     def run(i: int) -> None:
+        wrong = None
         try:
             ends[i] = _solve_one(_One(together, i), x[i], equality, steps, enough)
         except BaseException as error:
-            together.error = together.error or error
-        finally:
-            together.leave()
+            wrong = error
+        together.leave(wrong)
 
     threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(x))]
     for thread in threads:
         thread.start()
+    together.serve()
     for thread in threads:
         thread.join()
-    if together.error is not None:
-        raise together.error
     return [ends[i] for i in range(len(x))]

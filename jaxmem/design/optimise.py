@@ -1,7 +1,7 @@
 """``jm.optimise``: the best case within bounds, by exact gradients, from several starts in one batch."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +17,7 @@ from ..free import Free
 from ..models.base import AbstractModel
 from ..models.solve import solve
 from .constraints import Constraint
-from .lockstep import ACTIVE, End, Look, minimise
+from .lockstep import ACTIVE, End, Look, answered, minimise, rank
 
 ENOUGH = 1e-6  # residual of the first-order conditions, scaled, of what is called an optimum
 
@@ -32,7 +32,8 @@ class Problem:
         self, model: Any, case: Case, free: Free, objective: Callable, constraints: Sequence[Constraint]
     ) -> None:
         self.model, self.case, self.free, self.calls = model, case, free, 0
-        self.quantities = (objective, *(c.quantity for c in constraints))
+        every = (objective, *(c.quantity for c in constraints))
+        self.quantities = tuple(partial(_asked, q) for q in every)  # compiled anew: they may read other numbers now
         self.sign = np.asarray([1.0, *(-1.0 if c.kind == "at most" else 1.0 for c in constraints)])
         self.shift = self.sign * np.asarray([0.0, *(c.bound for c in constraints)])
         self.scale = np.ones(len(self.sign))
@@ -48,10 +49,11 @@ class Problem:
         return Look(np.asarray(value), np.asarray(slope))
 
     def set_scale(self, look: Look) -> None:
-        """From the slopes at the starts: what a quantity changes across the bounds, and its distance to its bound if that is more."""
+        """From the starts: what a quantity changes across the bounds by its slope, and no less than a thousandth of its size."""
         size = np.abs(look.slope).max(axis=-1)
-        size = np.where(np.isfinite(look.value), np.maximum(size, 1e-3 * np.abs(look.value)), np.nan)
-        scale = np.nanmedian(size, axis=0)
+        size = np.maximum(size, 1e-3 * np.abs(look.value))
+        size = size[np.isfinite(size).all(axis=1)]
+        scale = np.median(size, axis=0) if len(size) else self.scale
         self.scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
 
     def scaled(self, x: np.ndarray) -> Look:
@@ -63,6 +65,10 @@ class Problem:
     def plain(self, value: np.ndarray) -> np.ndarray:
         """Back from what the optimiser sees."""
         return (value * self.scale + self.shift) * self.sign
+
+
+def _asked(quantity: Callable, result: Any) -> Any:
+    return quantity(result)
 
 
 @cache
@@ -103,12 +109,12 @@ class Optimum:
 
     ``case`` carries the design, ``value`` its free numbers after ``labels``, SI; ``objective`` and ``met`` (one number for each
     constraint) are those of it. ``kkt`` is the residual of the first-order conditions, scaled by what the objective changes across the bounds.
-    ``multipliers``: the change of the objective per unit of each bound, of the constraints in order.
+    ``multipliers``: the change of the objective per unit of the bound of each constraint, in order.
     """
 
     def __init__(self, problem: Problem, constraints: Sequence[Constraint], ends: list[End]) -> None:
         self.constraints, self.ends, self.model, self.free = tuple(constraints), ends, problem.model, problem.free
-        self._best = best = min(ends, key=rank)
+        self._best = best = min(ends, key=lambda end: rank(end, ENOUGH))
         self.share = best.x
         self.case: Case = problem.free.apply(problem.case, jnp.asarray(best.x), bounded=True)
         self.labels, self.units = problem.free.labels(problem.case), problem.free.units(problem.case)
@@ -118,7 +124,7 @@ class Optimum:
         self.kkt = best.kkt.residual
         self.multipliers = best.kkt.multiplier * problem.scale[0] / problem.scale[1:] * sign
         self.missed = best.kkt.lacking * problem.scale[1:]
-        self.feasible = bool(best.kkt.lacking.max(initial=0.0) <= ENOUGH)
+        self.feasible = not rank(best, ENOUGH)[0]
         self.evaluations, self.gradients = problem.calls, sum(end.asked for end in ends)
 
     @property
@@ -135,10 +141,12 @@ class Optimum:
     def agreeing(self) -> int:
         """How many starts ended at this objective (within 1e-4 of what it changes across the bounds), feasible."""
         enough = (False, self._best.look.value[0] + 1e-4)
-        return sum(bool(rank(end) <= enough) for end in self.ends)
+        return sum(bool(rank(end, ENOUGH) <= enough) for end in self.ends)
 
     def active(self) -> list[str]:
         """Constraints and bounds that hold the design, with what one unit of each would change of the objective."""
+        if not self.feasible:
+            return []
         told = [
             f"{c} (objective changes by {m:+.3g} per unit of it)"
             for c, m in zip(self.constraints, self.multipliers, strict=True)
@@ -152,7 +160,7 @@ class Optimum:
 
     def verdict(self) -> str:
         """One sentence: whether this is an optimum."""
-        if not np.isfinite(self._best.look.value).all():
+        if not answered(self._best.look):
             return "No start has an answer."
         if not self.feasible:
             worst = int(np.argmax(self._best.kkt.lacking))
@@ -171,12 +179,6 @@ class Optimum:
         lines += [f"  {c}: {value:.6g}" for c, value in zip(self.constraints, self.met, strict=True)]
         lines += [f"  held by {words}" for words in self.active()]
         return "\n".join(lines)
-
-
-def rank(end: End) -> tuple[bool, float]:
-    """Feasible before infeasible, then the lower."""
-    lacking = end.kkt.lacking.max(initial=0.0)
-    return (True, float(lacking)) if not lacking <= ENOUGH else (False, float(end.look.value[0]))
 
 
 def starts_of(case: Case, free: Free, count: int, seed: int) -> np.ndarray:
@@ -204,7 +206,8 @@ def optimise(
 
     ``objective`` and constraints take the Result of all designs to one number for each; for the largest write ``lambda r: -...``. All ``starts``
     (the case as it is, and a Latin hypercube) go through SciPy's SLSQP (Kraft 1988) at the same time: each of their evaluations is one batch of
-    solves with exact derivatives. A design without an answer counts as a poor one. An optimum is local, and shown to first order only.
+    solves with exact derivatives. A design without an answer counts as a poor one. An optimum is local, and shown to first order only. ``steps``
+    are those of one run of SLSQP, of which a start is given up to three.
     Raises ``ConvergenceError`` when no start has an answer or no design meets the constraints; with ``throw=False`` the verdict says so.
     """
     check(model, case, free, objective, subject_to, starts)
@@ -217,6 +220,12 @@ def optimise(
             f"{best.verdict()} Widen the bounds of Free or ease the constraint; jm.optimise(..., throw=False) returns what was found."
         )
     return best
+
+
+def at_least_one(name: str, value: Any, least: int, example: int) -> None:
+    """Refuse what is no count."""
+    if not (isinstance(value, int | np.integer) and value >= least):
+        raise JaxmemError(f"{name} = {value!r} must be a whole number from {least} up. Write {name}={example}.")
 
 
 def check(model: Any, case: Any, free: Any, objective: Any, subject_to: Any, starts: int) -> None:
@@ -234,6 +243,5 @@ def check(model: Any, case: Any, free: Any, objective: Any, subject_to: Any, sta
         raise JaxmemError(f"The objective {objective!r} takes no Result. Write {line}.")
     if isinstance(subject_to, Constraint) or not all(isinstance(c, Constraint) for c in subject_to):
         raise JaxmemError(f"subject_to must be a list of constraints. Write {line}.")
-    if not (isinstance(starts, int) and starts >= 1):
-        raise JaxmemError(f"starts = {starts!r} must be 1 or more. Write starts=8.")
+    at_least_one("starts", starts, 1, 8)
     model.check(free.apply(case, free.shares(case), bounded=True))

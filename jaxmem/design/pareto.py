@@ -7,19 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import ConvergenceError, JaxmemError
+from .._errors import ConvergenceError, JaxmemError, unknown
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
 from .constraints import Constraint
-from .lockstep import End, minimise
-from .optimise import ENOUGH, Problem, check, rank, starts_of
+from .lockstep import End, minimise, rank
+from .optimise import ENOUGH, Problem, at_least_one, check, starts_of
 
 _ROUNDS = 3  # points that another point beats start again from that one
 
 
 class Front:
-    """P designs, none of which is better than another in both aims: ``objective`` and ``against (P,)``, lowest ``against`` first.
+    """At most P designs, none of which another one beats in one aim without losing in the other: ``objective`` and ``against (P,)``, lowest ``against`` first.
 
     ``case`` has them as its leading axis; ``value (P, n)`` are the free numbers after ``labels``, SI; ``kkt (P,)`` the residuals of the
     first-order conditions.
@@ -29,6 +29,8 @@ class Front:
         self.model, self.free = problem.model, problem.free
         x = np.stack([end.x for end in ends])
         value = problem.raw(x).value
+        kept = [i for i in np.argsort(value[:, 1], kind="stable").tolist() if not _dominated(value[:, :2], i)]
+        x, value, ends = x[kept], value[kept], [ends[i] for i in kept]
         self.objective, self.against = value[:, 0], value[:, 1]
         self.case: Case = problem.free.apply(problem.case, jnp.asarray(x), bounded=True)
         self.value = np.asarray(problem.free.values(problem.case, jnp.asarray(x), bounded=True))
@@ -56,6 +58,8 @@ class Front:
         from ..plot.style import new_axes
 
         axes = new_axes("screen") if axes is None else axes
+        if colour is not None and colour not in self.labels:
+            raise unknown("Free number", colour, self.labels, f"Write front.plot(colour={self.labels[0]!r}).")
         i = self.labels.index(colour) if colour else 0
         axes.plot(self.against, self.objective, color="0.7", lw=1.0, zorder=1)
         dots = axes.scatter(self.against, self.objective, c=self.value[:, i], s=22, cmap="viridis", zorder=2)
@@ -68,6 +72,11 @@ class Front:
         axes.set_xlabel("against")
         axes.set_ylabel("objective")
         return axes
+
+
+def _dominated(aims: np.ndarray, i: int) -> bool:
+    """Whether another point is better in one aim and no worse in the other."""
+    return bool((np.all(aims <= aims[i], axis=1) & np.any(aims < aims[i], axis=1)).any())
 
 
 def pareto(
@@ -87,13 +96,12 @@ def pareto(
     The ends are the least of either aim from as many starts, in turn; between them every level is a problem of its own, ``against`` at most
     so much, and all are solved in one batch. Raises ``ConvergenceError`` when the constraints cannot be met, or one design is best in both.
     """
+    at_least_one("points", points, 3, 50)
     check(model, case, free, objective, subject_to, points)
     if not callable(against):
         raise JaxmemError(
             f"The second aim {against!r} takes no Result. Write jm.pareto(model, case, free, lambda r: ..., lambda r: ...)."
         )
-    if points < 3:
-        raise JaxmemError(f"points = {points!r} must be 3 or more. Write points=50.")
     limit = Constraint(against, "at most", 0.0, "against")
     problem = Problem(model, case, free, objective, [limit, *subject_to])
     x = starts_of(case, free, points, seed)
@@ -109,13 +117,21 @@ def pareto(
     problem.shift = np.concatenate([np.zeros_like(levels), -levels, np.tile(plain[2:], (points, 1))], axis=1)
     ends = minimise(problem.scaled, first.x + share * (last.x - first.x), problem.equality, steps, ENOUGH)
     for _ in range(_ROUNDS):
-        again = _beaten(ends)
+        again = _beaten(ends, _levels(problem, ends, levels))
         if not (again != np.arange(points)).any():
             break
         new = minimise(problem.scaled, np.stack([ends[i].x for i in again]), problem.equality, steps, ENOUGH)
-        ends = [min(pair, key=rank) for pair in zip(ends, new, strict=True)]
-    ends[0], ends[-1] = first, last  # there the limit leaves no room: the end of its own problem stands for it
+        ends = [min(pair, key=lambda end: rank(end, ENOUGH)) for pair in zip(ends, new, strict=True)]
+    # At an end the limit leaves no room, and its own problem may not care for the other aim: the better of the two stands for it
+    ends[0], ends[-1] = (min(pair, key=lambda end: rank(end, ENOUGH)) for pair in ((ends[0], first), (ends[-1], last)))
+    problem.shift = plain
     return Front(problem, ends)
+
+
+def _levels(problem: Problem, ends: list[End], levels: np.ndarray) -> np.ndarray:
+    """``against`` at every point."""
+    room = np.asarray([end.look.value[1] for end in ends]) * problem.scale[1]
+    return levels[:, 0] - room
 
 
 def _ends(problem: Problem, x: np.ndarray, steps: int) -> tuple[End, End]:
@@ -130,8 +146,8 @@ def _ends(problem: Problem, x: np.ndarray, steps: int) -> tuple[End, End]:
             return type(look)(look.value[:, keep] * turn, look.slope[:, keep] * turn[:, None])
 
         ends = minimise(looked, x, problem.equality[1:], steps, ENOUGH)
-        best = min(ends, key=rank)
-        if rank(best)[0]:
+        best = min(ends, key=lambda end: rank(end, ENOUGH))
+        if rank(best, ENOUGH)[0]:
             raise ConvergenceError(
                 "No design within the bounds of Free meets the constraints. Look at jm.optimise(..., throw=False), which says what is missed."
             )
@@ -141,12 +157,12 @@ def _ends(problem: Problem, x: np.ndarray, steps: int) -> tuple[End, End]:
     return only(1), only(0)
 
 
-def _beaten(ends: list[End]) -> np.ndarray:
-    """For every level the point to start from again: itself, or one that meets this level with a lower objective. Levels rise."""
-    index, best = np.arange(len(ends)), None
+def _beaten(ends: list[End], against: np.ndarray) -> np.ndarray:
+    """For every point the one to start again from: itself, or the lowest that meets its level."""
+    index = np.arange(len(ends))
     for i, end in enumerate(ends):
-        if best is not None and rank(end) > (False, ends[best].look.value[0] + 1e-9):
-            index[i] = best
-        elif not rank(end)[0]:
-            best = i
+        within = [k for k in range(len(ends)) if against[k] <= against[i] and not rank(ends[k], ENOUGH)[0]]
+        lowest = min(within, key=lambda k: ends[k].look.value[0], default=i)
+        if rank(end, ENOUGH) > (False, ends[lowest].look.value[0] + 1e-9):
+            index[i] = lowest
     return index

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from scipy.special import stdtrit
 
 from .._config import quick_to_compile
 from .._errors import ConvergenceError, JaxmemError, unknown
@@ -20,7 +21,6 @@ from ..noise import LogTransmission
 from .least_squares import Minima, levenberg_marquardt
 
 _RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
-_CHI_SQUARE = 3.841458820694124  # 95 % of one degree of freedom
 _LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bounds speak and not the data
 
 
@@ -31,28 +31,35 @@ class Profile(NamedTuple):
     unit: str
     value: np.ndarray
     rise: np.ndarray
+    limit: float  # the square of Student's t: the scatter is itself estimated from few measurements
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the rise stays below 3.84, 95 %; infinite on a side on which it never gets there."""
+        """Where the rise stays below ``limit``, 95 %; infinite on a side on which it does not get there within the values looked at."""
         best, ends = int(np.argmin(self.rise)), []
         for side in (slice(best, None, -1), slice(best, None)):
             x, y = self.value[side], self.rise[side]
-            over = np.flatnonzero(~(y < _CHI_SQUARE))
+            over = np.flatnonzero(~(y < self.limit))
             if not len(over):
                 ends.append(-np.inf if side.step == -1 else np.inf)
                 continue
             k = int(over[0])
-            share = (_CHI_SQUARE - y[k - 1]) / (y[k] - y[k - 1]) if np.isfinite(y[k]) else 1.0
+            if k == 0 or not np.isfinite(y[k]):  # where nothing could be computed nothing is excluded
+                ends.append(-np.inf if side.step == -1 else np.inf)
+                continue
+            share = (self.limit - y[k - 1]) / (y[k] - y[k - 1])
             ends.append(float(x[k - 1] + share * (x[k] - x[k - 1])))
         return ends[0], ends[1]
 
     def __str__(self) -> str:
         low, high = self.interval
         unit = "" if self.unit == "1" else f" {self.unit}"
+        least, most = self.value.min(), self.value.max()
         if not np.isfinite([low, high]).any():
-            return f"{self.label}: not determined, any value from {self.value.min():.4g} to {self.value.max():.4g}{unit} fits as well"
-        return f"{self.label}: {low:.4g} to {high:.4g}{unit} (95 %, profile likelihood)"
+            return f"{self.label}: not determined, values from {least:.4g} to {most:.4g}{unit} cannot be told apart"
+        below = f"{low:.4g}" if np.isfinite(low) else f"below {least:.4g}"
+        above = f"{high:.4g}" if np.isfinite(high) else f"beyond {most:.4g}"
+        return f"{self.label}: {below} to {above}{unit} (95 %, profile likelihood)"
 
 
 class Fit:
@@ -69,7 +76,8 @@ class Fit:
         rows = minima.residual[best][: data.rejection.size]  # the rest are ridge and priors
         self.misfit = float(np.sqrt(np.sum(rows**2) / count))
         jac = minima.jacobian[best]
-        scatter = max(2.0 * minima.cost[best] / max(count - len(self.u), 1), 1e-30)
+        self._spare = max(count - len(self.u), 1)
+        scatter = max(float(self._twice(minima.residual[best])) / self._spare, 1e-30)
         self._singular, self._directions = np.linalg.svd(jac, full_matrices=False)[1:]
         inverse = self._directions.T / np.maximum(self._singular, 1e-12) ** 2 @ self._directions
         self.covariance_unbounded = scatter * inverse
@@ -118,15 +126,24 @@ class Fit:
 
         follow = np.delete(self.covariance_unbounded[:, i], i) / max(self.covariance_unbounded[i, i], 1e-30)
         start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -9.0, 9.0)
-        if start.shape[1]:
-            minima = levenberg_marquardt(linearised, start, steps=steps)
-            cost = minima.cost
+        if len(u) == 1:
+            r, every = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None]
         else:
-            cost = 0.5 * np.sum(np.asarray(self._look(fixed[:, None])[0]) ** 2, axis=1)
-            minima = None
-        every = whole(minima.u if minima is not None else start)
+            answer = np.isfinite(np.asarray(self._look(whole(start))[0])).all(axis=1)
+            start = np.where(
+                answer[:, None], start, np.delete(u, i)
+            )  # the others as they are, where they cannot follow
+            minima = levenberg_marquardt(linearised, start, steps=steps)
+            r, every = minima.residual, whole(minima.u)
         value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
-        return Profile(label, self.units[i], value, 2.0 * (cost - self.minima.cost.min()) / self.scatter)
+        rise = self._twice(r) - self._twice(self.minima.residual).min()
+        return Profile(label, self.units[i], value, rise / self.scatter, float(stdtrit(self._spare, 0.975)) ** 2)
+
+    def _twice(self, r: np.ndarray) -> np.ndarray:
+        """Sum of squares of misfits and priors, without the ridge; infinite where there is no answer."""
+        m, n = self.data.rejection.size, len(self.u)
+        total = np.sum(np.delete(r, np.s_[m : m + n], axis=-1) ** 2, axis=-1)
+        return np.where(np.isfinite(total), total, np.inf)
 
     def at_bounds(self) -> list[str]:
         """Numbers that ended on a bound (within 1 % of the way): the data would go on, and their errors mean nothing."""

@@ -112,10 +112,41 @@ def test_designs_without_an_answer_are_avoided() -> None:
     feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 16.0, "SO4-2": 2.0})
     case = jm.Case(feed, jm.membrane("NF270"), jm.FluxDriven(1e-5))
     free = jm.Free(pore_radius=jm.LogInterval(0.2e-9, 0.8e-9))  # below 0.231 nm sulphate fills the pore
-    best = jm.optimise(jm.DSPMDE(activity="ideal"), case, free, lambda r: r.observed_rejection[..., 0], starts=3)
+    best = jm.optimise(jm.DSPMDE(activity="ideal"), case, free, lambda r: r.observed_rejection[..., 0], starts=4)
     assert best.feasible
     assert bool(best.result.ok)
     assert best.value[0] > 0.231e-9
+    assert np.isfinite(best.objective)
+
+
+def test_an_objective_without_a_number_is_no_optimum() -> None:
+    with pytest.raises(jm.ConvergenceError, match="No start has an answer"):
+        jm.optimise(jm.SDEM(), CASE, FREE, lambda r: jnp.log(-flux(r)), starts=3)
+
+
+def test_bounds_at_the_limit_of_a_quantity_and_single_starts() -> None:
+    wide = jm.Free(volume_flux=jm.LogInterval(1e-6, 1e-2))  # what a flux may be at most
+    best = jm.optimise(jm.SDEM(), CASE, wide, lambda r: -jnp.log(flux(r)), starts=1)
+    assert best.optimal
+    assert best.value[0] == 1e-2
+    assert "volume_flux at its upper bound" in str(best)
+
+
+def test_equality_and_a_number_of_every_ion() -> None:
+    free = jm.Free({"membrane.permeance": jm.LogInterval(1e-7, 1e-3)})
+    asked = [jm.equal_to(sodium, 0.5, "sodium passage")]
+    best = jm.optimise(jm.SDEM(), CASE, free, lambda r: r.permeate[..., 2], asked, starts=4)
+    assert best.optimal
+    assert best.met[0] == pytest.approx(0.5, abs=1e-6)
+    assert [x.split()[-1] for x in best.labels] == ["Na+", "Cl-", "Mg+2"]
+
+
+def test_functions_are_read_anew() -> None:
+    weight = 1.0
+    aim = lambda r: weight * sodium(r)
+    first = jm.optimise(jm.SDEM(), CASE, FREE, aim, starts=3).objective
+    weight = 2.0
+    assert jm.optimise(jm.SDEM(), CASE, FREE, aim, starts=3).objective == pytest.approx(2.0 * first, rel=1e-6)
 
 
 def test_front_is_that_of_a_fine_grid() -> None:
