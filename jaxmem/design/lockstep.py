@@ -45,7 +45,7 @@ def answered(look: Look) -> bool:
     return bool(np.isfinite(look.value).all() and np.isfinite(look.slope).all())
 
 
-def rank(end: "End", enough: float) -> tuple[bool, float]:
+def rank(end: End, enough: float) -> tuple[bool, float]:
     """What is better comes first: with an answer, feasible, the lower."""
     lacking = float(end.kkt.lacking.max(initial=0.0))
     if not answered(end.look):

@@ -222,7 +222,7 @@ def optimise(
     return best
 
 
-def at_least_one(name: str, value: Any, least: int, example: int) -> None:
+def check_count(name: str, value: Any, least: int, example: int) -> None:
     """Refuse what is no count."""
     if not (isinstance(value, int | np.integer) and value >= least):
         raise JaxmemError(f"{name} = {value!r} must be a whole number from {least} up. Write {name}={example}.")
@@ -243,5 +243,5 @@ def check(model: Any, case: Any, free: Any, objective: Any, subject_to: Any, sta
         raise JaxmemError(f"The objective {objective!r} takes no Result. Write {line}.")
     if isinstance(subject_to, Constraint) or not all(isinstance(c, Constraint) for c in subject_to):
         raise JaxmemError(f"subject_to must be a list of constraints. Write {line}.")
-    at_least_one("starts", starts, 1, 8)
+    check_count("starts", starts, 1, 8)
     model.check(free.apply(case, free.shares(case), bounded=True))

@@ -13,7 +13,7 @@ from ..free import Free
 from ..models.base import AbstractModel
 from .constraints import Constraint
 from .lockstep import End, minimise, rank
-from .optimise import ENOUGH, Problem, at_least_one, check, starts_of
+from .optimise import ENOUGH, Problem, check, check_count, starts_of
 
 _ROUNDS = 3  # points that another point beats start again from that one
 
@@ -96,7 +96,7 @@ def pareto(
     The ends are the least of either aim from as many starts, in turn; between them every level is a problem of its own, ``against`` at most
     so much, and all are solved in one batch. Raises ``ConvergenceError`` when the constraints cannot be met, or one design is best in both.
     """
-    at_least_one("points", points, 3, 50)
+    check_count("points", points, 3, 50)
     check(model, case, free, objective, subject_to, points)
     if not callable(against):
         raise JaxmemError(

@@ -110,12 +110,13 @@ class Fit:
     def profile(self, label: str, points: int = 21, steps: int = 40) -> "Profile":
         """Profile likelihood of one number: the others are fitted anew at ``points`` values of it, all in one batch.
 
-        The values are even in the unbounded number, three standard errors either way or to the bounds, whichever is nearer.
+        The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer.
         """
         if label not in self.labels:
             raise unknown("Fitted number", label, self.labels, f"Write found.profile({self.labels[0]!r}).")
         i = self.labels.index(label)
-        spread = min(3.0 * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
+        limit = float(stdtrit(self._spare, 0.975))
+        spread = min(1.5 * limit * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
         u = np.asarray(self.u)
         fixed = np.unique(np.r_[np.clip(u[i] + spread * np.linspace(-1.0, 1.0, points), -9.0, 9.0), u[i]])
         whole = lambda rest: np.insert(rest, i, fixed, axis=1)
@@ -137,7 +138,7 @@ class Fit:
             r, every = minima.residual, whole(minima.u)
         value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
         rise = self._twice(r) - self._twice(self.minima.residual).min()
-        return Profile(label, self.units[i], value, rise / self.scatter, float(stdtrit(self._spare, 0.975)) ** 2)
+        return Profile(label, self.units[i], value, rise / self.scatter, limit**2)
 
     def _twice(self, r: np.ndarray) -> np.ndarray:
         """Sum of squares of misfits and priors, without the ridge; infinite where there is no answer."""
