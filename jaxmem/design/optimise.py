@@ -15,6 +15,7 @@ from .._errors import ConvergenceError, JaxmemError, ShapeError
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
+from ..models.linearised import answer, columns, found
 from ..models.solve import solve
 from .constraints import Constraint
 from .lockstep import ACTIVE, End, Look, answered, minimise, rank
@@ -41,9 +42,8 @@ class Problem:
 
     def raw(self, x: np.ndarray) -> Look:
         """Unscaled values ``(B, q)`` and slopes ``(B, q, n)``; not a number where a design has no answer."""
-        asked, state = jnp.asarray(x), None
-        if hasattr(self.model, "attach"):  # solved outside of the program that differentiates: little to compile
-            state = self.model.find(self.free.apply(self.case, asked, bounded=True))
+        asked = jnp.asarray(x)
+        state = found(self.model, self.free.apply(self.case, asked, bounded=True))
         value, slope = _program()(self.model, self.free, self.quantities, asked, self.case, state)
         self.calls += 1
         return Look(np.asarray(value), np.asarray(slope))
@@ -80,8 +80,7 @@ def _linearised(model: Any, free: Free, quantities: tuple, x: Array, case: Case,
     """Quantities ``(B, q)`` and their derivatives to the shares ``(B, q, n)``; ``state`` is what ``find`` gave, or None to solve here."""
 
     def values(x: Array) -> Array:
-        asked = free.apply(case, x, bounded=True)
-        result = solve(model, asked, throw=False) if state is None else model.observe(model.attach(state, asked), asked)
+        result = answer(model, free.apply(case, x, bounded=True), state)
         rows = []
         for quantity in quantities:
             y = jnp.asarray(quantity(result))
@@ -99,9 +98,7 @@ def _linearised(model: Any, free: Free, quantities: tuple, x: Array, case: Case,
         ok = jnp.all(result.ok.reshape(x.shape[0], -1), axis=-1)
         return jnp.where(ok[:, None], jnp.stack(rows, axis=-1), jnp.nan)
 
-    y, along = jax.linearize(values, x)
-    every = jnp.broadcast_to(jnp.eye(x.shape[-1])[:, None], (x.shape[-1], *x.shape))
-    return y, jnp.moveaxis(jax.vmap(along)(every), 0, -1)
+    return columns(values, x)
 
 
 class Optimum:

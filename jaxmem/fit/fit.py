@@ -16,6 +16,7 @@ from .._errors import ConvergenceError, JaxmemError, unknown
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
+from ..models.linearised import answer, columns, found
 from ..models.solve import solve
 from ..noise import LogTransmission
 from .least_squares import Minima, levenberg_marquardt
@@ -216,7 +217,7 @@ def _check(model: Any, data: Any, free: Any, starts: int) -> None:
 
 def _looked(model: Any, free: Free, noise: Callable, kind: str, u: np.ndarray, given: tuple) -> tuple[Array, Array]:
     """Residuals and Jacobian of every start: solved first where the model can go on from that, as loops are slow to compile."""
-    state = model.find(free.apply(given[0], jnp.asarray(u))) if hasattr(model, "attach") else None
+    state = found(model, free.apply(given[0], jnp.asarray(u)))
     return _program()(model, free, noise, kind, jnp.asarray(u), given, state)
 
 
@@ -232,13 +233,10 @@ def _linearised(
     case, measured, sigma = given
 
     def residual(u: Array) -> Array:  # (B, n) -> (B, m): all starts are lanes of one batch
-        asked = free.apply(case, u)
-        result = solve(model, asked, throw=False) if state is None else model.observe(model.attach(state, asked), asked)
+        result = answer(model, free.apply(case, u), state)
         rejection = getattr(result, f"{kind}_rejection")
         rejection = jnp.where(result.ok[..., None], rejection, jnp.nan)  # a start with a failed point is no start
         rows = noise(rejection, measured, sigma).reshape(u.shape[0], -1)
         return jnp.concatenate([rows, _RIDGE * u, free.prior(case, u)], axis=-1)
 
-    r, along = jax.linearize(residual, u)
-    every = jnp.broadcast_to(jnp.eye(u.shape[-1])[:, None], (u.shape[-1], *u.shape))
-    return r, jnp.moveaxis(jax.vmap(along)(every), 0, -1)
+    return columns(residual, u)

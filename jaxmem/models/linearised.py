@@ -1,0 +1,29 @@
+"""Answers to many cases with their derivatives to a few numbers: what fits and designs ask for, with little to compile."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..case import Case
+from .base import AbstractModel
+from .solve import solve
+
+
+def found(model: AbstractModel, case: Case) -> Any:
+    """The state of every lane, for ``answer``, where the model can go on from one; else None. Outside of compiled programs: loops are slow to compile."""
+    return model.find(case) if hasattr(model, "attach") else None
+
+
+def answer(model: Any, case: Case, state: Any) -> Any:
+    """The Result, differentiable to the case: at a state that was found before, or solved here when it is None."""
+    return solve(model, case, throw=False) if state is None else model.observe(model.attach(state, case), case)
+
+
+def columns(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+    """``f(x) (B, q)`` and its derivatives ``(B, q, n)`` of B independent rows ``x (B, n)``, forward, one column at a time for all rows."""
+    y, along = jax.linearize(f, x)
+    every = jnp.broadcast_to(jnp.eye(x.shape[-1])[:, None], (x.shape[-1], *x.shape))
+    return y, jnp.moveaxis(jax.vmap(along)(every), 0, -1)
