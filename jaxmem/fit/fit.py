@@ -131,10 +131,8 @@ class Fit:
         if len(u) == 1:
             r, every = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None]
         else:
-            answer = np.isfinite(np.asarray(self._look(whole(start))[0])).all(axis=1)
-            start = np.where(
-                answer[:, None], start, np.delete(u, i)
-            )  # the others as they are, where they cannot follow
+            answer = np.all(np.isfinite(np.asarray(self._look(whole(start))[0])), axis=1, keepdims=True)
+            start = np.where(answer, start, np.delete(u, i))  # the others as they are, where they cannot follow
             minima = levenberg_marquardt(linearised, start, steps=steps)
             r, every = minima.residual, whole(minima.u)
         value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
