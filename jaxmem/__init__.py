@@ -52,6 +52,8 @@ from .design.constraints import Constraint as Constraint
 from .design.constraints import at_least as at_least
 from .design.constraints import at_most as at_most
 from .design.constraints import equal_to as equal_to
+from .design.indices import Indices as Indices
+from .design.indices import sobol_indices as sobol_indices
 from .design.optimise import Optimum as Optimum
 from .design.optimise import optimise as optimise
 from .design.pareto import Front as Front
@@ -139,5 +141,11 @@ from .surrogate.train import Trained as Trained
 from .surrogate.train import train as train
 from .surrogate.vortices import VortexNetworks as VortexNetworks
 from .surrogate.vortices import train_vortices as train_vortices
+from .sweep.designs import Grid as Grid
+from .sweep.designs import LatinHypercube as LatinHypercube
+from .sweep.designs import Random as Random
+from .sweep.designs import Sobol as Sobol
 from .sweep.study import Study as Study
-from .sweep.study import sweep as sweep
+from .sweep.sweep import Plan as Plan
+from .sweep.sweep import retry as retry
+from .sweep.sweep import sweep as sweep

@@ -139,6 +139,36 @@ class Fit:
         rise = self._twice(r) - self._twice(self.minima.residual).min()
         return Profile(label, self.units[i], value, rise / self.scatter, limit**2)
 
+    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """An output of the Result with the fitted numbers, and one standard error of it from their covariance, ``sqrt(g C g)`` with exact ``g``.
+
+        ``case``: another question with the same membrane, ``other.replace(...)``; that of the data when None. The answer has the shape of the
+        output. Lanes without a solution are not a number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
+        """
+        asked = self.data.case if case is None else case
+        names, known = self.free.labels(asked), self.labels
+        if names != known:
+            raise JaxmemError(f"The fitted numbers are {', '.join(known)}, those of this case {', '.join(names)}. Give a case with the same species and membrane.")  # fmt: skip
+
+        @eqx.filter_jit
+        def run(u: Array, state: Any) -> tuple[Array, Array]:  # the output, and its slopes (size, n)
+            def value(u: Array) -> Array:
+                result = answer(self.model, self.free.apply(asked, u), state)
+                y = jnp.asarray(output(result))
+                ok = result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim))
+                return jnp.where(ok, y, jnp.nan)
+
+            return value(u)[0], columns(lambda u: value(u).reshape(1, -1), u)[1][0]
+
+        u = self.u[None]
+        y, slope = (np.asarray(x) for x in run(u, found(self.model, self.free.apply(asked, u))))
+        return y, np.sqrt(np.einsum("qi,ij,qj->q", slope, self.covariance_unbounded, slope)).reshape(y.shape)
+
+    def draws(self, count: int, seed: int = 0) -> Array:
+        """So many sets of numbers from their covariance, ``(count, n)`` unbounded: ``found.free.apply(case, found.draws(256))`` is a batch of cases."""
+        random = np.random.default_rng(seed)
+        return self.u + jnp.asarray(random.multivariate_normal(np.zeros(len(self.u)), self.covariance_unbounded, count))
+
     def _twice(self, r: np.ndarray) -> np.ndarray:
         """Sum of squares of misfits and priors, without the ridge; infinite where there is no answer."""
         m, n = self.data.rejection.size, len(self.u)

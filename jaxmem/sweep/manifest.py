@@ -62,12 +62,13 @@ def fingerprint(tree: Any) -> str:
     return total.hexdigest()
 
 
-def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]], notes: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
+def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]], notes: dict[str, Any], design: Any) -> dict[str, Any]:  # fmt: skip
     """What a study is of."""
     return {
         "schema": SCHEMA,
         "model": {"title": model.title(), "class": type(model).__name__, "sha256": fingerprint(model)},
         "cases": {"shape": list(cases.batch_shape), "sha256": fingerprint(cases)},
+        "design": design,
         "chunk": chunk,
         "keep": {name: list(dims) for name, dims in keep.items()},
         "versions": {"jaxmem": VERSION, "python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
@@ -87,7 +88,7 @@ def _plain(notes: dict[str, Any]) -> Any:
 
 def compare(path: Any, stored: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse to go on with a study of something else."""
-    for key in ("schema", "model", "cases", "chunk", "keep", "versions", "device", "notes"):
+    for key in ("schema", "model", "cases", "design", "chunk", "keep", "versions", "device", "notes"):
         if stored.get(key) != asked[key]:
             raise StoreMismatchError(
                 f"{path} holds another study: its {key} is {_short(stored.get(key))}, asked is {_short(asked[key])}. Nothing was written. Give another "

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Store:
         """Whether a group is there."""
         return (self.path / "zarr.json").exists()
 
+    def attributes(self) -> dict[str, Any]:
+        """Of the group."""
+        return dict(json.loads((self.path / "zarr.json").read_text(encoding="utf-8"))["attributes"])
+
     def manifest(self) -> dict[str, Any]:
         """As written."""
         where = self.path / "zarr.json"
@@ -46,7 +50,7 @@ class Store:
                 f"{self.path} holds no study. Write jm.sweep(model, cases, store={str(self.path)!r}) to begin one."
             )
         try:
-            found = dict(json.loads(where.read_text(encoding="utf-8"))["attributes"]["jaxmem"])
+            found = dict(self.attributes()["jaxmem"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataFileError(f"{where} holds no manifest of a study ({error}). Give another store=.") from error
         if found.get("schema") != SCHEMA:
@@ -55,29 +59,34 @@ class Store:
             )
         return found
 
-    def begin(self, manifest: dict[str, Any]) -> None:
-        """Make the folder, or check that it holds the same study."""
+    def begin(self, manifest: dict[str, Any], arrays: dict[str, "Layout"], chunk: int, alone: bool) -> None:
+        """Make the folder and its arrays, or check that it holds the same study. ``alone``: no other process writes to it."""
         if self.exists:
             compare(self.path, self.manifest(), manifest)
-            for half in self.path.rglob("*.partial"):  # what a killed writer left
-                half.unlink()
-            return
-        if self.path.exists() and any(self.path.iterdir()):
+            if alone:
+                for half in self.path.rglob("*.partial"):  # what a killed writer left
+                    half.unlink()
+        elif self.path.exists() and any(self.path.iterdir()):
             raise StoreMismatchError(
                 f"{self.path} is a folder of something else. Nothing was written. Give another store=."
             )
-        _zarr().create_group(self.path, overwrite=False, attributes={"jaxmem": manifest})
+        else:
+            _zarr().create_group(self.path, overwrite=False, attributes={"jaxmem": manifest})
+        lanes = int(np.prod(manifest["cases"]["shape"], dtype=int))
+        for name, layout in arrays.items():
+            if not (self.path / name / "zarr.json").exists():
+                self._create(name, layout, lanes, chunk)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One writer at a time."""
+    def locked(self, share: bool = False, wait: bool = False, suffix: str = ".lock") -> Iterator[None]:
+        """One writer at a time; those that ``share`` keep out only the others."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(self.path.name + ".lock").open("a") as handle:
+        with self.path.with_name(self.path.name + suffix).open("a") as handle:
             if os.name == "posix":
                 import fcntl
 
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(handle, (fcntl.LOCK_SH if share else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
                 except BlockingIOError as error:
                     raise StoreMismatchError(
                         f"Another process is writing to {self.path}. Wait for it, or give another store=."
@@ -103,22 +112,49 @@ class Store:
                 f"{self.path / name} is damaged: {error}. Delete {self.path / 'status'} and sweep again."
             ) from error
 
-    def write(self, begin: int, lanes: int, chunk: int, found: dict[str, Any], dims: dict[str, tuple], attributes: dict[str, dict]) -> None:  # fmt: skip
+    def write(self, begin: int, found: dict[str, np.ndarray]) -> None:
         """One chunk, its status last."""
-        for name in sorted(found, key=lambda n: (n == "status", n)):
-            value = found[name]
-            target = self._array(
-                name, (lanes, *value.shape[1:]), value.dtype, chunk, dims[name], attributes.get(name, {})
-            )
-            target[begin : begin + len(value)] = value
+        for name in _status_last(found):
+            target = _zarr().open_array(self.path / name, mode="r+")
+            target[begin : begin + len(found[name])] = found[name]
 
-    def _array(self, name: str, shape: tuple, dtype: Any, chunk: int, dims: tuple, attributes: dict) -> Any:
-        zarr = _zarr()
-        if (self.path / name / "zarr.json").exists():
-            return zarr.open_array(self.path / name, mode="r+")
+    def patch(self, lanes: np.ndarray, chunk: int, found: dict[str, np.ndarray]) -> None:
+        """Answers for single lanes: whole chunks are read, changed and written anew, their status last."""
+        for name in _status_last(found):
+            target = _zarr().open_array(self.path / name, mode="r+")
+            for part in np.unique(lanes // chunk):
+                own = lanes // chunk == part
+                piece = np.asarray(target[part * chunk : (part + 1) * chunk])
+                piece[lanes[own] - part * chunk] = found[name][own]
+                target[part * chunk : part * chunk + len(piece)] = piece
+
+    def add(self, name: str, what: dict[str, Any]) -> None:
+        """One more entry of a list among the attributes."""
+        _zarr().open_group(self.path, mode="r+").attrs[name] = [*self.attributes().get(name, []), what]
+
+    def layout(self, name: str) -> "Layout":
+        """Of a quantity that is there."""
+        held = _zarr().open_array(self.path / name, mode="r")
+        return Layout(held.shape[1:], held.dtype, (), {})
+
+    def _create(self, name: str, layout: "Layout", lanes: int, chunk: int) -> None:
+        zarr, dtype = _zarr(), np.dtype(layout.dtype)
         empty = NOT_DONE if name == "status" else np.nan if np.issubdtype(dtype, np.floating) else 0
         codecs = (zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec())
-        return zarr.create_array(
-            self.path / name, shape=shape, dtype=dtype, chunks=(min(chunk, shape[0]), *(max(n, 1) for n in shape[1:])), compressors=codecs,
-            fill_value=empty, dimension_names=("lane", *dims), attributes=attributes,
+        zarr.create_array(
+            self.path / name, shape=(lanes, *layout.shape), dtype=dtype, chunks=(min(chunk, lanes), *(max(n, 1) for n in layout.shape)),
+            compressors=codecs, fill_value=empty, dimension_names=("lane", *layout.dims), attributes=layout.attributes,
         )  # fmt: skip
+
+
+class Layout(NamedTuple):
+    """One quantity of a study, beyond its axis of lanes."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    dims: tuple[str, ...]
+    attributes: dict[str, str]
+
+
+def _status_last(found: dict[str, Any]) -> list[str]:
+    return sorted(found, key=lambda name: (name == "status", name))

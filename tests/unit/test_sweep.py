@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem.sweep.store import Store
 
 MODEL = jm.SpieglerKedem()
 
@@ -26,14 +27,14 @@ case = jm.Case(feed, wall, jm.FluxDriven(jnp.linspace(1e-7, 1e-4, 50)))
 KILLED = """
 whole, count = store.Store.write, 0
 
-def half(self, begin, lanes, chunk, found, dims, attributes):
+def half(self, begin, found):
     global count
     count += 1
     if count == 4:
-        whole(self, begin, lanes, chunk, {"volume_flux": found["volume_flux"]}, dims, attributes)
+        whole(self, begin, {"volume_flux": found["volume_flux"]})
         (self.path / "volume_flux" / "c" / "torn.0123.partial").write_bytes(b"torn")
         os.kill(os.getpid(), signal.SIGKILL)
-    whole(self, begin, lanes, chunk, found, dims, attributes)
+    whole(self, begin, found)
 
 store.Store.write = half
 """
@@ -128,23 +129,17 @@ def test_a_complete_study_solves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     jm.sweep(MODEL, case(9), store=tmp_path / "s.zarr", chunk=np.int64(4))
     with pytest.raises(jm.UnknownNameError, match="permeate"):
         jm.Study(tmp_path / "s.zarr")["permeat"]
-    monkeypatch.setattr(
-        sys.modules["jaxmem.sweep.study"], "_write", lambda *_: pytest.fail("a chunk was computed again")
-    )
+    monkeypatch.setattr(Store, "write", lambda *_: pytest.fail("a chunk was computed again"))
     assert jm.sweep(MODEL, case(9), store=tmp_path / "s.zarr", chunk=4).complete
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    from jaxmem.sweep.store import Store
-
     with Store(tmp_path / "s.zarr").locked(), pytest.raises(jm.StoreMismatchError, match="Another process"):
         jm.sweep(MODEL, case(9), store=tmp_path / "s.zarr")
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jaxmem.sweep.store import Store
-
     write, count = Store.write, []
 
     def full(self: Store, *given: object) -> None:

@@ -1,0 +1,207 @@
+"""Designs, plans, second attempts, and many writers or devices of one study."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+
+from .test_sweep import CASE, MODEL, SWEEP, case, digest, run
+
+FREE = jm.Free(reflection=jm.Interval(0.5, 0.99), permeability=jm.LogInterval(1e-8, 1e-5))
+
+
+@pytest.mark.parametrize("design", [jm.Grid(4, 8), jm.Random(32), jm.LatinHypercube(32, seed=3), jm.Sobol(32)])
+def test_designs_fill_the_bounds(design: object, tmp_path: Path) -> None:
+    study = jm.sweep(MODEL, case(3), free=FREE, design=design, store=tmp_path / "s.zarr", chunk=40)
+    lead = (4, 8) if isinstance(design, jm.Grid) else (32,)
+    assert study.shape == (*lead, 3)
+    assert study.complete
+    sigma, b = (study[f"membrane.{n}"].reshape(32, 3)[:, 0] for n in ("reflection", "permeability"))
+    assert sigma.min() >= 0.5
+    assert sigma.max() <= 0.99
+    assert abs(sigma.mean() - 0.745) < 0.08
+    assert abs(np.log10(b).mean() + 6.5) < 0.4
+    if isinstance(design, jm.LatinHypercube):  # one in each interval
+        assert sorted(((sigma - 0.5) / 0.49 * 32).astype(int)) == list(range(32))
+    if isinstance(design, jm.Grid):
+        np.testing.assert_allclose(np.unique(sigma.round(12)), np.linspace(0.5, 0.99, 4))
+    held = study.manifest["design"]
+    assert held["between"]["membrane.permeability"] == [1e-8, 1e-5, "logarithmic"]
+    assert held["points"].startswith(type(design).__name__)
+    one = case(3).replace(reflection=sigma[5], permeability=b[5])
+    answer = jm.solve(MODEL, one).observed_rejection
+    np.testing.assert_allclose(study["observed_rejection"].reshape(32, 3, 2)[5], answer, rtol=1e-13)
+
+
+def test_another_design_is_another_study(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    jm.sweep(MODEL, case(2), free=FREE, design=jm.Sobol(8), store=store)
+    before = digest(store)
+    with pytest.raises(jm.StoreMismatchError, match="cases"):
+        jm.sweep(MODEL, case(2), free=FREE, design=jm.Sobol(8, seed=1), store=store)
+    assert digest(store) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: jm.Sobol(1000), r"jm.Sobol\(1024\)"),
+        (lambda: jm.Random(0), r"jm.Random\(1024\)"),
+        (lambda: jm.Grid(), "numbers of points"),
+        (lambda: jm.Grid(2.5), r"jm.Grid\(20\)"),
+        (lambda: jm.LatinHypercube(8, seed=-1), "seed"),
+        (lambda: jm.sweep(MODEL, case(2), store="s.zarr", design=jm.Sobol(8)), "go together"),
+        (lambda: jm.sweep(MODEL, case(2), store="s.zarr", free=FREE, design=jm.Grid(2, 2, 2)), r"jm.Grid\(20, 20\)"),
+        (lambda: jm.sweep(MODEL, case(2), store="s.zarr", free=FREE, design="sobol"), r"jm.Sobol\(1024\)"),
+        (lambda: jm.sweep(MODEL, case(2), store="s.zarr", shard=(4, 4)), "first of four"),
+        (lambda: jm.sweep(MODEL, case(2), store="s.zarr", shard=3), "first of four"),
+    ],
+)
+def test_designs_refuse(
+    make: object, text: str, untyped: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(jm.JaxmemError, match=text):
+        make()  # pyright: ignore
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    plan = jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=8, dry_run=True)
+    assert (plan.lanes, plan.missing, plan.chunks, plan.tried, plan.failed) == (50, 50, 7, 8, 0)
+    assert plan.seconds > 0.0
+    assert "50 lanes in 7 chunks" in str(plan)
+    assert not list(tmp_path.iterdir())
+    study = jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=8)
+    raw = sum(study.store.read(p.name).nbytes for p in study.store.path.iterdir() if p.is_dir())
+    assert plan.bytes == raw
+    assert jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=8, dry_run=True).missing == 0
+
+
+class _Longer(jm.SDEM):
+    """Answers with one number more for each species."""
+
+    def observe(self, state: object, case: jm.Case) -> object:
+        found = super().observe(state, case)
+        return eqx.tree_at(lambda r: r.passage, found, jnp.concatenate([found.passage, found.passage], axis=-1))
+
+
+def test_failed_lanes_are_put_to_another_model(tmp_path: Path) -> None:
+    """A film of high flux has no answer in the linear law; the exact one solves it."""
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    flux = jnp.asarray([1e-6, 1e-5, 9e-5, 2e-5, 1.2e-4, 3e-5, 1e-4])
+    many = jm.Case(
+        feed, jm.PermeanceMembrane.of({"Na+": 1e-6, "Cl-": 1e-6}), jm.FluxDriven(flux, jm.film("same", 4e-5))
+    )
+    poor, good, store = jm.SDEM(film="plain"), jm.SDEM(), tmp_path / "s.zarr"
+    study = jm.sweep(poor, many, store=store, chunk=2)
+    failed = study.status != 0
+    assert failed.sum() == 3
+    before = study["observed_rejection"]
+    told: list[int] = []
+    study = jm.retry(good, many, store=store, told=lambda lanes, bad: told.append(bad))
+    assert (study.status == 0).all()
+    assert sum(told) == 0
+    np.testing.assert_array_equal(study["observed_rejection"][~failed], before[~failed])
+    exact = jm.solve(good, many).observed_rejection
+    np.testing.assert_allclose(study["observed_rejection"][failed], np.asarray(exact)[failed], rtol=1e-12)
+    assert (study.retries[0]["tried"], study.retries[0]["solved"]) == (3, 3)
+    assert "3 of 3 failed lanes solved by" in str(study)
+    assert jm.sweep(poor, many, store=store, chunk=2).complete  # still the same study
+    with pytest.raises(jm.StoreMismatchError, match="other cases"):
+        jm.retry(good, many[:4], store=store)
+    with pytest.raises(jm.StoreMismatchError, match="another shape"):
+        jm.retry(_Longer(), many, store=store)
+
+
+SHARD = CASE + "jm.sweep(jm.SpieglerKedem(), case, store=sys.argv[1], chunk=4, shard=(%d, 3))\n"
+
+
+def test_shards_at_once_make_one_study(tmp_path: Path) -> None:
+    at_once = [subprocess.Popen([sys.executable, "-c", SHARD % i, str(tmp_path / "s.zarr")]) for i in range(3)]
+    assert [p.wait(300) for p in at_once] == [0, 0, 0]
+    assert run(CASE + SWEEP.replace("chunk=8", "chunk=4"), tmp_path / "whole.zarr") == 0
+    study, whole = jm.Study(tmp_path / "s.zarr"), jm.Study(tmp_path / "whole.zarr")
+    assert study.complete
+    np.testing.assert_array_equal(study["observed_rejection"], whole["observed_rejection"])
+
+
+def test_slurm_arrays_are_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ID": "7", "MIN": "3", "MAX": "9", "STEP": "2"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    study = jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=10)  # the third of four tasks
+    assert list(np.flatnonzero(study.status == 0)) == list(range(20, 30))
+
+
+DEVICES = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+"""
+PORES = """
+import jax, sys
+import jax.numpy as jnp
+import jaxmem as jm
+model = jm.DSPMDE(activity="ideal")
+flux = jm.FluxDriven(jnp.linspace(1e-6, 5e-5, 45), jm.film("D^(2/3)", 4e-5))
+case = jm.Case(jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 16.0, "SO4-2": 2.0}), jm.membrane("NF270"), flux)
+jm.sweep(model, case, store=sys.argv[1], chunk=20)
+print(jax.device_count())
+"""
+
+
+def test_eight_devices_answer_as_one(tmp_path: Path) -> None:
+    for program, name in ((DEVICES + PORES, "eight.zarr"), (PORES, "one.zarr")):
+        assert run(program, tmp_path / name) == 0
+    eight, one = (jm.Study(tmp_path / name) for name in ("eight.zarr", "one.zarr"))
+    assert eight.complete
+    np.testing.assert_allclose(eight["observed_rejection"], one["observed_rejection"], atol=1e-12)
+    np.testing.assert_array_equal(eight.status, one.status)
+
+
+TOGETHER = """
+import sys, jax
+jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=int(sys.argv[3]))
+"""
+
+
+def test_two_processes_of_one_program(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    args = [str(tmp_path / "two.zarr"), f"127.0.0.1:{port}"]
+    both = [subprocess.Popen([sys.executable, "-c", TOGETHER + PORES, *args, str(i)]) for i in range(2)]
+    assert [p.wait(300) for p in both] == [0, 0]
+    assert run(PORES, tmp_path / "one.zarr") == 0
+    two, one = (jm.Study(tmp_path / name) for name in ("two.zarr", "one.zarr"))
+    assert two.complete
+    np.testing.assert_array_equal(two["observed_rejection"], one["observed_rejection"])
+
+
+@pytest.mark.campaign
+def test_a_hundred_kills(tmp_path: Path) -> None:
+    """At random moments: nothing lost, nothing twice, the same bytes."""
+    program = CASE.replace("50)", "4000)") + SWEEP.replace("chunk=8", "chunk=8, told=lambda n, _: print(n, flush=True)")
+    assert run(program, tmp_path / "whole.zarr") == 0
+    random, kills, store = np.random.default_rng(0), 0, tmp_path / "torn.zarr"
+    while True:
+        child = subprocess.Popen([sys.executable, "-c", program, str(store)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        for _ in range(int(random.integers(2, 9))):
+            child.stdout.readline()
+        time.sleep(random.uniform(0.0, 0.05))
+        child.kill()
+        if child.wait() == 0:
+            break
+        kills += 1
+    assert run(program, store) == 0
+    assert digest(store) == digest(tmp_path / "whole.zarr")
+    assert kills >= 100

@@ -1,0 +1,90 @@
+"""Shares of a variance, and errors of fitted numbers carried to what they are used for."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem.design.indices import _estimates
+
+from .test_fit import away, data, noisy
+from .test_sweep import MODEL, case
+
+FREE = jm.Free(reflection=jm.Interval(0.5, 0.9), temperature=jm.Interval(280.0, 320.0))
+
+
+def test_estimates_are_those_of_scipy() -> None:
+    from scipy.stats import sobol_indices
+
+    random = np.random.default_rng(1)
+    a, b = random.random((2, 512, 3))
+    mixed = np.stack([np.where(np.arange(3) == i, b, a) for i in range(3)])
+    y = np.stack([np.sin(6 * x[:, 0]) + 7 * x[:, 1] ** 2 * x[:, 2] for x in (a, b, *mixed)])[..., None]
+    theirs = sobol_indices(func={"f_A": y[0].T, "f_B": y[1].T, "f_AB": np.moveaxis(y[2:], -1, 1)}, n=512)
+    first, total = _estimates(y)
+    np.testing.assert_allclose(first[:, 0], theirs.first_order, rtol=1e-12)
+    np.testing.assert_allclose(total[:, 0], theirs.total_order, rtol=1e-12)
+
+
+def test_shares_of_a_sum_are_known() -> None:
+    """Of ``y = x + 2 z``, even over equal ranges, one and four fifths; of ``x z`` about its mean, what both do together."""
+
+    def sums(r: object) -> jnp.ndarray:
+        x = (r.case.membrane.reflection[..., 0] - 0.7) / 0.2  # pyright: ignore
+        z = (r.case.feed.temperature - 300.0) / 20.0  # pyright: ignore
+        return jnp.stack([x + 2 * z, x * z, 0 * x], axis=-1)
+
+    found = jm.sobol_indices(MODEL, case(1)[0], FREE, sums, count=2048)
+    assert found.labels == ("reflection", "temperature")
+    np.testing.assert_allclose(
+        found.first, [[0.2, 0.0, 0.0], [0.8, 0.0, 0.0]], atol=4 * found.first_error.max() + 1e-12
+    )
+    np.testing.assert_allclose(
+        found.total, [[0.2, 1.0, 0.0], [0.8, 1.0, 0.0]], atol=4 * found.total_error.max() + 1e-12
+    )
+    assert found.total_error.max() < 0.05
+    np.testing.assert_allclose(found.deviation, [np.sqrt(5 / 3), 1 / 3, 0.0], rtol=0.02)
+    assert (found.lanes, found.dropped) == (8192, 0)
+    assert "temperature" in str(found)
+    assert len(found.plot().patches) == 4
+
+
+def test_indices_have_the_axes_of_the_case() -> None:
+    found = jm.sobol_indices(MODEL, case(5), FREE, lambda r: r.observed_rejection[..., 0], count=64)
+    assert found.first.shape == found.total_error.shape == (2, 5)
+    assert (found.total[0] > 0.9).all()  # rejection follows the reflection coefficient
+
+
+def test_points_without_an_answer_are_dropped_and_counted(untyped: None) -> None:
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    flux = jm.FluxDriven(1e-5, jm.film("same", 4e-5))
+    asked = jm.Case(feed, jm.PermeanceMembrane.of({"Na+": 1e-6, "Cl-": 1e-6}), flux)
+    output = lambda r: r.real_rejection[..., 0]
+    poor = jm.SDEM(film="plain")  # no answer beyond J_v/k = 1
+    some = jm.sobol_indices(poor, asked, jm.Free(volume_flux=jm.Interval(1e-6, 4.2e-5)), output, count=256)
+    assert 0 < some.dropped < 86
+    assert 0.9 < some.first[0] < 1.1
+    with pytest.raises(jm.ConvergenceError, match="Narrow the bounds"):
+        jm.sobol_indices(poor, asked, jm.Free(volume_flux=jm.Interval(2e-5, 1e-4)), output, count=256)
+    with pytest.raises(jm.JaxmemError, match="power of two"):
+        jm.sobol_indices(poor, asked, jm.Free(volume_flux=jm.Interval(2e-5, 1e-4)), output, count=100)
+    with pytest.raises(jm.ShapeError, match="Points come first"):
+        jm.sobol_indices(MODEL, case(1)[0], FREE, lambda r: jnp.mean(r.observed_rejection), count=8)
+
+
+def test_errors_of_a_fit_reach_what_it_predicts() -> None:
+    """Linearised, against draws from the same covariance, for another feed and flux."""
+    feeds = [{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}, {"Na+": 2.0, "Cl-": 22.0, "Mg+2": 10.0}]
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
+    found = jm.fit(jm.SDEM(), away(noisy(data(feeds))), free, noise=jm.LogTransmission(0.02), starts=2)
+    feed = jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 20.0, "Mg+2": 5.0})
+    other = jm.Case(feed, found.case.membrane, jm.FluxDriven(jnp.asarray([5e-6, 3e-5])))
+    output = lambda r: r.real_rejection
+    value, error = found.predict(output, other)
+    assert value.shape == error.shape == (2, 3)
+    np.testing.assert_allclose(value, jm.solve(jm.SDEM(), free.apply(other, found.u)).real_rejection, rtol=1e-9)
+    drawn = jm.solve(jm.SDEM(), free.apply(other, found.draws(1000))).real_rejection
+    np.testing.assert_allclose(error, np.std(np.asarray(drawn), axis=0), rtol=0.1)
+    less = jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 10.0})
+    with pytest.raises(jm.JaxmemError, match="same species"):
+        found.predict(output, jm.Case(less, jm.PermeanceMembrane.of({"Na+": 1e-5, "Cl-": 1e-5}), other.conditions))
