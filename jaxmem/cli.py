@@ -104,6 +104,28 @@ def fit(
 
 
 @app.command()
+def sweep(
+    case: Annotated[Path, typer.Argument(help="A TOML file with feed, membrane and conditions.")],
+    store: Annotated[Path, typer.Option(help="Folder of the study; called again, the sweep goes on.")],
+    free: Annotated[
+        str,
+        typer.Option(help="What varies: 'pore_radius=0.35..0.8 nm, charge_density'. Without bounds, a factor of ten."),
+    ] = "",
+    design: Annotated[str, typer.Option(help="sobol, lhs, random or grid.")] = "sobol",
+    points: Annotated[str, typer.Option(help="How many; for a grid one number for each free one: 20x30.")] = "1024",
+    seed: Annotated[int, typer.Option(help="Of the design.", min=0)] = 0,
+    chunk: Annotated[int, typer.Option(help="Lanes solved and stored at a time.", min=1)] = 16_384,
+    shard: Annotated[str | None, typer.Option(help="0/4: the first of four parts; Slurm arrays need none.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say size and time; write nothing.")] = False,
+) -> None:
+    """Solve a case file at many points between bounds, on disk, and go on after an interruption."""
+    from .sweeping import report
+
+    if not report(console, case, free, design, points, seed, store, chunk, shard, dry_run):
+        raise typer.Exit(1)
+
+
+@app.command()
 def info() -> None:
     """Versions, devices, precision, and one solve as a self-test."""
     from .selftest import report

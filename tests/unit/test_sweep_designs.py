@@ -142,7 +142,7 @@ def test_slurm_arrays_are_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 DEVICES = """
 import os
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 """
 PORES = """
 import jax, sys
