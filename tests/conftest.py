@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-if tuple(int(x) for x in version("jaxlib").split(".")[:2]) < (0, 11):  # compiles in two thirds of the time; read by jax when it starts
+if tuple(int(x) for x in version("jaxlib").split(".")[:2]) < (
+    0,
+    11,
+):  # compiles in two thirds of the time; read by jax when it starts
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 import jaxtyping

@@ -108,14 +108,25 @@ class Fit:
                 told.append(" with ".join(self.labels[i] for i in parts))
         return told
 
+    def interval(self, label: str) -> tuple[float, float]:
+        """95 % of one number by Laplace's approximation in the unbounded number, by Student's t: never beyond the bounds."""
+        i = self._index(label)
+        reach = float(stdtrit(self._spare, 0.975)) * np.sqrt(self.covariance_unbounded[i, i])
+        ends = np.asarray(self.u) + reach * np.asarray([[-1.0], [1.0]]) * (np.arange(len(self.u)) == i)
+        low, high = np.asarray(self.free.values(self.data.case, jnp.asarray(ends)))[:, i]
+        return float(low), float(high)
+
+    def _index(self, label: str) -> int:
+        if label not in self.labels:
+            raise unknown("Fitted number", label, self.labels, f"Write {self.labels[0]!r}.")
+        return self.labels.index(label)
+
     def profile(self, label: str, points: int = 21, steps: int = 40) -> "Profile":
         """Profile likelihood of one number: the others are fitted anew at ``points`` values of it, all in one batch.
 
         The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer.
         """
-        if label not in self.labels:
-            raise unknown("Fitted number", label, self.labels, f"Write found.profile({self.labels[0]!r}).")
-        i = self.labels.index(label)
+        i = self._index(label)
         limit = float(stdtrit(self._spare, 0.975))
         spread = min(1.5 * limit * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
         u = np.asarray(self.u)

@@ -91,7 +91,7 @@ def compare(path: Any, stored: dict[str, Any], asked: dict[str, Any]) -> None:
     for key in ("schema", "model", "cases", "design", "chunk", "keep", "versions", "device", "notes"):
         if stored.get(key) != asked[key]:
             raise StoreMismatchError(
-                f"{path} holds another study: its {key} is {_short(stored.get(key))}, asked is {_short(asked[key])}. Nothing was written. Give another "
+                f"{path} holds another study ({key}): stored {_short(stored.get(key))}, asked {_short(asked[key])}. Nothing was written. Give another "
                 f"store=, or ask with the same {key}."
             )
 

@@ -301,3 +301,56 @@ def test_fit_refuses(words, told, tmp_path, monkeypatch, capsys) -> None:  # typ
     code, text = call(monkeypatch, capsys, "fit", str(_rejections(tmp_path / "r.csv")), *words)
     assert code == 2
     assert told in text
+
+
+SWEPT = """
+[feed]
+"Na+" = "20 mM"
+"Cl-" = "20 mM"
+[membrane]
+permeance = { "Na+" = "20 um/s", "Cl-" = "2 um/s" }
+[conditions]
+flux = ["5 LMH", "50 LMH", 3]
+"""
+
+
+def test_sweep_writes_a_study_and_goes_on(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "case.toml").write_text('model = "SDEM"\n' + SWEPT)
+    case, store = str(tmp_path / "case.toml"), str(tmp_path / "s.zarr")
+    asked = ("sweep", case, "--store", store, "--free", "permeance=1e-7..1e-4 m/s", "--points", "8", "--chunk", "6")
+    code, text = call(monkeypatch, capsys, *asked, "--dry-run")
+    assert code == 0
+    assert "24 lanes in 4 chunks, 24 to compute" in text
+    assert not (tmp_path / "s.zarr").exists()
+    code, text = call(monkeypatch, capsys, *asked, "--shard", "1/2")
+    assert code == 0
+    assert "12 of 24 lanes done" in text
+    code, text = call(monkeypatch, capsys, *asked)
+    assert code == 0
+    assert "24 of 24 lanes done" in text
+    assert "24 x successful" in text
+    code, text = call(monkeypatch, capsys, *asked, "--seed", "1")
+    assert code == 2
+    assert "another study" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--free", "permeanse"), "permeance"),
+        (("--free", "permeance=1e-7..1e-4 m/s", "--design", "soboll"), "sobol"),
+        (("--free", "permeance=1e-7..1e-4 m/s", "--points", "many"), "--points 1024"),
+        (("--free", "permeance=1e-7..1e-4 m/s", "--points", "100"), "Sobol(128)"),
+        (("--free", "permeance=1e-7..1e-4 m/s", "--points", "8x8"), "--design grid"),
+        (("--free", "permeance=1e-7..1e-4 m/s", "--shard", "2"), "--shard 0/4"),
+        (("--free", "permeance=1e-7..1e-4 m/s", "--shard", "4/4"), "first of four"),
+        (("--store", "/nowhere/at/all/s.zarr"), "mkdir"),
+    ],
+)
+def test_sweep_refuses(words, told, tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "case.toml").write_text('model = "SDEM"\n' + SWEPT)
+    given = () if "--store" in words else ("--store", str(tmp_path / "s.zarr"))
+    code, text = call(monkeypatch, capsys, "sweep", str(tmp_path / "case.toml"), *given, *words)
+    assert code == 2
+    assert told in text
+    assert not (tmp_path / "s.zarr").exists()
