@@ -60,8 +60,8 @@ from .design.pareto import Front as Front
 from .design.pareto import pareto as pareto
 from .design.sensitivity import Sensitivity as Sensitivity
 from .design.sensitivity import sensitivity as sensitivity
-from .fit.fit import Fit as Fit
 from .fit.fit import fit as fit
+from .fit.fitted import Fit as Fit
 from .fit.sheet import Sheet as Sheet
 from .fit.sheet import fit_sheet as fit_sheet
 from .free import Free as Free

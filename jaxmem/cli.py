@@ -96,11 +96,12 @@ def fit(
     ] = None,
     starts: Annotated[int, typer.Option(help="Starting points, fitted in one batch.", min=1)] = 16,
     csv: Annotated[Path | None, typer.Option(help="Write the numbers as CSV.")] = None,
+    page: Annotated[Path | None, typer.Option("--report", help="Write a report: .html with figures, or .json.")] = None,
 ) -> None:
     """Fit a membrane to measured rejections, and say what they cannot tell apart."""
     from .fitting import report
 
-    report(console, data, model, membrane, free, starts, csv)
+    report(console, data, model, membrane, free, starts, csv, page)
 
 
 @app.command()

@@ -7,7 +7,8 @@ from typing import Any
 
 from ._errors import DataFileError, JaxmemError, unknown
 from .data.rejection import Dataset, dataset
-from .fit.fit import Fit, fit
+from .fit.fit import fit
+from .fit.fitted import Fit
 from .freetext import free_of
 from .membranes.permeance import PermeanceMembrane
 from .membranes.pore import membrane
@@ -37,11 +38,21 @@ def question(path: Path, model: str, name: str | None) -> tuple[Any, Dataset]:
 
 
 def report(
-    console: Any, path: Path, model: str, name: str | None, free: str | None, starts: int, out: Path | None
+    console: Any,
+    path: Path,
+    model: str,
+    name: str | None,
+    free: str | None,
+    starts: int,
+    out: Path | None,
+    page: Path | None,
 ) -> Fit:
-    """Fit and print; ``out`` takes the numbers as CSV."""
-    if out is not None and not out.parent.is_dir():
-        raise DataFileError(f"{out}: there is no folder {out.parent}. Type: mkdir -p {out.parent}")
+    """Fit and print; ``out`` takes the numbers as CSV, ``page`` the report."""
+    for file in (out, page):
+        if file is not None and not file.parent.is_dir():
+            raise DataFileError(f"{file}: there is no folder {file.parent}. Type: mkdir -p {file.parent}")
+    if page is not None and page.suffix not in (".json", ".html"):
+        raise DataFileError(f"{page}: reports end in .json or .html. Type: --report {page.with_suffix('.html')}")
     which, data = question(path, model, name)
     text = free or _FREE[model.lower()]
     may = free_of(text, data.case, _TYPE)
@@ -71,6 +82,8 @@ def report(
             writer.writerow(["quantity", "value", "standard_error", "unit"])
             writer.writerows(zip(found.labels, found.value, found.error, found.units, strict=True))
         console.print(f"numbers: {out}", highlight=False)
+    if page is not None:
+        console.print(f"report: {found.save(page)}", highlight=False)
     return found
 
 

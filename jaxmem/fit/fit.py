@@ -2,210 +2,21 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.special import stdtrit
 
 from .._config import quick_to_compile
-from .._errors import ConvergenceError, JaxmemError, unknown
-from ..case import Case
+from .._errors import ConvergenceError, JaxmemError
 from ..free import Free
 from ..models.base import AbstractModel
 from ..models.linearised import answer, columns, found
-from ..models.solve import solve
 from ..noise import LogTransmission
-from .least_squares import Minima, levenberg_marquardt
-
-_RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
-_LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bounds speak and not the data
-
-
-class Profile(NamedTuple):
-    """Profile likelihood of one number: ``rise`` of twice the cost above its minimum, in units of the scatter, at every ``value``, SI."""
-
-    label: str
-    unit: str
-    value: np.ndarray
-    rise: np.ndarray
-    limit: float  # the square of Student's t: the scatter is itself estimated from few measurements
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where the rise stays below ``limit``, 95 %; infinite on a side on which it does not get there within the values looked at."""
-        best, ends = int(np.argmin(self.rise)), []
-        for side in (slice(best, None, -1), slice(best, None)):
-            x, y = self.value[side], self.rise[side]
-            over = np.flatnonzero(~(y < self.limit))
-            if not len(over):
-                ends.append(-np.inf if side.step == -1 else np.inf)
-                continue
-            k = int(over[0])
-            if k == 0 or not np.isfinite(y[k]):  # where nothing could be computed nothing is excluded
-                ends.append(-np.inf if side.step == -1 else np.inf)
-                continue
-            share = (self.limit - y[k - 1]) / (y[k] - y[k - 1])
-            ends.append(float(x[k - 1] + share * (x[k] - x[k - 1])))
-        return ends[0], ends[1]
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        unit = "" if self.unit == "1" else f" {self.unit}"
-        least, most = self.value.min(), self.value.max()
-        if not np.isfinite([low, high]).any():
-            return f"{self.label}: not determined, values from {least:.4g} to {most:.4g}{unit} cannot be told apart"
-        below = f"{low:.4g}" if np.isfinite(low) else f"below {least:.4g}"
-        above = f"{high:.4g}" if np.isfinite(high) else f"beyond {most:.4g}"
-        return f"{self.label}: {below} to {above}{unit} (95 %, profile likelihood)"
-
-
-class Fit:
-    """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI."""
-
-    def __init__(self, model: Any, data: Any, free: Free, minima: Minima, count: int, look: Callable) -> None:
-        best = int(np.argmin(minima.cost))
-        self.model, self.data, self.free, self.minima, self._look = model, data, free, minima, look
-        self.u = jnp.asarray(minima.u[best])
-        self.case: Case = free.apply(data.case, self.u)
-        self.labels, self.units = free.labels(data.case), free.units(data.case)
-        self.value = np.asarray(free.values(data.case, self.u))
-        self.points = count
-        rows = minima.residual[best][: data.rejection.size]  # the rest are ridge and priors
-        self.misfit = float(np.sqrt(np.sum(rows**2) / count))
-        jac = minima.jacobian[best]
-        self._spare = max(count - len(self.u), 1)
-        scatter = max(float(self._twice(minima.residual[best])) / self._spare, 1e-30)
-        self._singular, self._directions = np.linalg.svd(jac, full_matrices=False)[1:]
-        inverse = self._directions.T / np.maximum(self._singular, 1e-12) ** 2 @ self._directions
-        self.covariance_unbounded = scatter * inverse
-        slope = np.asarray(jax.jacfwd(lambda u: free.values(data.case, u))(self.u))
-        self.covariance = slope @ self.covariance_unbounded @ slope.T
-        self.error = np.sqrt(np.diag(self.covariance))
-        self.scatter = scatter
-
-    @property
-    def result(self) -> Any:
-        """The model's answer with the fitted numbers, at the conditions of the data."""
-        return solve(self.model, self.case, throw=False)
-
-    @property
-    def agreeing(self) -> int:
-        """How many starts ended within 1 % of the lowest cost."""
-        return int(np.sum(self.minima.cost <= 1.01 * self.minima.cost.min()))
-
-    def loose(self) -> list[str]:
-        """Combinations of the free numbers that these data do not determine, in words."""
-        told = []
-        for size, direction in zip(self._singular, self._directions, strict=True):
-            if (
-                np.sqrt(self.scatter) > _LOOSE * size or size < 3.0 * _RIDGE
-            ):  # noise drowns it, or nothing but the ridge holds it
-                parts = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3][:4]
-                told.append(" with ".join(self.labels[i] for i in parts))
-        return told
-
-    def interval(self, label: str) -> tuple[float, float]:
-        """95 % of one number by Laplace's approximation in the unbounded number, by Student's t: never beyond the bounds."""
-        i = self._index(label)
-        reach = float(stdtrit(self._spare, 0.975)) * np.sqrt(self.covariance_unbounded[i, i])
-        ends = np.asarray(self.u) + reach * np.asarray([[-1.0], [1.0]]) * (np.arange(len(self.u)) == i)
-        low, high = np.asarray(self.free.values(self.data.case, jnp.asarray(ends)))[:, i]
-        return float(low), float(high)
-
-    def _index(self, label: str) -> int:
-        if label not in self.labels:
-            raise unknown("Fitted number", label, self.labels, f"Write {self.labels[0]!r}.")
-        return self.labels.index(label)
-
-    def profile(self, label: str, points: int = 21, steps: int = 40) -> "Profile":
-        """Profile likelihood of one number: the others are fitted anew at ``points`` values of it, all in one batch.
-
-        The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer.
-        """
-        i = self._index(label)
-        limit = float(stdtrit(self._spare, 0.975))
-        spread = min(1.5 * limit * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
-        u = np.asarray(self.u)
-        fixed = np.unique(np.r_[np.clip(u[i] + spread * np.linspace(-1.0, 1.0, points), -9.0, 9.0), u[i]])
-        whole = lambda rest: np.insert(rest, i, fixed, axis=1)
-
-        def linearised(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            r, jac = (np.asarray(x) for x in self._look(whole(rest)))
-            return r, np.delete(jac, i, axis=2)
-
-        follow = np.delete(self.covariance_unbounded[:, i], i) / max(self.covariance_unbounded[i, i], 1e-30)
-        start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -9.0, 9.0)
-        if len(u) == 1:
-            r, every = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None]
-        else:
-            answer = np.all(np.isfinite(np.asarray(self._look(whole(start))[0])), axis=1, keepdims=True)
-            start = np.where(answer, start, np.delete(u, i))  # the others as they are, where they cannot follow
-            minima = levenberg_marquardt(linearised, start, steps=steps)
-            r, every = minima.residual, whole(minima.u)
-        value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
-        rise = self._twice(r) - self._twice(self.minima.residual).min()
-        return Profile(label, self.units[i], value, rise / self.scatter, limit**2)
-
-    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """An output of the Result with the fitted numbers, and one standard error of it from their covariance, ``sqrt(g C g)`` with exact ``g``.
-
-        ``case``: another question with the same membrane, ``other.replace(...)``; that of the data when None. The answer has the shape of the
-        output. Lanes without a solution are not a number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
-        """
-        asked = self.data.case if case is None else case
-        names, known = self.free.labels(asked), self.labels
-        if names != known:
-            raise JaxmemError(f"The fitted numbers are {', '.join(known)}, those of this case {', '.join(names)}. Give a case with the same species and membrane.")  # fmt: skip
-
-        @eqx.filter_jit
-        def run(u: Array, state: Any) -> tuple[Array, Array]:  # the output, and its slopes (size, n)
-            def value(u: Array) -> Array:
-                result = answer(self.model, self.free.apply(asked, u), state)
-                y = jnp.asarray(output(result))
-                ok = result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim))
-                return jnp.where(ok, y, jnp.nan)
-
-            return value(u)[0], columns(lambda u: value(u).reshape(1, -1), u)[1][0]
-
-        u = self.u[None]
-        y, slope = (np.asarray(x) for x in run(u, found(self.model, self.free.apply(asked, u))))
-        return y, np.sqrt(np.einsum("qi,ij,qj->q", slope, self.covariance_unbounded, slope)).reshape(y.shape)
-
-    def draws(self, count: int, seed: int = 0) -> Array:
-        """So many sets of numbers from their covariance, ``(count, n)`` unbounded: ``found.free.apply(case, found.draws(256))`` is a batch of cases."""
-        random = np.random.default_rng(seed)
-        return self.u + jnp.asarray(random.multivariate_normal(np.zeros(len(self.u)), self.covariance_unbounded, count))
-
-    def _twice(self, r: np.ndarray) -> np.ndarray:
-        """Sum of squares of misfits and priors, without the ridge; infinite where there is no answer."""
-        m, n = self.data.rejection.size, len(self.u)
-        total = np.sum(np.delete(r, np.s_[m : m + n], axis=-1) ** 2, axis=-1)
-        return np.where(np.isfinite(total), total, np.inf)
-
-    def at_bounds(self) -> list[str]:
-        """Numbers that ended on a bound (within 1 % of the way): the data would go on, and their errors mean nothing."""
-        share = np.asarray(jax.nn.sigmoid(self.u))
-        return [
-            f"{label} ({'lower' if x < 0.5 else 'upper'})"
-            for label, x in zip(self.labels, share, strict=True)
-            if not 0.01 < x < 0.99
-        ]
-
-    def __str__(self) -> str:
-        width = max(len(label) for label in self.labels)
-        lines = [
-            f"Fit of {self.model.title()}: {len(self.u)} numbers, {self.points} measurements, misfit {self.misfit:.3g} standard deviations, "
-            f"{self.agreeing} of {len(self.minima.cost)} starts agree"
-        ]
-        for label, value, error, unit in zip(self.labels, self.value, self.error, self.units, strict=True):
-            lines.append(f"  {label:<{width}}  {value: .4g} +- {error:.2g} {'' if unit == '1' else unit}".rstrip())
-        lines += [f"  at its bound: {words}" for words in self.at_bounds()]
-        lines += [f"  not determined by these data: {words}" for words in self.loose()]
-        return "\n".join(lines)
+from .fitted import RIDGE, Fit
+from .least_squares import levenberg_marquardt
 
 
 def fit(
@@ -235,7 +46,7 @@ def fit(
         raise ConvergenceError(
             f"None of {starts} starts could be computed. Look at one: jm.solve(model, free.apply(data.case, free.draw(data.case, 1)[0]), throw=False)."
         )
-    return Fit(model, data, free, minima, len(data), look)
+    return Fit(model, data, free, noise, minima, len(data), look)
 
 
 def _check(model: Any, data: Any, free: Any, starts: int) -> None:
@@ -276,6 +87,6 @@ def _linearised(
         rejection = getattr(result, f"{kind}_rejection")
         rejection = jnp.where(result.ok[..., None], rejection, jnp.nan)  # a start with a failed point is no start
         rows = noise(rejection, measured, sigma).reshape(u.shape[0], -1)
-        return jnp.concatenate([rows, _RIDGE * u, free.prior(case, u)], axis=-1)
+        return jnp.concatenate([rows, RIDGE * u, free.prior(case, u)], axis=-1)
 
     return columns(residual, u)

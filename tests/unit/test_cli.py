@@ -273,8 +273,11 @@ def _rejections(path: Path, rejection: tuple[float, ...] = (0.35, 0.5, 0.62, 0.7
 
 def test_fit_prints_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     data, out = _rejections(tmp_path / "r.csv"), tmp_path / "fit.csv"
-    code, text = call(monkeypatch, capsys, "fit", str(data), "--model", "sdem", "--starts", "2", "--csv", str(out))
+    page = tmp_path / "fit.html"
+    words = ("--model", "sdem", "--starts", "2", "--csv", str(out), "--report", str(page))
+    code, text = call(monkeypatch, capsys, "fit", str(data), *words)
     assert code == 0
+    assert page.read_text().count("data:image/png") == 2
     assert "permeance Na+" in text
     assert "Not determined by these data" in text  # one salt, two permeances
     lines = out.read_text().splitlines()
@@ -294,6 +297,7 @@ def test_fit_prints_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
         (("--membrane", "NF270", "--free", "pore_radius=0.8..0.4 nm"), "lower one first"),
         (("--membrane", "NF270", "--free", ","), "names nothing"),
         (("--membrane", "NF270", "--csv", "/nowhere/at/all/x.csv"), "mkdir"),
+        (("--membrane", "NF270", "--report", "fit.pdf"), "fit.html"),
         ((), "membrane"),
     ],
 )

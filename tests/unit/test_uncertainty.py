@@ -1,5 +1,8 @@
 """Shares of a variance, and errors of fitted numbers carried to what they are used for."""
 
+import json
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -72,11 +75,18 @@ def test_points_without_an_answer_are_dropped_and_counted(untyped: None) -> None
         jm.sobol_indices(MODEL, case(1)[0], FREE, lambda r: jnp.mean(r.observed_rejection), count=8)
 
 
-def test_errors_of_a_fit_reach_what_it_predicts() -> None:
+FEEDS = [{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}, {"Na+": 2.0, "Cl-": 22.0, "Mg+2": 10.0}]
+PERMEANCES = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
+
+
+@pytest.fixture(scope="module")
+def found() -> jm.Fit:
+    return jm.fit(jm.SDEM(), away(noisy(data(FEEDS))), PERMEANCES, noise=jm.LogTransmission(0.02), starts=2)
+
+
+def test_errors_of_a_fit_reach_what_it_predicts(found: jm.Fit) -> None:
     """Linearised, against draws from the same covariance, for another feed and flux."""
-    feeds = [{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}, {"Na+": 2.0, "Cl-": 22.0, "Mg+2": 10.0}]
-    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
-    found = jm.fit(jm.SDEM(), away(noisy(data(feeds))), free, noise=jm.LogTransmission(0.02), starts=2)
+    free = PERMEANCES
     feed = jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 20.0, "Mg+2": 5.0})
     other = jm.Case(feed, found.case.membrane, jm.FluxDriven(jnp.asarray([5e-6, 3e-5])))
     output = lambda r: r.real_rejection
@@ -88,3 +98,57 @@ def test_errors_of_a_fit_reach_what_it_predicts() -> None:
     less = jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 10.0})
     with pytest.raises(jm.JaxmemError, match="same species"):
         found.predict(output, jm.Case(less, jm.PermeanceMembrane.of({"Na+": 1e-5, "Cl-": 1e-5}), other.conditions))
+
+
+def test_intervals_are_those_of_the_error(found: jm.Fit) -> None:
+    for i, label in enumerate(found.labels):
+        low, high = found.interval(label)
+        assert np.sqrt(low * high) == pytest.approx(found.value[i], rel=1e-3)  # even in the logarithm
+        assert np.log(high / low) * found.value[i] / 2 == pytest.approx(2.08 * found.error[i], rel=0.02)  # t of 21
+    with pytest.raises(jm.UnknownNameError, match="permeance Mg"):
+        found.interval("permeance Mg")
+
+
+def test_the_next_experiment_narrows_as_said(found: jm.Fit) -> None:
+    """Against a fit to the old data and the proposed point, as this fit predicts it."""
+    flux = jnp.asarray([1e-6, 1e-5, 1e-4])
+    next_feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0})
+    asked = jm.Case(next_feed, found.case.membrane, jm.FluxDriven(flux))
+    told = found.propose("permeance Mg+2", asked)
+    assert told.errors.shape == (3,)
+    assert (told.errors < told.error).all()
+    assert "now" in str(told)
+    best = told.best
+    point = found.free.apply(asked[best], found.u)
+    both = jnp.concatenate([found.data.case.feed.concentration, point.feed.concentration[None]])
+    fluxes = jnp.append(found.data.case.conditions.volume_flux, point.conditions.volume_flux)
+    case_ = jm.Case(jm.Mixture(found.data.case.feed.species, both), found.data.case.membrane, jm.FluxDriven(fluxes))
+    seen = jnp.concatenate([found.data.rejection, jm.solve(jm.SDEM(), point).real_rejection[None]])
+    longer = jm.Dataset(case_, seen, jnp.full_like(seen, jnp.nan), "real", (*found.data.feed_group, "next"))
+    again = jm.fit(jm.SDEM(), longer, found.free, noise=found.noise, starts=1)
+    expected = again.error[2] * np.sqrt(found.scatter / again.scatter)  # the scatter has one point of no misfit more
+    assert told.errors[best] == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(jm.JaxmemError, match="Candidates are a batch"):
+        found.propose("permeance Mg+2", point)
+
+
+def test_reports(found: jm.Fit, tmp_path: Path) -> None:
+    told = json.loads(found.save(tmp_path / "fit.json").read_text())
+    assert [n["label"] for n in told["numbers"]] == found.labels
+    assert told["numbers"][1]["value"] == pytest.approx(found.value[1], rel=1e-15)
+    np.testing.assert_allclose(told["covariance"], found.covariance)
+    page = found.save(tmp_path / "fit.html").read_text()
+    assert page.count("<img") == 2
+    assert "permeance Mg+2" in page
+    assert "The data determine every number." in page
+    with pytest.raises(jm.DataFileError, match=r"fit\.html"):
+        found.save(tmp_path / "fit.pdf")
+    with pytest.raises(jm.DataFileError, match="mkdir"):
+        found.save(tmp_path / "no" / "fit.html")
+
+
+def test_figures_show_every_measurement(found: jm.Fit) -> None:
+    parity, residuals = found.plot.parity(), found.plot.residuals()
+    shown = np.concatenate([line.get_ydata() for line in residuals.lines if line.get_marker() == "o"])
+    np.testing.assert_allclose(np.sort(shown), np.sort(found.minima.residual[np.argmin(found.minima.cost)][:24]))
+    assert len([c for c in parity.containers]) == 3
