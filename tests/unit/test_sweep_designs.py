@@ -193,13 +193,13 @@ def test_a_hundred_kills(tmp_path: Path) -> None:
     assert run(program, tmp_path / "whole.zarr") == 0
     random, kills, store = np.random.default_rng(0), 0, tmp_path / "torn.zarr"
     while True:
-        child = subprocess.Popen([sys.executable, "-c", program, str(store)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        for _ in range(int(random.integers(2, 9))):
-            child.stdout.readline()
-        time.sleep(random.uniform(0.0, 0.05))
-        child.kill()
-        if child.wait() == 0:
+        with subprocess.Popen([sys.executable, "-c", program, str(store)], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for _ in range(int(random.integers(2, 9))):
+                child.stdout.readline()
+            time.sleep(random.uniform(0.0, 0.05))
+            child.kill()
+        if child.returncode == 0:
             break
         kills += 1
     assert run(program, store) == 0
