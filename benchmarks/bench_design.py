@@ -46,7 +46,7 @@ def seawater() -> tuple[Any, ...]:
     flow = jm.LogInterval(3.0 * m3_per_h, 16.0 * m3_per_h)
     free = jm.Free(recovery=jm.Interval(0.2, 0.6), flow=flow, spacer_height=jm.LogInterval(0.5e-3, 1.2e-3))
     given = jm.at_least(lambda r: r.permeate_flow * 3600.0, 3.5, "permeate flow, m3/h")
-    salty = jm.at_most(lambda r: r.permeate_concentration, 5.0, "permeate, mol/m3")
+    salty = jm.at_most(lambda r: r.permeate_concentration, 0.2, "permeate salt, kg/m3")
     return jm.SpiralWound(), case, free, lambda r: r.specific_energy / 3.6e6, [given, salty]
 
 

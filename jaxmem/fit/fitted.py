@@ -216,13 +216,16 @@ class Fit:
         rise = self._twice(r) - self._twice(self.minima.residual).min()
         return Profile(label, self.units[i], value, rise / self.scatter, limit**2)
 
-    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, output: Callable[[Any], Array], case: Case | None = None, model: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """An output of the Result with the fitted numbers, and one standard error of it from their covariance, ``sqrt(g C g)`` with exact ``g``.
 
-        ``case``: another question with the same membrane, ``other.replace(...)``; that of the data when None. The answer has the shape of the
-        output. Lanes without a solution are not a number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
+        ``case``: another question with the same membrane, that of the data when None; ``model``: another that answers it, such as
+        ``jm.SpiralWoundIons(jm.SDEM())`` for a vessel of that membrane. The answer has the shape of the output. Lanes without a solution are not a
+        number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
         """
-        asked = self.data.case if case is None else case
+        asked, model = self.data.case if case is None else case, self.model if model is None else model
         names, known = self.free.labels(asked), self.labels
         if names != known:
             raise JaxmemError(f"The fitted numbers are {', '.join(known)}, those of this case {', '.join(names)}. Give a case with the same species and membrane.")  # fmt: skip
@@ -230,15 +233,14 @@ class Fit:
         @eqx.filter_jit
         def run(u: Array, state: Any) -> tuple[Array, Array]:  # the output, and its slopes (size, n)
             def value(u: Array) -> Array:
-                result = answer(self.model, self.free.apply(asked, u), state)
+                result = answer(model, self.free.apply(asked, u), state)
                 y = jnp.asarray(output(result))
                 ok = result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim))
                 return jnp.where(ok, y, jnp.nan)
 
-            return value(u)[0], columns(lambda u: value(u).reshape(1, -1), u)[1][0]
+            return value(u), columns(lambda u: value(u[0]).reshape(1, -1), u[None])[1][0]
 
-        u = self.u[None]
-        y, slope = (np.asarray(x) for x in run(u, found(self.model, self.free.apply(asked, u))))
+        y, slope = (np.asarray(x) for x in run(self.u, found(model, self.free.apply(asked, self.u))))
         return y, np.sqrt(np.einsum("qi,ij,qj->q", slope, self.covariance_unbounded, slope)).reshape(y.shape)
 
     def draws(self, count: int, seed: int = 0) -> Array:

@@ -152,3 +152,20 @@ def test_figures_show_every_measurement(found: jm.Fit) -> None:
     shown = np.concatenate([line.get_ydata() for line in residuals.lines if line.get_marker() == "o"])
     np.testing.assert_allclose(np.sort(shown), np.sort(found.minima.residual[np.argmin(found.minima.cost)][:24]))
     assert len([c for c in parity.containers]) == 3
+
+
+def test_errors_of_a_fit_go_through_a_vessel(found: jm.Fit) -> None:
+    """A vessel of the fitted membrane, against differences over the fitted numbers."""
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0})
+    vessel = jm.Vessel(jm.SpiralElement(found.case.membrane, area=37.0, length=0.96), 1)
+    asked = jm.Case(feed, vessel, jm.FeedPressure(6e5, 9.0 / 3600))
+    model = jm.SpiralWoundIons(jm.SDEM())
+    value, error = found.predict(lambda r: r.observed_rejection, asked, model)
+    h = 1e-4
+    step = h * np.eye(3)
+    both = (
+        jm.solve(model, found.free.apply(asked, found.u + s * jnp.asarray(step))).observed_rejection for s in (1, -1)
+    )
+    slope = (np.subtract(*map(np.asarray, both)) / (2 * h)).T
+    np.testing.assert_allclose(error, np.sqrt(np.diag(slope @ found.covariance_unbounded @ slope.T)), rtol=1e-5)
+    assert value.shape == (3,)
