@@ -132,6 +132,8 @@ from .surrogate.closures import LearnedExclusion as LearnedExclusion
 from .surrogate.closures import LearnedHindrance as LearnedHindrance
 from .surrogate.closures import LearnedPermeance as LearnedPermeance
 from .surrogate.closures import LearnedShift as LearnedShift
+from .surrogate.conformal import Calibrated as Calibrated
+from .surrogate.conformal import calibrate as calibrate
 from .surrogate.corpus import corpus as corpus
 from .surrogate.corpus import random_case as random_case
 from .surrogate.neural_ode import AttentionNeuralODE as AttentionNeuralODE

@@ -52,7 +52,10 @@ def test_untrained_closures_change_nothing() -> None:
         exclusion=jm.LearnedExclusion.new(keys[1]), hindrance=jm.LearnedHindrance.new(keys[2]),
     )  # fmt: skip
     model = jm.DSPMDE(tolerance=1e-5)
-    assert bool(jnp.all(jm.solve(model, case(plain)).passage == jm.solve(model, case(learned)).passage))
+    form = model.form(case(plain))
+    for a, b in zip(*(jax.tree.leaves(model.core(case(w), form)) for w in (plain, learned)), strict=True):
+        assert bool(jnp.all(a == b))  # one problem, to the last bit; compiled programs around it may round differently
+    np.testing.assert_allclose(*(jm.solve(model, case(w)).passage for w in (plain, learned)), rtol=1e-13)
     for law in (jm.LearnedShift.new(KEY), jm.LearnedPermeance.new(KEY)):
         assert bool(
             jnp.all(law(jnp.asarray(list(PERMEANCE.values())), feeds()) == jnp.asarray(list(PERMEANCE.values())))

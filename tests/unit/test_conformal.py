@@ -1,0 +1,91 @@
+"""Intervals hold what they promise on feeds that were not seen, promise nothing from few of them, and flag what is unlike them."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+
+FLUX = np.asarray([4e-6, 1e-5, 2e-5, 4e-5])
+TRUE = jm.PermeanceMembrane.of({"Na+": 2e-5, "Mg+2": 4e-6, "Cl-": 6e-6})
+
+
+def measured(feeds: int, seed: int) -> jm.Dataset:
+    """Feeds whose membrane differs a little from feed to feed, at four fluxes: errors within a feed go together."""
+    random = np.random.default_rng(seed)
+    sodium, magnesium = random.uniform(5.0, 40.0, feeds), random.uniform(1.0, 10.0, feeds)
+    rows = np.repeat(np.stack([sodium, magnesium, sodium + 2 * magnesium], axis=1), 4, axis=0)
+    case = jm.Case(jm.Mixture(jm.species("Na+", "Mg+2", "Cl-"), rows), TRUE, jm.FluxDriven(np.tile(FLUX, feeds)))
+    shift = np.repeat(0.15 * random.standard_normal((feeds, 1)), 4, axis=0) + 0.02 * random.standard_normal(
+        (4 * feeds, 3)
+    )
+    rejection = 1.0 - (1.0 - jm.solve(jm.SDEM(), case).real_rejection) * np.exp(shift)
+    labels = tuple(np.repeat([f"feed {seed} {i}" for i in range(feeds)], 4).tolist())
+    return jm.Dataset(case, rejection, jnp.full_like(rejection, jnp.nan), "real", labels)
+
+
+def inside(told: object, data: jm.Dataset) -> np.ndarray:
+    return np.asarray((told.low <= data.rejection) & (data.rejection <= told.high))  # pyright: ignore
+
+
+def test_new_feeds_are_covered() -> None:
+    """Mean over calibrations of the share inside; a promise is kept on average, and not by being twice as wide as need be."""
+    new, shares, widths = measured(200, 99), [], []
+    for seed in range(8):
+        trust = jm.calibrate(jm.SDEM(), measured(40, seed))
+        told = trust.predict(new.case)
+        shares.append(inside(told, new).mean())
+        widths.append(trust.half)
+        assert told.ok.all()
+    assert 0.88 < np.mean(shares) < 0.97
+    assert max(widths) < 2.0 * min(widths)
+    assert "40 feeds" in str(trust)
+
+
+def test_few_feeds_promise_nothing_and_points_do() -> None:
+    few = measured(6, 1)
+    none = jm.calibrate(jm.SDEM(), few)
+    assert none.half == np.inf
+    assert "needs 9 or more" in str(none)
+    told = none.predict(few.case)
+    assert bool((told.low == -np.inf).all())
+    assert bool((told.high == 1.0).all())
+    points = jm.calibrate(jm.SDEM(), few, by="point")
+    assert np.isfinite(points.half)
+    assert 0.85 < inside(points.predict(few.case), few).mean() < 0.97
+
+
+def test_the_quantile_is_that_of_its_definition() -> None:
+    from jaxmem.surrogate.conformal import _quantile
+
+    groups = [np.asarray([1.0, 2.0]), np.asarray([3.0]), np.asarray([4.0, 5.0, 6.0, 7.0])]
+    assert _quantile(groups, 0.25) == 2.0  # 1/8 and 1/8
+    assert _quantile(groups, 0.5) == 3.0
+    assert _quantile(groups, 0.6) == 5.0
+    assert _quantile(groups, 0.76) == np.inf
+
+
+def test_what_is_unlike_the_data_is_flagged() -> None:
+    data = measured(40, 0)
+    trust = jm.calibrate(jm.SDEM(), data)
+    assert np.mean(trust.predict(measured(50, 5).case).outside) < 0.1
+    for case in (
+        data.case.replace(volume_flux=2e-4),
+        data.case.replace(concentration=20.0 * data.case.feed.concentration),
+    ):
+        assert trust.predict(case).outside.all()
+    other = jm.Mixture.from_concentration({"Na+": 10.0, "Ca+2": 5.0, "Cl-": 20.0})
+    wall = jm.PermeanceMembrane.of({"Na+": 2e-5, "Ca+2": 4e-6, "Cl-": 6e-6})
+    assert bool(trust.outside(jm.Case(other, wall, jm.FluxDriven(1e-5)), jnp.asarray(1e-5)))
+    one = jm.Case(jm.Mixture(data.case.feed.species, data.case.feed.concentration[0]), TRUE, jm.FluxDriven(FLUX))
+    assert trust.predict(one).rejection.shape == (4, 3)
+    assert not trust.predict(one).outside.any()
+
+
+def test_refusals(untyped: None) -> None:
+    data = measured(3, 0)
+    for given, text in (({"by": "ion"}, "by='feed'"), ({"coverage": 90}, "coverage=0.9")):
+        with pytest.raises(jm.JaxmemError, match=text):
+            jm.calibrate(jm.SDEM(), data, **given)
+    with pytest.raises(jm.JaxmemError, match="no measurement"):
+        jm.calibrate(jm.SDEM(), data.only(np.zeros(12, bool)))
