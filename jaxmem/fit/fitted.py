@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from scipy.special import stdtrit
 
-from .._errors import JaxmemError, unknown
+from .._errors import JaxmemError, ShapeError, unknown
 from ..case import Case, describe_lane
 from ..free import Free
 from ..models.linearised import answer, columns, found
@@ -98,15 +98,21 @@ class Fit:
         rows = minima.residual[best][: data.rejection.size]  # the rest are ridge and priors
         self.misfit = float(np.sqrt(np.sum(rows**2) / count))
         jac = minima.jacobian[best]
-        self._spare = max(count - len(self.u), 1)
-        scatter = max(float(self._twice(minima.residual[best])) / self._spare, 1e-30)
-        self._singular, self._directions = np.linalg.svd(jac, full_matrices=False)[1:]
-        inverse = self._directions.T / np.maximum(self._singular, 1e-12) ** 2 @ self._directions
-        self.covariance_unbounded = scatter * inverse
+        m, n = data.rejection.size, len(self.u)
+        of_data, ridge, of_priors = np.split(jac, [m, m + n])
+        spare = count - max(n - len(of_priors), 0)
+        self.scatter_known = spare < 1  # too few measurements to tell their scatter: that of the noise model is taken
+        self._reach = 1.959964 if self.scatter_known else float(stdtrit(spare, 0.975))
+        self.scatter = 1.0 if self.scatter_known else max(float(np.sum(rows**2)) / spare, 1e-30)
+        whitened = np.concatenate([of_data / np.sqrt(self.scatter), ridge, of_priors])
+        self._singular, self._directions = np.linalg.svd(whitened, full_matrices=False)[1:]
+        self._held = np.linalg.norm(
+            np.concatenate([of_data, of_priors]) @ self._directions.T, axis=0
+        )  # by more than the ridge?
+        self.covariance_unbounded = self._directions.T / np.maximum(self._singular, 1e-12) ** 2 @ self._directions
         slope = np.asarray(jax.jacfwd(lambda u: free.values(data.case, u))(self.u))
         self.covariance = slope @ self.covariance_unbounded @ slope.T
         self.error = np.sqrt(np.diag(self.covariance))
-        self.scatter = scatter
 
     @property
     def result(self) -> Any:
@@ -121,10 +127,8 @@ class Fit:
     def loose(self) -> list[str]:
         """Combinations of the free numbers that these data do not determine, in words."""
         told = []
-        for size, direction in zip(self._singular, self._directions, strict=True):
-            if (
-                np.sqrt(self.scatter) > _LOOSE * size or size < 3.0 * RIDGE
-            ):  # noise drowns it, or nothing but the ridge holds it
+        for size, held, direction in zip(self._singular, self._held, self._directions, strict=True):
+            if _LOOSE * size < 1.0 or held < 3.0 * RIDGE:  # noise drowns it, or nothing but the ridge holds it
                 parts = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3][:4]
                 told.append(" with ".join(self.labels[i] for i in parts))
         return told
@@ -132,7 +136,7 @@ class Fit:
     def interval(self, label: str) -> tuple[float, float]:
         """95 % of one number by Laplace's approximation in the unbounded number, by Student's t: never beyond the bounds."""
         i = self._index(label)
-        reach = float(stdtrit(self._spare, 0.975)) * np.sqrt(self.covariance_unbounded[i, i])
+        reach = self._reach * np.sqrt(self.covariance_unbounded[i, i])
         ends = np.asarray(self.u) + reach * np.asarray([[-1.0], [1.0]]) * (np.arange(len(self.u)) == i)
         low, high = np.asarray(self.free.values(self.data.case, jnp.asarray(ends)))[:, i]
         return float(low), float(high)
@@ -145,21 +149,29 @@ class Fit:
     def propose(self, label: str, candidates: Case) -> Proposal:
         """Which of some cases, lanes of ``candidates``, to measure next for the narrowest error of one number.
 
-        Measured would be every rejection of the lane, with the noise of this fit. Of the linearised problem: with the rows ``G`` of a lane,
+        Measured would be the species that these data hold, each with the noise of this fit and the median of the data's own sigma. Of the linearised problem: with the rows ``G`` of a lane,
         ``C' = C - C G^T (G C G^T + s)^-1 G C``, where ``s`` is the scatter.
         """
+        if not isinstance(candidates, Case):
+            raise JaxmemError(
+                f"Candidates are a Case, not a {type(candidates).__name__}. Write found.case.replace(volume_flux=...)."
+            )
         i, shape = self._index(label), candidates.batch_shape
         names = self.free.labels(candidates)
         if names != self.labels or not shape:
             raise JaxmemError(f"Candidates are a batch of cases with the same species and membrane, whose numbers are {', '.join(self.labels)}. Write case.replace(volume_flux=jnp.linspace(1e-6, 3e-5, 20)).")  # fmt: skip
+
+        sigma, measured = (np.asarray(x) for x in (self.data.sigma, self.data.measured))
+        own = [np.nanmedian(x) if np.isfinite(x).any() else np.nan for x in np.where(measured, sigma, np.nan).T]
 
         @eqx.filter_jit
         def run(u: Array, state: Any) -> Array:
             def rows(u: Array) -> Array:
                 result = answer(self.model, self.free.apply(candidates, u), state)
                 rejection = getattr(result, f"{self.data.kind}_rejection")
-                seen = result.ok[..., None] & (candidates.feed.concentration > 0.0)
-                misfit = self.noise(rejection, jax.lax.stop_gradient(rejection), jnp.full_like(rejection, jnp.nan))
+                seen = result.ok[..., None] & (candidates.feed.concentration > 0.0) & measured.any(axis=0)
+                sigma = jnp.broadcast_to(jnp.asarray(own), rejection.shape)
+                misfit = self.noise(rejection, jax.lax.stop_gradient(rejection), sigma)
                 return jnp.where(seen, misfit, 0.0).reshape(1, -1)
 
             return columns(rows, u)[1][0]
@@ -175,7 +187,7 @@ class Fit:
         return Proposal(label, self.units[i], float(self.error[i]), errors, candidates)
 
     def save(self, path: str | Path) -> Path:
-        """A report: ``.json`` for programs (numbers, intervals, covariance, verdict, data), ``.html`` to read, with both figures in it."""
+        """A report: ``.json`` for programs (numbers, intervals, covariance, verdict), ``.html`` to read, with both figures in it."""
         from .report import save
 
         return save(self, Path(path))
@@ -193,7 +205,7 @@ class Fit:
         The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer.
         """
         i = self._index(label)
-        limit = float(stdtrit(self._spare, 0.975))
+        limit = self._reach
         spread = min(1.5 * limit * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
         u = np.asarray(self.u)
         fixed = np.unique(np.r_[np.clip(u[i] + spread * np.linspace(-1.0, 1.0, points), -9.0, 9.0), u[i]])
@@ -214,7 +226,7 @@ class Fit:
             r, every = minima.residual, whole(minima.u)
         value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
         rise = self._twice(r) - self._twice(self.minima.residual).min()
-        return Profile(label, self.units[i], value, rise / self.scatter, limit**2)
+        return Profile(label, self.units[i], value, rise, limit**2)
 
     def predict(
         self, output: Callable[[Any], Array], case: Case | None = None, model: Any = None
@@ -222,36 +234,41 @@ class Fit:
         """An output of the Result with the fitted numbers, and one standard error of it from their covariance, ``sqrt(g C g)`` with exact ``g``.
 
         ``case``: another question with the same membrane, that of the data when None; ``model``: another that answers it, such as
-        ``jm.SpiralWoundIons(jm.SDEM())`` for a vessel of that membrane. The answer has the shape of the output. Lanes without a solution are not a
+        ``jm.SpiralWoundIons(jm.SDEM())`` for a vessel of that membrane. Its numbers are found by their short names. The output has the lanes first. Lanes without a solution are not a
         number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
         """
         asked, model = self.data.case if case is None else case, self.model if model is None else model
         names, known = self.free.labels(asked), self.labels
         if names != known:
-            raise JaxmemError(f"The fitted numbers are {', '.join(known)}, those of this case {', '.join(names)}. Give a case with the same species and membrane.")  # fmt: skip
+            raise JaxmemError(f"The fitted numbers are {', '.join(known)}, those of this case {', '.join(names)}. Give a case with the same species, in the same order, and a membrane of the same kind.")  # fmt: skip
 
         @eqx.filter_jit
         def run(u: Array, state: Any) -> tuple[Array, Array]:  # the output, and its slopes (size, n)
             def value(u: Array) -> Array:
                 result = answer(model, self.free.apply(asked, u), state)
                 y = jnp.asarray(output(result))
+                if y.shape[: result.ok.ndim] != result.ok.shape:
+                    raise ShapeError(f"The output has shape {y.shape} for lanes {result.ok.shape}. Lanes come first: write lambda r: r.real_rejection[..., 0].")  # fmt: skip
                 ok = result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim))
                 return jnp.where(ok, y, jnp.nan)
 
             return value(u), columns(lambda u: value(u[0]).reshape(1, -1), u[None])[1][0]
 
         y, slope = (np.asarray(x) for x in run(self.u, found(model, self.free.apply(asked, self.u))))
-        return y, np.sqrt(np.einsum("qi,ij,qj->q", slope, self.covariance_unbounded, slope)).reshape(y.shape)
+        error = np.sqrt(np.einsum("qi,ij,qj->q", slope, self.covariance_unbounded, slope)).reshape(y.shape)
+        return y, np.where(np.isnan(y), np.nan, error)
 
     def draws(self, count: int, seed: int = 0) -> Array:
         """So many sets of numbers from their covariance, ``(count, n)`` unbounded: ``found.free.apply(case, found.draws(256))`` is a batch of cases."""
+        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+            raise JaxmemError(f"seed = {seed!r} is no whole number from 0 on. Write seed=0.")
         random = np.random.default_rng(seed)
         return self.u + jnp.asarray(random.multivariate_normal(np.zeros(len(self.u)), self.covariance_unbounded, count))
 
     def _twice(self, r: np.ndarray) -> np.ndarray:
-        """Sum of squares of misfits and priors, without the ridge; infinite where there is no answer."""
-        m, n = self.data.rejection.size, len(self.u)
-        total = np.sum(np.delete(r, np.s_[m : m + n], axis=-1) ** 2, axis=-1)
+        """Sum of squares of misfits, over their scatter, and of priors, without the ridge; infinite where there is no answer."""
+        misfit, _, priors = np.split(r, [self.data.rejection.size, self.data.rejection.size + len(self.u)], axis=-1)
+        total = np.sum(misfit**2, axis=-1) / self.scatter + np.sum(priors**2, axis=-1)
         return np.where(np.isfinite(total), total, np.inf)
 
     def at_bounds(self) -> list[str]:
@@ -269,6 +286,8 @@ class Fit:
             f"Fit of {self.model.title()}: {len(self.u)} numbers, {self.points} measurements, misfit {self.misfit:.3g} standard deviations, "
             f"{self.agreeing} of {len(self.minima.cost)} starts agree"
         ]
+        if self.scatter_known:
+            lines[0] += "; too few to tell their scatter, errors are those of the noise model"
         for label, value, error, unit in zip(self.labels, self.value, self.error, self.units, strict=True):
             lines.append(f"  {label:<{width}}  {value: .4g} +- {error:.2g} {'' if unit == '1' else unit}".rstrip())
         lines += [f"  at its bound: {words}" for words in self.at_bounds()]

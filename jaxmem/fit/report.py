@@ -29,6 +29,7 @@ def record(found: Any) -> dict[str, Any]:
         "covariance": found.covariance.tolist(),
         "measurements": found.points,
         "misfit": found.misfit,
+        "scatter_of_the_noise_model": found.scatter_known,
         "starts": len(found.minima.cost),
         "starts_that_agree": found.agreeing,
         "not_determined": found.loose(),
@@ -43,7 +44,7 @@ def save(found: Any, path: Path) -> Path:
         raise DataFileError(f"{path}: there is no folder {path.parent}. Type: mkdir -p {path.parent}")
     if path.suffix not in (".json", ".html"):
         raise DataFileError(f"{path}: reports end in .json or .html. Write {path.with_suffix('.html').name!r}.")
-    text = json.dumps(record(found), indent=1) + "\n" if path.suffix == ".json" else page(found)
+    text = json.dumps(record(found), indent=1, allow_nan=False) + "\n" if path.suffix == ".json" else page(found)
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -57,6 +58,8 @@ def page(found: Any) -> str:
         cells = (n["label"], f"{n['value']:.4g}", f"{n['standard_error']:.2g}", f"{low:.4g} to {high:.4g}", unit)
         rows.append("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>")
     open_ = [f"Not determined by these data: {x}" for x in what["not_determined"]]
+    if what["scatter_of_the_noise_model"]:
+        open_.append("Too few measurements to tell their scatter: errors are those of the noise model")
     open_ += [f"At its bound: {x}; its error means nothing" for x in what["at_their_bounds"]]
     verdict = open_ or ["The data determine every number."]
     source = " ".join(x for x in (what["data"]["source"], what["data"]["doi"]) if x)

@@ -41,6 +41,7 @@ class Calibrated(eqx.Module):
     relative: float = eqx.field(static=True)
     limit: float = eqx.field(static=True)
     half: float = eqx.field(static=True)
+    unanswered: int = eqx.field(static=True)  # measurements without an answer of the model
     species: tuple[str, ...] = eqx.field(static=True)
     scaler: Scaler
     domain: Domain
@@ -61,11 +62,13 @@ class Calibrated(eqx.Module):
         names = case.feed.species.names
         strange = np.asarray([name not in self.species for name in names])
         present = jnp.any((case.feed.concentration > 0.0) & strange, axis=-1)
-        return self.domain.outside(self.scaler(seen)) | present
+        return self.domain.outside(self.scaler(seen)) | present | ~jnp.all(jnp.isfinite(seen), axis=-1)
 
     def __str__(self) -> str:
         what = f"{100 * self.coverage:.0f} % intervals of {self.model.title()} from {self.groups} {self.by}s"
         if not np.isfinite(self.half):
+            if self.unanswered:
+                return f"{what}: none, the model has no answer at {self.unanswered} of the measurements"
             least = int(np.ceil(self.coverage / (1.0 - self.coverage) - 1e-9))
             return f"{what}: none, a promise for a new {self.by} needs {least} or more"
         return f"{what}: transmission +- {self.half:.2f} sqrt(({self.relative:g} T)^2 + {self.limit:g}^2)"
@@ -97,6 +100,10 @@ def calibrate(
         raise JaxmemError(f"coverage = {coverage!r} must lie between 0 and 1. Write coverage=0.9.")
     if not all(hasattr(data, name) for name in ("case", "rejection", "kind", "feed_group")) or len(data) == 0:
         raise JaxmemError("There is no measurement to calibrate with. Write jm.calibrate(model, data), with a Dataset.")
+    if not (np.isfinite([relative, limit]).all() and min(relative, limit) >= 0.0 and relative + limit > 0.0):
+        raise JaxmemError(f"relative = {relative!r}, limit = {limit!r} leave no width. Write relative=0.1, limit=0.02.")
+    if seen is not None and _shared(seen, data):
+        raise JaxmemError(f"{_shared(seen, data)} points of data are among those that the membrane was fitted to: intervals would be too narrow. Write data.only(~fitted).")  # fmt: skip
     result = solve(model, data.case, throw=False)
     passed = 1.0 - np.asarray(getattr(result, f"{data.kind}_rejection"))
     there = np.asarray(data.measured)
@@ -111,11 +118,31 @@ def calibrate(
     both = [data] if seen is None else [seen, data]
     species = tuple(dict.fromkeys(str(n) for d in both for n in np.asarray(d.case.feed.species.names)[_present(d)]))
     features = np.concatenate([np.asarray(_features(d.case, solve(model, d.case, throw=False).volume_flux, species)) for d in both])  # fmt: skip
-    scaler = Scaler.of(features)
+    labels = np.concatenate([np.asarray(d.feed_group) for d in both])
+    finite = np.isfinite(features).all(axis=1)  # not so at zero flux, in pure water, and without an answer
+    if not finite.any():
+        raise JaxmemError("No point has a flux and a feed: nothing to know questions by. Give measurements above zero flux.")  # fmt: skip
+    scaler = Scaler.of(features[finite])
     return Calibrated(
-        model, data.case.membrane, data.kind, coverage, by, len(groups), relative, limit, _quantile(groups, coverage), species, scaler,
-        _domain(np.asarray(scaler(jnp.asarray(features))), np.concatenate([np.asarray(d.feed_group) for d in both])),
+        model, data.case.membrane, data.kind, coverage, by, len(groups), relative, limit, _quantile(groups, coverage), int(failed.sum()), species, scaler,
+        _domain(np.asarray(scaler(jnp.asarray(features[finite]))), labels[finite]),
     )  # fmt: skip
+
+
+def _shared(seen: Any, data: Any) -> int:
+    """Points of ``data`` whose feed, flux and some measured species are also in ``seen``."""
+    if seen.case.feed.species.names != data.case.feed.species.names:
+        return 0
+    rows = []
+    for d in (seen, data):
+        flux = getattr(d.case.conditions, "volume_flux", getattr(d.case.conditions, "pressure", 0.0))
+        n = d.rejection.shape[0]
+        feed = np.broadcast_to(np.asarray(d.case.feed.concentration), (n, d.rejection.shape[1]))
+        rows.append(np.column_stack([np.broadcast_to(np.asarray(flux), (n,)), feed]))
+    known: dict[bytes, np.ndarray] = {}
+    for row, there in zip(rows[0], np.asarray(seen.measured), strict=True):
+        known[row.tobytes()] = known.get(row.tobytes(), False) | there
+    return sum(bool((known.get(row.tobytes(), False) & there).any()) for row, there in zip(rows[1], np.asarray(data.measured), strict=True))  # fmt: skip
 
 
 def _width(passed: Array, relative: float, limit: float) -> Array:

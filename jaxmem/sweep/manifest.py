@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
+from types import CodeType
 from typing import Any
 
 import jax
@@ -47,10 +48,25 @@ def _pieces(tree: Any) -> Iterator[bytes]:
             yield field.name.encode()
             yield from _pieces(getattr(tree, field.name))
     else:
-        inside = getattr(tree, "__code__", None)
-        if inside is not None:
-            yield inside.co_code + repr(inside.co_consts).encode()
+        if isinstance(getattr(tree, "__code__", None), CodeType):
+            yield from _function(tree)
         yield f"{getattr(tree, '__module__', '')}.{getattr(tree, '__qualname__', type(tree).__qualname__)}".encode()
+
+
+def _function(f: Any) -> Iterator[bytes]:
+    """What a function does: its code, its defaults, what it closes over, and of what it is a method."""
+    yield from _code(f.__code__)
+    cells = [cell.cell_contents for cell in f.__closure__ or ()]
+    yield from _pieces(
+        (f.__defaults__, f.__kwdefaults__, [x for x in cells if x is not f], getattr(f, "__self__", None))
+    )
+
+
+def _code(code: CodeType) -> Iterator[bytes]:
+    yield code.co_code
+    yield repr((code.co_names, code.co_varnames, code.co_freevars)).encode()
+    for x in code.co_consts:
+        yield from _code(x) if isinstance(x, CodeType) else _pieces(x)
 
 
 def fingerprint(tree: Any) -> str:

@@ -66,13 +66,20 @@ class Store:
             if alone:
                 for half in self.path.rglob("*.partial"):  # what a killed writer left
                     half.unlink()
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(not p.name.endswith(".partial") for p in self.path.iterdir()):
             raise StoreMismatchError(
                 f"{self.path} is a folder of something else. Nothing was written. Give another store=."
             )
         else:
             _zarr().create_group(self.path, overwrite=False, attributes={"jaxmem": manifest})
         lanes = int(np.prod(manifest["cases"]["shape"], dtype=int))
+        missing = [n for n in arrays if not (self.path / n / "zarr.json").exists()]
+        if missing and "status" not in missing:
+            raise DataFileError(
+                f"{self.path / missing[0]} is missing. Nothing was written. To compute everything again delete {self.path / 'status'} and sweep."
+            )
+        if "status" in missing and "retries" in self.attributes():
+            del _zarr().open_group(self.path, mode="r+").attrs["retries"]  # everything is computed again
         for name, layout in arrays.items():
             if not (self.path / name / "zarr.json").exists():
                 self._create(name, layout, lanes, chunk)
@@ -96,7 +103,7 @@ class Store:
     def status(self) -> np.ndarray:
         """Codes of all lanes; ``NOT_DONE`` where there is nothing yet."""
         lanes = int(np.prod(self.manifest()["cases"]["shape"], dtype=int))
-        if not (self.path / "status").exists():
+        if not (self.path / "status" / "zarr.json").exists():
             return np.full(lanes, NOT_DONE, np.int16)
         return self.read("status")
 
@@ -109,7 +116,7 @@ class Store:
             return np.asarray(_zarr().open_array(self.path / name, mode="r")[...])
         except (ValueError, RuntimeError) as error:
             raise DataFileError(
-                f"{self.path / name} is damaged: {error}. Delete {self.path / 'status'} and sweep again."
+                f"{self.path / name} is damaged: {error}. Delete {self.path / 'status'}, sweep again, and retry again."
             ) from error
 
     def write(self, begin: int, found: dict[str, np.ndarray]) -> None:
@@ -128,9 +135,9 @@ class Store:
                 piece[lanes[own] - part * chunk] = found[name][own]
                 target[part * chunk : part * chunk + len(piece)] = piece
 
-    def add(self, name: str, what: dict[str, Any]) -> None:
-        """One more entry of a list among the attributes."""
-        _zarr().open_group(self.path, mode="r+").attrs[name] = [*self.attributes().get(name, []), what]
+    def put(self, name: str, what: Any) -> None:
+        """One attribute beside the manifest."""
+        _zarr().open_group(self.path, mode="r+").attrs[name] = what
 
     def layout(self, name: str) -> "Layout":
         """Of a quantity that is there."""

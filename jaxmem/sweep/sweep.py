@@ -23,7 +23,7 @@ from ..models.base import AbstractModel
 from ..models.solve import solve
 from .designs import AbstractDesign, described
 from .devices import spread
-from .manifest import fingerprint, manifest
+from .manifest import compare, fingerprint, manifest
 from .store import NOT_DONE, Layout, Store
 from .study import Study
 
@@ -88,6 +88,8 @@ def sweep(
     answers = _answers(model, tuple(kept))
     asked = manifest(model, cases, chunk, kept, dict(notes or {}), words)
     if dry_run:
+        if place.exists:
+            compare(place.path, place.manifest(), asked)
         return _plan(place, cases, begins, chunk, layouts, answers)
     with _told_of_disks(place), place.locked(share=part[1] > 1):
         with place.locked(wait=True, suffix=".begin.lock") if part[1] > 1 else nullcontext():
@@ -132,7 +134,11 @@ def retry(
         raise StoreMismatchError(f"{model.title()} answers {odd[0]!r} in another shape or type than this study holds. Nothing was written. Choose another model.")  # fmt: skip
     answers, solved = _answers(model, names), 0
     with _told_of_disks(place), place.locked():
-        failed = np.flatnonzero(place.status() > 0)
+        failed, before = np.flatnonzero(place.status() > 0), study.retries
+        if not len(failed):
+            return study
+        trial = {"title": model.title(), "sha256": fingerprint(model), "tried": 0, "solved": 0}
+        place.put("retries", [*before, trial])  # before the first answer, whatever happens then
         with _progress(console, told, len(failed), 0) as bar:
             for begin in range(0, len(failed), chunk):
                 lanes = failed[begin : begin + chunk]
@@ -142,9 +148,8 @@ def retry(
                 good = int(np.sum(found["status"] == 0))
                 place.patch(lanes, chunk, found)
                 solved += good
+                place.put("retries", [*before, {**trial, "tried": begin + n, "solved": solved}])
                 bar(n, n - good)
-        trial = {"title": model.title(), "sha256": fingerprint(model), "tried": len(failed), "solved": solved}
-        place.add("retries", trial)
     return Study(store)
 
 
@@ -185,12 +190,8 @@ def _place(store: Any) -> Store:
 def _shard(shard: Any) -> tuple[int, int]:
     """Which of how many parts this process computes: as asked, of a Slurm array, or of ``jax.distributed``."""
     if shard is None:
-        first, last, task = (os.environ.get(f"SLURM_ARRAY_TASK_{x}") for x in ("MIN", "MAX", "ID"))
-        if task is not None and first is not None and last is not None:
-            step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1"))
-            shard = ((int(task) - int(first)) // step, (int(last) - int(first)) // step + 1)
-        else:
-            shard = (jax.process_index(), jax.process_count())
+        part, parts = _slurm()
+        shard = (part * jax.process_count() + jax.process_index(), parts * jax.process_count())
     try:
         i, n = (operator.index(x) for x in shard)
     except (TypeError, ValueError):
@@ -198,6 +199,19 @@ def _shard(shard: Any) -> tuple[int, int]:
     if not 0 <= i < n:
         raise JaxmemError(f"shard = {shard!r} is no part of a whole. Write shard=(0, 4) for the first of four.")
     return i, n
+
+
+def _slurm() -> tuple[int, int]:
+    """Which task of how many of a Slurm array this is; (0, 1) outside of one."""
+    names = ("ID", "MIN", "MAX", "COUNT")
+    given = [os.environ.get(f"SLURM_ARRAY_TASK_{x}") for x in names]
+    if None in given:
+        return 0, 1
+    task, first, last, count = (int(x) for x in given if x is not None)
+    step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1"))
+    if (last - first) // step + 1 != count:
+        raise JaxmemError(f"This Slurm array has {count} tasks between {first} and {last}, not one after another: which part is this? Write shard=(0, {count}).")  # fmt: skip
+    return (task - first) // step, count
 
 
 # ------------------------------------------------------------------------------------------------ lanes and answers
@@ -243,7 +257,9 @@ def _answers(model: Any, keep: tuple[str, ...]) -> Callable[[Case], dict[str, np
 
 def _layouts(model: AbstractModel, cases: Case, chunk: int, keep: tuple[str, ...] | None) -> tuple[dict[str, Layout], dict[str, tuple]]:  # fmt: skip
     """Every quantity to store, inputs that vary included, and the axes of those that are kept; nothing is computed, only shapes."""
-    if keep is not None and (isinstance(keep, str) or not keep or any(not isinstance(n, str) for n in keep)):
+    if keep is not None and (
+        not isinstance(keep, tuple | list) or not keep or any(not isinstance(n, str) for n in keep)
+    ):
         raise JaxmemError(f"keep = {keep!r} is no tuple of names. Write keep=('observed_rejection',).")
     kinds: list[type] = []
 
@@ -274,7 +290,8 @@ def _layouts(model: AbstractModel, cases: Case, chunk: int, keep: tuple[str, ...
             )
         tail, own = value.shape[1:], tuple(axes.get(name, ()))
         dims = own[-len(tail) :] if tail and len(own) >= len(tail) else tuple(f"{name}_{i}" for i in range(len(tail)))
-        text = getattr(kinds[0], name.split(".")[0], None).__doc__
+        own_doc = getattr(kinds[0], name.split(".")[0], None)
+        text = own_doc.__doc__ if isinstance(own_doc, property) else None
         layouts[name] = Layout(tail, value.dtype, dims, {"long_name": text.strip().splitlines()[0]} if text else {})
     kept = {name: tuple(axes.get(name, ())) for name in found}
     for path, value, meta in all_quantities(cases):

@@ -82,10 +82,33 @@ def test_what_is_unlike_the_data_is_flagged() -> None:
     assert not trust.predict(one).outside.any()
 
 
+def test_rows_that_say_nothing_do_not_blind_the_flag() -> None:
+    data = measured(40, 0)
+    flux = jnp.asarray(data.case.conditions.volume_flux).at[0].set(0.0)
+    still = jm.Dataset(data.case.replace(volume_flux=flux), data.rejection, data.sigma, "real", data.feed_group)
+    trust = jm.calibrate(jm.SDEM(), still)
+    assert trust.predict(data.case.replace(concentration=20.0 * data.case.feed.concentration)).outside.all()
+    assert trust.predict(data.case.replace(volume_flux=0.0)).outside.all()
+    assert not trust.predict(data.case).outside[1:].any()
+
+
+def test_no_answer_is_the_reason_that_is_given() -> None:
+    data = measured(40, 0)
+    film = jm.FluxDriven(data.case.conditions.volume_flux, jm.film("same", 2e-5))  # the linear film ends at J_v = k
+    seen = jm.Dataset(jm.Case(data.case.feed, TRUE, film), data.rejection, data.sigma, "real", data.feed_group)
+    trust = jm.calibrate(jm.SDEM(film="plain"), seen)
+    assert trust.half == np.inf
+    assert "has no answer at" in str(trust)
+
+
 def test_refusals(untyped: None) -> None:
     data = measured(3, 0)
     for given, text in (({"by": "ion"}, "by='feed'"), ({"coverage": 90}, "coverage=0.9")):
         with pytest.raises(jm.JaxmemError, match=text):
             jm.calibrate(jm.SDEM(), data, **given)
+    with pytest.raises(jm.JaxmemError, match="leave no width"):
+        jm.calibrate(jm.SDEM(), data, relative=0.0, limit=0.0)
+    with pytest.raises(jm.JaxmemError, match="12 points of data are among"):
+        jm.calibrate(jm.SDEM(), data, seen=data)
     with pytest.raises(jm.JaxmemError, match="no measurement"):
         jm.calibrate(jm.SDEM(), data.only(np.zeros(12, bool)))

@@ -1,5 +1,6 @@
 """Designs, plans, second attempts, and many writers or devices of one study."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem.sweep.manifest import fingerprint
 
 from .test_sweep import CASE, MODEL, SWEEP, case, digest, run
 
@@ -62,6 +64,7 @@ def test_another_design_is_another_study(tmp_path: Path) -> None:
         (lambda: jm.sweep(MODEL, case(2), store="s.zarr", free=FREE, design="sobol"), r"jm.Sobol\(1024\)"),
         (lambda: jm.sweep(MODEL, case(2), store="s.zarr", shard=(4, 4)), "first of four"),
         (lambda: jm.sweep(MODEL, case(2), store="s.zarr", shard=3), "first of four"),
+        (lambda: jm.sweep(MODEL, case(2), store="s.zarr", keep=3), "no tuple of names"),
     ],
 )
 def test_designs_refuse(
@@ -83,6 +86,8 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     raw = sum(study.store.read(p.name).nbytes for p in study.store.path.iterdir() if p.is_dir())
     assert plan.bytes == raw
     assert jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=8, dry_run=True).missing == 0
+    with pytest.raises(jm.StoreMismatchError, match="another study"):
+        jm.sweep(MODEL, case(60), store=tmp_path / "s.zarr", chunk=8, dry_run=True)
 
 
 class _Longer(jm.SDEM):
@@ -115,6 +120,7 @@ def test_failed_lanes_are_put_to_another_model(tmp_path: Path) -> None:
     assert (study.retries[0]["tried"], study.retries[0]["solved"]) == (3, 3)
     assert "3 of 3 failed lanes solved by" in str(study)
     assert jm.sweep(poor, many, store=store, chunk=2).complete  # still the same study
+    assert len(jm.retry(good, many, store=store).retries) == 1  # nothing was left to try
     with pytest.raises(jm.StoreMismatchError, match="other cases"):
         jm.retry(good, many[:4], store=store)
     with pytest.raises(jm.StoreMismatchError, match="another shape"):
@@ -134,10 +140,48 @@ def test_shards_at_once_make_one_study(tmp_path: Path) -> None:
 
 
 def test_slurm_arrays_are_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"ID": "7", "MIN": "3", "MAX": "9", "STEP": "2"}.items():
+    for name, value in {"ID": "7", "MIN": "3", "MAX": "9", "STEP": "2", "COUNT": "4"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     study = jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=10)  # the third of four tasks
     assert list(np.flatnonzero(study.status == 0)) == list(range(20, 30))
+
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")  # --array=3,7: which part is this?
+    with pytest.raises(jm.JaxmemError, match=r"shard=\(0, 2\)"):
+        jm.sweep(MODEL, case(50), store=tmp_path / "s.zarr", chunk=10)
+
+
+def test_functions_that_differ_are_other_studies() -> None:
+    made = lambda a: lambda x: x * a
+    assert fingerprint(lambda x: jnp.sin(x)) != fingerprint(lambda x: jnp.cos(x))
+    assert fingerprint(made(1.0)) != fingerprint(made(2.0))
+    assert fingerprint(made(1.0)) == fingerprint(made(1.0))
+    assert fingerprint(lambda x, a=1: x) != fingerprint(lambda x, a=2: x)
+    program = (
+        "from jaxmem.sweep.manifest import fingerprint\nprint(fingerprint(lambda a: [lambda x: x + 1, {1.0, 2.0}]))"
+    )
+    twice = {subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout for _ in range(2)}
+    assert len(twice) == 1  # no address of anything
+
+
+def test_a_study_that_lost_a_quantity_says_so(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    jm.sweep(MODEL, case(9), store=store, chunk=4)
+    shutil.rmtree(store / "observed_rejection")
+    with pytest.raises(jm.DataFileError, match="is missing"):
+        jm.sweep(MODEL, case(9), store=store, chunk=4)
+    shutil.rmtree(store / "status")
+    again = jm.sweep(MODEL, case(9), store=store, chunk=4)
+    np.testing.assert_allclose(again["observed_rejection"], jm.solve(MODEL, case(9)).observed_rejection, rtol=1e-13)
+
+
+def test_a_store_begun_and_killed_at_once_goes_on(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    store.mkdir()
+    (store / "zarr.0123.partial").write_bytes(b"torn")
+    assert jm.sweep(MODEL, case(9), store=store).complete
+    (store / "status" / "zarr.json").unlink()
+    assert (jm.Study(store).status == -1).all()
+    assert jm.sweep(MODEL, case(9), store=store).complete
 
 
 DEVICES = """

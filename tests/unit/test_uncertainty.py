@@ -65,12 +65,17 @@ def test_points_without_an_answer_are_dropped_and_counted(untyped: None) -> None
     output = lambda r: r.real_rejection[..., 0]
     poor = jm.SDEM(film="plain")  # no answer beyond J_v/k = 1
     some = jm.sobol_indices(poor, asked, jm.Free(volume_flux=jm.Interval(1e-6, 4.2e-5)), output, count=256)
-    assert 0 < some.dropped < 86
+    assert 0 < some.dropped < 52
+    assert "has answers" in str(some)
     assert 0.9 < some.first[0] < 1.1
     with pytest.raises(jm.ConvergenceError, match="Narrow the bounds"):
         jm.sobol_indices(poor, asked, jm.Free(volume_flux=jm.Interval(2e-5, 1e-4)), output, count=256)
     with pytest.raises(jm.JaxmemError, match="power of two"):
         jm.sobol_indices(poor, asked, jm.Free(volume_flux=jm.Interval(2e-5, 1e-4)), output, count=100)
+    with pytest.raises(jm.JaxmemError, match="seed=0"):
+        jm.sobol_indices(MODEL, case(1)[0], FREE, output, seed=-1)
+    with pytest.raises(jm.JaxmemError, match=r"jm\.Free"):
+        jm.sobol_indices(MODEL, case(1)[0], {"reflection": 1}, output)  # pyright: ignore
     with pytest.raises(jm.ShapeError, match="Points come first"):
         jm.sobol_indices(MODEL, case(1)[0], FREE, lambda r: jnp.mean(r.observed_rejection), count=8)
 
@@ -169,3 +174,43 @@ def test_errors_of_a_fit_go_through_a_vessel(found: jm.Fit) -> None:
     slope = (np.subtract(*map(np.asarray, both)) / (2 * h)).T
     np.testing.assert_allclose(error, np.sqrt(np.diag(slope @ found.covariance_unbounded @ slope.T)), rtol=1e-5)
     assert value.shape == (3,)
+
+
+def test_what_a_prediction_cannot_say(found: jm.Fit) -> None:
+    """No answer, no error; lanes first."""
+    feed = found.case.feed.concentration[0]
+    asked = jm.Case(
+        jm.Mixture(found.case.feed.species, feed),
+        found.case.membrane,
+        jm.FluxDriven(jnp.asarray([1e-5, 9e-5]), jm.film("same", 4e-5)),
+    )
+    value, error = found.predict(lambda r: r.real_rejection[..., 0], asked, jm.SDEM(film="plain"))
+    assert np.isnan([value[1], error[1]]).all()
+    assert error[0] > 0.0
+    with pytest.raises(jm.ShapeError, match="Lanes come first"):
+        found.predict(lambda r: r.real_rejection[..., 0].mean(), asked)
+    with pytest.raises(jm.JaxmemError, match="seed=0"):
+        found.draws(4, seed=-1)
+
+
+def test_errors_without_measurements_to_spare_are_those_of_the_noise() -> None:
+    """Three permeances from the three rejections of one point: 2 % of noise, not none."""
+    whole = noisy(data(FEEDS[:1]))
+    one = whole.only(np.arange(4) == 1)
+    few = jm.fit(jm.SDEM(), away(one), PERMEANCES, noise=jm.LogTransmission(0.02, limit=0.0), starts=2)
+    assert few.scatter_known
+    assert "too few" in str(few)
+    for i, label in enumerate(few.labels):
+        low, high = few.interval(label)
+        assert few.error[i] / few.value[i] > 0.01
+        assert low < (2e-5, 6e-6, 4e-6)[i] < high
+
+
+def test_a_prior_is_in_its_own_units() -> None:
+    """What the data say nothing of has the error of its prior, however well they agree with each other."""
+    seen = data([{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}], jm.DonnanShift(0.5, 0.0))
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3), anion=jm.Interval(-4.0, 4.0, prior=(0.5, 0.3)))
+    told = jm.fit(jm.SDEM(), away(seen, law=jm.DonnanShift(0.5, 0.0)), free, starts=2)
+    i = told.labels.index("anion")
+    assert told.value[i] == pytest.approx(0.5, abs=0.01)
+    assert told.error[i] == pytest.approx(0.3, rel=0.02)
