@@ -66,7 +66,9 @@ class Store:
             if alone:
                 for half in self.path.rglob("*.partial"):  # what a killed writer left
                     half.unlink()
-        elif self.path.exists() and any(not p.name.endswith(".partial") for p in self.path.iterdir()):
+        elif self.path.exists() and any(
+            not (p.name.startswith("zarr.") and p.suffix == ".partial") for p in self.path.iterdir()
+        ):
             raise StoreMismatchError(
                 f"{self.path} is a folder of something else. Nothing was written. Give another store=."
             )
