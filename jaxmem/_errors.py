@@ -56,3 +56,9 @@ def unknown(kind: str, name: object, known: Iterable[str], hint: str) -> Unknown
         else f"Known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
     )
     return UnknownNameError(f"{kind} {name!r} is not known. {meant} {hint}")
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what is no seed of a random generator."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:  # type: ignore[operator]
+        raise JaxmemError(f"seed = {seed!r} is no whole number from 0 on. Write seed=0.")

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from scipy.stats import qmc
 
-from .._errors import ConvergenceError, JaxmemError, ShapeError
+from .._errors import ConvergenceError, JaxmemError, ShapeError, check_seed
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
@@ -73,8 +72,9 @@ def sobol_indices(model: AbstractModel, case: Case, free: Free, output: Callable
     """
     if isinstance(count, bool) or not hasattr(count, "__index__") or count < 2 or count & (count - 1):
         raise JaxmemError(f"count = {count!r} is no power of two. Write count=1024.")
-    if not isinstance(free, Free) or isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
-        raise JaxmemError(f"free = {free!r} with seed = {seed!r} make no samples. Write jm.Free(pore_radius=jm.LogInterval(0.4e-9, 0.8e-9)), seed=0.")  # fmt: skip
+    check_seed(seed)
+    if not isinstance(free, Free):
+        raise JaxmemError(f"{type(free).__name__} says not what is free. Write jm.Free(pore_radius=jm.LogInterval(0.4e-9, 0.8e-9)).")  # fmt: skip
     labels = tuple(free.labels(case))
     n = len(labels)
     ab = qmc.Sobol(2 * n, rng=np.random.default_rng(seed)).random(count)
@@ -111,7 +111,7 @@ def sobol_indices(model: AbstractModel, case: Case, free: Free, output: Callable
     both = y[:2].reshape(-1, y.shape[-1])
     return Indices(
         labels, first.reshape(n, *batch), total.reshape(n, *batch), *errors, both.mean(axis=0).reshape(batch), both.std(axis=0).reshape(batch),
-        int(np.prod(jax.tree.leaves(result.status)[0].shape)), int((~good).sum()),
+        int(result.status.size), int((~good).sum()),
     )  # fmt: skip
 
 

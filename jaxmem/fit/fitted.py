@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from scipy.special import stdtrit
 
-from .._errors import JaxmemError, ShapeError, unknown
+from .._errors import JaxmemError, ShapeError, check_seed, unknown
 from ..case import Case, describe_lane
 from ..free import Free
 from ..models.linearised import answer, columns, found
@@ -149,17 +149,19 @@ class Fit:
     def propose(self, label: str, candidates: Case) -> Proposal:
         """Which of some cases, lanes of ``candidates``, to measure next for the narrowest error of one number.
 
-        Measured would be the species that these data hold, each with the noise of this fit and the median of the data's own sigma. Of the linearised problem: with the rows ``G`` of a lane,
-        ``C' = C - C G^T (G C G^T + s)^-1 G C``, where ``s`` is the scatter.
+        Measured would be the species that these data hold, each with the noise of this fit and the median of the data's own sigma. Of the
+        linearised problem: with the rows ``G`` of a lane, ``C' = C - C G^T (G C G^T + s)^-1 G C``, where ``s`` is the scatter.
         """
         if not isinstance(candidates, Case):
             raise JaxmemError(
                 f"Candidates are a Case, not a {type(candidates).__name__}. Write found.case.replace(volume_flux=...)."
             )
         i, shape = self._index(label), candidates.batch_shape
-        names = self.free.labels(candidates)
-        if names != self.labels or not shape:
-            raise JaxmemError(f"Candidates are a batch of cases with the same species and membrane, whose numbers are {', '.join(self.labels)}. Write case.replace(volume_flux=jnp.linspace(1e-6, 3e-5, 20)).")  # fmt: skip
+        self._check_numbers(candidates)
+        if not shape:
+            raise JaxmemError(
+                "Candidates are a batch of cases. Write case.replace(volume_flux=jnp.linspace(1e-6, 3e-5, 20))."
+            )
 
         sigma, measured = (np.asarray(x) for x in (self.data.sigma, self.data.measured))
         own = [np.nanmedian(x) if np.isfinite(x).any() else np.nan for x in np.where(measured, sigma, np.nan).T]
@@ -234,13 +236,11 @@ class Fit:
         """An output of the Result with the fitted numbers, and one standard error of it from their covariance, ``sqrt(g C g)`` with exact ``g``.
 
         ``case``: another question with the same membrane, that of the data when None; ``model``: another that answers it, such as
-        ``jm.SpiralWoundIons(jm.SDEM())`` for a vessel of that membrane. Its numbers are found by their short names. The output has the lanes first. Lanes without a solution are not a
-        number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
+        ``jm.SpiralWoundIons(jm.SDEM())`` for a vessel of that membrane. Its numbers are found by their short names. The output has the lanes
+        first. Lanes without a solution are not a number. Linear in the numbers: where they are loosely known, draw them (``found.draws``).
         """
         asked, model = self.data.case if case is None else case, self.model if model is None else model
-        names, known = self.free.labels(asked), self.labels
-        if names != known:
-            raise JaxmemError(f"The fitted numbers are {', '.join(known)}, those of this case {', '.join(names)}. Give a case with the same species, in the same order, and a membrane of the same kind.")  # fmt: skip
+        self._check_numbers(asked)
 
         @eqx.filter_jit
         def run(u: Array, state: Any) -> tuple[Array, Array]:  # the output, and its slopes (size, n)
@@ -258,10 +258,17 @@ class Fit:
         error = np.sqrt(np.einsum("qi,ij,qj->q", slope, self.covariance_unbounded, slope)).reshape(y.shape)
         return y, np.where(np.isnan(y), np.nan, error)
 
+    def _check_numbers(self, case: Case) -> None:
+        names = self.free.labels(case)
+        if names != self.labels:
+            raise JaxmemError(f"The fitted numbers are {', '.join(self.labels)}, those of this case {', '.join(names)}. Give a case with the same species, in the same order, and a membrane of the same kind.")  # fmt: skip
+
     def draws(self, count: int, seed: int = 0) -> Array:
-        """So many sets of numbers from their covariance, ``(count, n)`` unbounded: ``found.free.apply(case, found.draws(256))`` is a batch of cases."""
-        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
-            raise JaxmemError(f"seed = {seed!r} is no whole number from 0 on. Write seed=0.")
+        """So many sets of numbers from their covariance, ``(count, n)`` unbounded.
+
+        ``found.free.apply(case, found.draws(256))`` is a batch of cases.
+        """
+        check_seed(seed)
         random = np.random.default_rng(seed)
         return self.u + jnp.asarray(random.multivariate_normal(np.zeros(len(self.u)), self.covariance_unbounded, count))
 

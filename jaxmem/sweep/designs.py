@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import qmc
 
-from .._errors import JaxmemError, ShapeError
+from .._errors import JaxmemError, ShapeError, check_seed
 from ..case import Case
 from ..free import Free, LogInterval
 
@@ -28,9 +28,9 @@ class AbstractDesign(eqx.Module):
         u = self.shares(len(free.labels(case)))
         return free.apply(case, jnp.asarray(u), bounded=True)
 
+    @abstractmethod
     def words(self) -> str:
         """As one types it, for manifests."""
-        return repr(self)
 
 
 class Grid(AbstractDesign):
@@ -66,8 +66,7 @@ class _Sample(AbstractDesign):
 
     def __check_init__(self) -> None:
         _whole(type(self).__name__, self.count, 1024)
-        if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__") or self.seed < 0:
-            raise JaxmemError(f"seed = {self.seed!r} is no whole number from 0 on. Write seed=0.")
+        check_seed(self.seed)
 
     def words(self) -> str:
         """As one types it."""
