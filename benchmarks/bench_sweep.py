@@ -21,7 +21,7 @@ from jaxmem.sweep.sweep import _answers, _lanes
 
 from .timing import measure, row
 
-CHUNK = 8192
+CHUNK = 16_384  # the default
 
 
 def question(lanes: int) -> tuple[Any, jm.Case, jm.Free, jm.Sobol]:

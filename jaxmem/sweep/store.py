@@ -32,6 +32,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._targets: dict[str, Any] = {}  # opened once: opening takes as long as writing a chunk
 
     @property
     def exists(self) -> bool:
@@ -124,13 +125,13 @@ class Store:
     def write(self, begin: int, found: dict[str, np.ndarray]) -> None:
         """One chunk, its status last."""
         for name in _status_last(found):
-            target = _zarr().open_array(self.path / name, mode="r+")
+            target = self._target(name)
             target[begin : begin + len(found[name])] = found[name]
 
     def patch(self, lanes: np.ndarray, chunk: int, found: dict[str, np.ndarray]) -> None:
         """Answers for single lanes: whole chunks are read, changed and written anew, their status last."""
         for name in _status_last(found):
-            target = _zarr().open_array(self.path / name, mode="r+")
+            target = self._target(name)
             for part in np.unique(lanes // chunk):
                 own = lanes // chunk == part
                 piece = np.asarray(target[part * chunk : (part + 1) * chunk])
@@ -145,6 +146,11 @@ class Store:
         """Of a quantity that is there."""
         held = _zarr().open_array(self.path / name, mode="r")
         return Layout(held.shape[1:], held.dtype, (), {})
+
+    def _target(self, name: str) -> Any:
+        if name not in self._targets:
+            self._targets[name] = _zarr().open_array(self.path / name, mode="r+")
+        return self._targets[name]
 
     def _create(self, name: str, layout: "Layout", lanes: int, chunk: int) -> None:
         zarr, dtype = _zarr(), np.dtype(layout.dtype)

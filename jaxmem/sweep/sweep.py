@@ -4,6 +4,7 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from operator import attrgetter
@@ -98,11 +99,8 @@ def sweep(
         missing = [b for b in begins if not done[b : b + chunk].all()]
         ours, left = (sum(min(chunk, lanes - b) for b in some) for some in (begins, missing))
         with _progress(console, told, ours, ours - left) as bar:
-            for begin in missing:
-                n = min(chunk, lanes - begin)
-                found = {name: x[:n] for name, x in answers(_lanes(cases, begin + np.arange(chunk))).items()}
-                place.write(begin, {**found, **_inputs(cases, begin + np.arange(n))})
-                bar(n, int(np.sum(found["status"] != 0)))
+            for status in _written(place, _computed(answers, cases, missing, chunk)):
+                bar(len(status), int(np.sum(status != 0)))
     return Study(store)
 
 
@@ -215,6 +213,28 @@ def _slurm() -> tuple[int, int]:
 
 
 # ------------------------------------------------------------------------------------------------ lanes and answers
+
+
+def _computed(answers: Callable, cases: Case, begins: list[int], chunk: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:  # fmt: skip
+    """Chunk after chunk: where it begins, its answers and the inputs that vary."""
+    for begin in begins:
+        n = min(chunk, int(np.prod(cases.batch_shape)) - begin)
+        found = {name: x[:n] for name, x in answers(_lanes(cases, begin + np.arange(chunk))).items()}
+        yield begin, {**found, **_inputs(cases, begin + np.arange(n))}
+
+
+def _written(place: Store, chunks: Iterator[tuple[int, dict[str, np.ndarray]]]) -> Iterator[np.ndarray]:
+    """The status of each chunk once it is on disk; while one is written the next is computed."""
+    with ThreadPoolExecutor(1) as disk:
+        writing, status = None, None
+        for begin, found in chunks:
+            if writing is not None:
+                writing.result()
+                yield status
+            writing, status = disk.submit(place.write, begin, found), found["status"]
+        if writing is not None:
+            writing.result()
+            yield status
 
 
 def _lanes(cases: Case, index: np.ndarray) -> Case:
