@@ -46,6 +46,8 @@ from .conditions import Voltage as Voltage
 from .conditions import VoltageRamp as VoltageRamp
 from .conditions import VoltageSweep as VoltageSweep
 from .conditions import film as film
+from .data.measured import Measured as Measured
+from .data.measured import measured as measured
 from .data.rejection import Dataset as Dataset
 from .data.rejection import dataset as dataset
 from .design.constraints import Constraint as Constraint
@@ -123,7 +125,9 @@ from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion
 from .models.solve import solve as solve
 from .models.spiegler_kedem import SpieglerKedem as SpieglerKedem
 from .noise import AbsoluteRejection as AbsoluteRejection
+from .noise import Gaussian as Gaussian
 from .noise import LogTransmission as LogTransmission
+from .noise import Relative as Relative
 from .surrogate.checkpoint import load as load
 from .surrogate.checkpoint import save as save
 from .surrogate.checkpoint import vortex_networks as vortex_networks

@@ -9,6 +9,7 @@ temperature = "25 degC"
 [membrane]
 name = "NF270"                        # a record; or all four numbers without a name; beside a name they override it
 pore_radius = "0.45 nm"               # also thickness_over_porosity, charge_density = "-27 mol/m3", pore_permittivity = 41.3
+                                      # or water_permeance = "3 LMH/bar" and salt_permeability = "0.1 um/s": a coupon of reverse osmosis
 [conditions]
 flux = ["5 LMH", "100 LMH", 40]       # from, to, how many; or one value; or pressure = "8 bar"
 mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
@@ -29,8 +30,10 @@ from .chemistry.species import canonical, species
 from .conditions import FluxDriven, PressureDriven, film
 from .membranes.permeance import PermeanceMembrane
 from .membranes.pore import PoreMembrane, membrane
+from .membranes.solution_diffusion import SolutionDiffusionMembrane
 from .models.dspmde.model import DSPMDE
 from .models.sdem import SDEM
+from .models.solution_diffusion import SolutionDiffusion
 from .models.solve import solve
 
 _PORE = {
@@ -111,6 +114,10 @@ def _question(record: dict, path: Path) -> Question:
         _conditions(_table(record, "conditions", ("flux", "pressure", "mass_transfer", "film"))),
     )
     wall = _membrane(_table(record, "membrane", None))
+    if isinstance(wall, SolutionDiffusionMembrane):
+        if record.get("model", "SolutionDiffusion") != "SolutionDiffusion":
+            raise JaxmemError(f"'model' is {record['model']!r}, but A and B belong to solution-diffusion. Leave the line out.")  # fmt: skip
+        return Question(SolutionDiffusion(), Case(mixture, wall, conditions), _title(record, path), path)
     style = record["conditions"].get("film", "nernst_planck")
     options = record.get("model", "DSPMDE")
     if not isinstance(options, str | dict):
@@ -164,8 +171,10 @@ def _feed(part: dict) -> Mixture:
     return Mixture.from_concentration(molar, temperature=temperature, balance=balance)
 
 
-def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane:
+def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane | SolutionDiffusionMembrane:
     part = dict(part)
+    if "salt_permeability" in part:
+        return casefile_vessel.salt_membrane(part)
     if "permeance" in part:
         permeance = _table(part, "permeance", None)
         for key in part:

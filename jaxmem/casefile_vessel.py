@@ -52,18 +52,26 @@ def question(record: dict) -> tuple[AbstractModel, Any, Any]:
     return model, _vessel(dict(record["membrane"])), _conditions(part)
 
 
+def salt_membrane(part: dict) -> SolutionDiffusionMembrane:
+    """A membrane that is A and B."""
+    for key in part:
+        if key not in _MEMBRANE:
+            raise unknown("Entry of [membrane] beside salt_permeability", key, tuple(_MEMBRANE), "")
+    if len(part) < 2:
+        raise JaxmemError("A membrane needs water_permeance and salt_permeability together. Write both.")
+    return SolutionDiffusionMembrane(**{k: amount(k, v, _MEMBRANE[k])[0] for k, v in part.items()})
+
+
 def _vessel(part: dict) -> Vessel:
     count, name, pore = part.pop("elements", 1), part.pop("element", None), part.pop("name", None)
     for key in part:
         if key not in (*_GEOMETRY, *_MEMBRANE):
             raise unknown("Entry of [membrane]", key, ("element", "elements", "name", *_GEOMETRY, *_MEMBRANE), "")
     geometry = {k: amount(k, v, _GEOMETRY[k])[0] for k, v in part.items() if k in _GEOMETRY}
-    numbers = {k: amount(k, v, _MEMBRANE[k])[0] for k, v in part.items() if k in _MEMBRANE}
-    if numbers and len(numbers) < 2:
-        raise JaxmemError("A membrane needs water_permeance and salt_permeability together. Write both.")
+    numbers = {k: v for k, v in part.items() if k in _MEMBRANE}
     if pore is not None and numbers:
         raise JaxmemError("[membrane] has a name and permeances: two membranes. Leave one of them out.")
-    membrane = {"membrane": SolutionDiffusionMembrane(**numbers)} if numbers else {}
+    membrane = {"membrane": salt_membrane(numbers)} if numbers else {}
     if pore is not None:
         membrane = {"membrane": pore_membrane(pore)}
     if name is not None:

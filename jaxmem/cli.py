@@ -83,8 +83,15 @@ def solve(
 
 @app.command()
 def fit(
-    data: Annotated[Path, typer.Argument(help="A CSV of measured rejections, one row per value.")],
-    model: Annotated[str, typer.Option(help="dspmde or sdem.")] = "dspmde",
+    data: Annotated[
+        Path,
+        typer.Argument(help="A CSV of measured rejections, one row per value; with --case, one row per experiment."),
+    ],
+    case: Annotated[
+        Path | None,
+        typer.Option(help="A case file: fit what is free in it. Columns: what was set, what was measured, sigma_..."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="dspmde (also when left out) or sdem.")] = None,
     membrane: Annotated[
         str | None, typer.Option(help="The record to start from; the file's own when left out.")
     ] = None,
@@ -98,10 +105,10 @@ def fit(
     csv: Annotated[Path | None, typer.Option(help="Write the numbers as CSV.")] = None,
     page: Annotated[Path | None, typer.Option("--report", help="Write a report: .html with figures, or .json.")] = None,
 ) -> None:
-    """Fit a membrane to measured rejections, and say what they cannot tell apart."""
+    """Fit a membrane to measurements, and say what they cannot tell apart."""
     from .fitting import report
 
-    report(console, data, model, membrane, free, starts, csv, page)
+    report(console, data, case, model, membrane, free, starts, csv, page)
 
 
 @app.command()

@@ -1,4 +1,8 @@
-"""What ``jaxmem fit rejections.csv`` does: measurements, bounds as people write them, one fit, its table."""
+"""What ``jaxmem fit`` does: measurements, bounds as people write them, one fit, its table.
+
+``jaxmem fit rejections.csv`` fits a nanofiltration membrane to rejections; ``jaxmem fit tests.csv --case case.toml`` what is free in a case file to
+measurements of any of its results.
+"""
 
 import csv
 import math
@@ -6,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import DataFileError, JaxmemError, unknown
+from .casefile import read
+from .data.measured import Measured, measured
 from .data.rejection import Dataset, dataset
 from .fit.fit import fit
 from .fit.fitted import Fit
+from .free import Free
 from .freetext import free_of
 from .membranes.permeance import PermeanceMembrane
 from .membranes.pore import membrane
@@ -37,10 +44,22 @@ def question(path: Path, model: str, name: str | None) -> tuple[Any, Dataset]:
     return SDEM(), data.on(PermeanceMembrane.of(dict.fromkeys(data.case.feed.species.names, 1e-5)))
 
 
+def _of_case(path: Path, case: Path, other: str | None, free: str | None) -> tuple[Any, Measured, Free]:
+    """The model of a case file, measurements of its results, and what is free."""
+    if other is not None:
+        raise JaxmemError(f"{case} says which model and membrane: {other!r} stands beside it. Leave --model and --membrane out.")  # fmt: skip
+    if not free:
+        raise JaxmemError(f"Nothing is free. Type: jaxmem fit {path} --case {case} --free 'water_permeance, salt_permeability'")  # fmt: skip
+    asked = read(case)
+    data = measured(asked.case, path)
+    return asked.model, data, free_of(free, data.case, f"Type: jaxmem fit {path} --case {case} --free 'water_permeance=0.5..5 LMH/bar'")  # fmt: skip
+
+
 def report(
     console: Any,
     path: Path,
-    model: str,
+    case: Path | None,
+    model: str | None,
     name: str | None,
     free: str | None,
     starts: int,
@@ -53,11 +72,13 @@ def report(
             raise DataFileError(f"{file}: there is no folder {file.parent}. Type: mkdir -p {file.parent}")
     if page is not None and page.suffix not in (".json", ".html"):
         raise DataFileError(f"{page}: reports end in .json or .html. Type: --report {page.with_suffix('.html')}")
-    which, data = question(path, model, name)
-    text = free or _FREE[model.lower()]
-    may = free_of(text, data.case, _TYPE)
+    if case is None:
+        which, data = question(path, model or "dspmde", name)
+        may = free_of(free or _FREE[(model or "dspmde").lower()], data.case, _TYPE)
+    else:
+        which, data, may = _of_case(path, case, model or name, free)
     console.print(str(data), highlight=False, markup=False)
-    if data.kind == "observed":
+    if isinstance(data, Dataset) and data.kind == "observed":
         console.print(
             "These are observed rejections, fitted without a film: what polarisation does goes into the numbers. In Python, give the conditions a film.",
             style="yellow",
@@ -71,7 +92,7 @@ def report(
             shown.step()
 
         found = fit(which, data, may, starts=starts, told=told)
-    console.print(_table(found, data))
+    console.print(_table(found))
     for words in found.at_bounds():
         console.print(f"At its bound: {words}; its error means nothing", style="yellow", highlight=False)
     for words in found.loose():
@@ -87,7 +108,7 @@ def report(
     return found
 
 
-def _table(found: Fit, data: Dataset) -> Any:
+def _table(found: Fit) -> Any:
     caption = f"{found.points} measurements, misfit {found.misfit:.3g} standard deviations, {found.agreeing} of {len(found.minima.cost)} starts agree"
     table = plain_table(f"Fit of {found.model.title()}", caption)
     for head, side in (("quantity", "left"), ("value", "right"), ("standard error", "right"), ("unit", "left")):

@@ -50,3 +50,23 @@ class AbsoluteRejection(eqx.Module):
         own = jnp.where(there & ~jnp.isnan(sigma) & self.own, sigma, 0.0)
         error = jnp.where(there, rejection - jnp.where(there, measured, 0.0), 0.0)
         return error / jnp.sqrt(self.absolute**2 + own**2)
+
+
+class Gaussian(eqx.Module):
+    """Residuals ``(y - y_measured)/sigma``: errors of any quantity, each as stated."""
+
+    def __call__(self, computed: Array, measured: Array, sigma: Array) -> Array:
+        """Of arrays of one shape; zero where nothing was measured."""
+        there = ~jnp.isnan(measured)
+        return jnp.where(there, (computed - jnp.where(there, measured, 0.0)) / sigma, 0.0)
+
+
+class Relative(eqx.Module):
+    """Residuals ``ln(y/y_measured) y_measured/sigma``, for quantities that span decades and keep their sign."""
+
+    def __call__(self, computed: Array, measured: Array, sigma: Array) -> Array:
+        """Of arrays of one shape; zero where nothing was measured, not a number where the sign differs."""
+        there = ~jnp.isnan(measured) & (measured != 0.0)
+        ratio = computed / jnp.where(there, measured, 1.0)
+        ratio = jnp.where(there & ~(ratio > 0.0), jnp.nan, jnp.where(there, ratio, 1.0))
+        return jnp.where(there, jnp.log(ratio) * jnp.abs(measured) / sigma, 0.0)

@@ -34,6 +34,8 @@ DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one
     "flow": {"m3/h": 1.0 / hour, "m3/day": 1.0 / day, "L/min": L / minute, "L/h": L / hour, "m3/s": 1.0},
     "area": {"m2": 1.0, "ft2": 0.09290304},
     "fraction": {"%": 1e-2, "": 1.0},
+    "current density": {"A/m2": 1.0, "mA/cm2": 10.0, "A/cm2": 1e4},
+    "voltage": {"V": 1.0, "mV": mV},
     "permeance": {"LMH/bar": LMH_per_bar, "L/m2/h/bar": LMH_per_bar, "m/s/Pa": 1.0},
 }
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")

@@ -4,11 +4,13 @@ import difflib
 import itertools
 import math
 import re
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -19,10 +21,12 @@ from ..chemistry.mixture import TOLERANCE, Mixture
 from ..chemistry.species import pretty, records, species
 from ..conditions import FluxDriven
 from ..constants import STANDARD_TEMPERATURE
+from ..measurements import AbstractMeasurements, Trace
 from ..membranes.pore import membrane as named_membrane
 from ..membranes.pore import membrane_records
+from ..noise import LogTransmission
 from ..units import um_per_s
-from .table import MISSING, NUMBER, Column, Table, assigned, read, species_of
+from .table import MISSING, Column, Table, assigned, number, read, species_of
 
 TRACE_SALTS = ("NaNO3", "NH4Cl")  # what trace_salt_mM_each stands for
 _HIGHEST = {
@@ -33,7 +37,7 @@ _HIGHEST = {
 }
 
 
-class Dataset(eqx.Module):
+class Dataset(AbstractMeasurements):
     """Measured rejections of S species at N points (one feed at one flux), with the case that asks a model for them.
 
     ``rejection`` and ``sigma`` (standard error) are ``(N, S)`` fractions, NaN where not measured or not given. ``kind`` is
@@ -56,6 +60,46 @@ class Dataset(eqx.Module):
 
     def __len__(self) -> int:
         return int(self.measured.sum())
+
+    @property
+    def size(self) -> int:
+        return self.rejection.size
+
+    @property
+    def noise(self) -> Callable:
+        return LogTransmission()
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} rejections"
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        return (f"{self.kind}_rejection",)
+
+    def residual(self, result: Any, noise: Callable) -> Array:
+        computed = getattr(result, self.quantities[0])
+        computed = jnp.where(result.ok[..., None], computed, jnp.nan)
+        lead = result.ok.shape[: result.ok.ndim - len(self.case.batch_shape)]
+        return noise(computed, self.rejection, self.sigma).reshape(*lead, -1)
+
+    def again(self, result: Any, noise: Callable) -> Array:
+        computed, sigma = getattr(result, self.quantities[0]), jnp.where(self.measured, self.sigma, jnp.nan)
+        seen = (result.case.feed.concentration > 0.0) & self.measured.any(axis=0)
+        usual = jnp.broadcast_to(jnp.nanmedian(sigma, axis=0), computed.shape)
+        return jnp.where(seen, noise(computed, jax.lax.stop_gradient(computed), usual), 0.0)
+
+    def traces(self, quantity: str, result: Any, left: np.ndarray) -> Iterator[Trace]:
+        computed, left = np.asarray(getattr(result, quantity)), left.reshape(self.rejection.shape)
+        flux = np.broadcast_to(np.asarray(result.volume_flux), self.case.batch_shape) * 3.6e6
+        for i, name in enumerate(self.case.feed.species.names):
+            kept = np.asarray(self.measured)[:, i]
+            if kept.any():
+                columns = (100.0 * self.rejection, 100.0 * computed, left, 100.0 * self.sigma)
+                yield Trace(pretty(name), name, flux[kept], *(np.asarray(x)[kept, i] for x in columns))
+
+    def words(self, quantity: str) -> tuple[str, str]:
+        return f"{self.kind} rejection (%)", "volume flux (LMH)"
 
     def only(self, kept: np.ndarray) -> "Dataset":
         """The same points with some rejections forgotten: ``kept`` is ``(N,)`` or ``(N, S)``, True for what stays."""
@@ -180,21 +224,7 @@ class _Reader(NamedTuple):
         self, column: Column, low: float = -math.inf, high: float = math.inf, hint: str = "Check the unit."
     ) -> float:
         """A cell in SI; refuses what is not a finite number within ``low`` and ``high`` (SI)."""
-        text = self.cells[column.index].replace("\N{MINUS SIGN}", "-")
-        if text.lower() in MISSING:
-            raise self.error(
-                column, f"{text!r} is a missing value. A finite number is needed: write it, or delete the row."
-            )
-        if not NUMBER.fullmatch(text) or not math.isfinite(float(text)):
-            comma = (
-                "decimal comma is not accepted" if re.fullmatch(r"[-+]?\d*,\d+", text) else "finite number is needed"
-            )
-            raise self.error(column, f"{text!r} is not a number. A {comma}: write for example 0.5.")
-        value = float(text) * column.factor + column.offset
-        if not low <= value <= high:
-            bounds = ", ".join(f"{(b - column.offset) / column.factor:g}" for b in (low, high))
-            raise self.error(column, f"{text} is outside {f'({bounds}) {column.unit}'.strip()}. {hint}")
-        return value
+        return number(self.table, self.line, column, self.cells[column.index], low, high, hint)
 
     def optional(self, role: str, low: float, absent: float) -> float:
         given = self.text(role).lower() not in MISSING

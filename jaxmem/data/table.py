@@ -1,6 +1,7 @@
 """A CSV file of measurements as a table whose columns are known by role and unit."""
 
 import csv
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -117,7 +118,7 @@ class Column(NamedTuple):
     offset: float = 0.0
 
 
-def _split(name: str, second: str) -> tuple[str, str]:
+def split_header(name: str, second: str) -> tuple[str, str]:
     """Name and unit of a header cell: ``Jv [LMH]``, ``Jv (LMH)``, ``Jv_LMH``, or the unit in the second row."""
     name, second = name.removesuffix("_each"), _spelled(second)
     if match := _BRACKET.fullmatch(name):
@@ -132,7 +133,22 @@ def _split(name: str, second: str) -> tuple[str, str]:
     )
 
 
-def _with_unit(table: Table, column: Column, known: dict[str, float], what: str) -> Column:
+def number(table: Table, line: int, column: Column, text: str, low: float = -math.inf, high: float = math.inf, hint: str = "Check the unit.") -> float:  # fmt: skip
+    """A cell in SI; refuses what is not a finite number within ``low`` and ``high`` (SI)."""
+    text = text.replace("\N{MINUS SIGN}", "-")
+    if text.lower() in MISSING:
+        raise table.error(line, column.name, f"{text!r} is a missing value. A finite number is needed: write it, or delete the row.")  # fmt: skip
+    if not NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        comma = "decimal comma is not accepted" if re.fullmatch(r"[-+]?\d*,\d+", text) else "finite number is needed"
+        raise table.error(line, column.name, f"{text!r} is not a number. A {comma}: write for example 0.5.")
+    value = float(text) * column.factor + column.offset
+    if not low <= value <= high:
+        bounds = ", ".join(f"{(b - column.offset) / column.factor:g}" for b in (low, high))
+        raise table.error(line, column.name, f"{text} is outside {f'({bounds}) {column.unit}'.strip()}. {hint}")
+    return value
+
+
+def with_unit(table: Table, column: Column, known: dict[str, float], what: str) -> Column:
     """The column with its factor to SI; refuses a missing or unknown unit."""
     if column.unit in known:
         return column._replace(
@@ -141,7 +157,7 @@ def _with_unit(table: Table, column: Column, known: dict[str, float], what: str)
     wrong = f"the {what} has no unit" if not column.unit else f"{column.unit!r} is not a unit of {what}"
     wrong += " (ppm is mg/kg to some and mg/L to others)" if column.unit == "ppm" else ""
     allowed = [u for u in known if u and "µ" not in u]
-    line = f"Write the header as {_split(column.name, '')[0]} [{allowed[0]}]."
+    line = f"Write the header as {split_header(column.name, '')[0]} [{allowed[0]}]."
     raise table.error(table.line, column.name, f"{wrong}. Allowed are {', '.join(allowed)}. {line}")
 
 
@@ -150,7 +166,7 @@ def assigned(table: Table) -> tuple[dict[str, Column], dict[str, Column]]:
     columns: dict[str, Column] = {}
     ions: dict[str, Column] = {}
     for index, name in enumerate(table.header):
-        base, unit = _split(name, table.second[index])
+        base, unit = split_header(name, table.second[index])
         column = Column(index, name, unit)
         if base[:2].lower() == "c_":
             ion = species_of(table, table.line, name, base[2:])
@@ -158,13 +174,13 @@ def assigned(table: Table) -> tuple[dict[str, Column], dict[str, Column]]:
                 raise table.error(
                     table.line, name, f"{ion} has a column already, {ions[ion].name!r}. Delete one of them."
                 )
-            column = _with_unit(table, column, {**_MOLAR, **_MASS}, "concentration")
+            column = with_unit(table, column, {**_MOLAR, **_MASS}, "concentration")
             ions[ion] = column._replace(factor=column.factor / (records()[ion]["molar_mass"] if unit in _MASS else 1.0))
             continue
         for role, (pattern, known) in ROLES.items():
             named = re.fullmatch(pattern, base, re.IGNORECASE) and (known is not None or not unit or name == base)
             if named and role not in columns:  # Jv_um_s and Jv_LMH: the first one counts
-                columns[role] = column if known is None else _with_unit(table, column, known, role)
+                columns[role] = column if known is None else with_unit(table, column, known, role)
                 break
     _complete(table, columns, bool(ions))
     rejection = columns.get("real") or columns["observed"]

@@ -95,10 +95,10 @@ class Fit:
         self.labels, self.units = free.labels(data.case), free.units(data.case)
         self.value = np.asarray(free.values(data.case, self.u))
         self.points = count
-        rows = minima.residual[best][: data.rejection.size]  # the rest are ridge and priors
+        rows = minima.residual[best][: data.size]  # the rest are ridge and priors
         self.misfit = float(np.sqrt(np.sum(rows**2) / count))
         jac = minima.jacobian[best]
-        m, n = data.rejection.size, len(self.u)
+        m, n = data.size, len(self.u)
         of_data, ridge, of_priors = np.split(jac, [m, m + n])
         spare = count - max(n - len(of_priors), 0)
         self.scatter_known = spare < 1  # too few measurements to tell their scatter: that of the noise model is taken
@@ -149,7 +149,7 @@ class Fit:
     def propose(self, label: str, candidates: Case) -> Proposal:
         """Which of some cases, lanes of ``candidates``, to measure next for the narrowest error of one number.
 
-        Measured would be the species that these data hold, each with the noise of this fit and the median of the data's own sigma. Of the
+        Measured would be what these data hold, with the noise of this fit and the median of the data's own sigma. Of the
         linearised problem: with the rows ``G`` of a lane, ``C' = C - C G^T (G C G^T + s)^-1 G C``, where ``s`` is the scatter.
         """
         if not isinstance(candidates, Case):
@@ -163,18 +163,12 @@ class Fit:
                 "Candidates are a batch of cases. Write case.replace(volume_flux=jnp.linspace(1e-6, 3e-5, 20))."
             )
 
-        sigma, measured = (np.asarray(x) for x in (self.data.sigma, self.data.measured))
-        own = [np.nanmedian(x) if np.isfinite(x).any() else np.nan for x in np.where(measured, sigma, np.nan).T]
-
         @eqx.filter_jit
         def run(u: Array, state: Any) -> Array:
             def rows(u: Array) -> Array:
                 result = answer(self.model, self.free.apply(candidates, u), state)
-                rejection = getattr(result, f"{self.data.kind}_rejection")
-                seen = result.ok[..., None] & (candidates.feed.concentration > 0.0) & measured.any(axis=0)
-                sigma = jnp.broadcast_to(jnp.asarray(own), rejection.shape)
-                misfit = self.noise(rejection, jax.lax.stop_gradient(rejection), sigma)
-                return jnp.where(seen, misfit, 0.0).reshape(1, -1)
+                again = self.data.again(result, self.noise)
+                return jnp.where(result.ok[..., None], again, 0.0).reshape(1, -1)
 
             return columns(rows, u)[1][0]
 
@@ -274,7 +268,7 @@ class Fit:
 
     def _twice(self, r: np.ndarray) -> np.ndarray:
         """Sum of squares of misfits, over their scatter, and of priors, without the ridge; infinite where there is no answer."""
-        misfit, _, priors = np.split(r, [self.data.rejection.size, self.data.rejection.size + len(self.u)], axis=-1)
+        misfit, _, priors = np.split(r, [self.data.size, self.data.size + len(self.u)], axis=-1)
         total = np.sum(misfit**2, axis=-1) / self.scatter + np.sum(priors**2, axis=-1)
         return np.where(np.isfinite(total), total, np.inf)
 

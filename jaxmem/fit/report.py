@@ -10,7 +10,7 @@ from typing import Any
 from .._config import VERSION
 from .._errors import DataFileError
 
-SCHEMA = 1
+SCHEMA = 2
 _STYLE = "body{font:15px/1.5 sans-serif;max-width:46em;margin:2em auto;color:#222}td,th{padding:.2em .9em;text-align:right}td:first-child,th:first-child{text-align:left}th{border-bottom:1px solid #999}img{max-width:100%}"
 
 
@@ -34,7 +34,11 @@ def record(found: Any) -> dict[str, Any]:
         "starts_that_agree": found.agreeing,
         "not_determined": found.loose(),
         "at_their_bounds": found.at_bounds(),
-        "data": {"kind": data.kind, "source": getattr(data, "source", ""), "doi": getattr(data, "doi", "")},
+        "data": {
+            "measured": list(data.quantities),
+            "source": getattr(data, "source", ""),
+            "doi": getattr(data, "doi", ""),
+        },
     }
 
 
@@ -62,14 +66,15 @@ def page(found: Any) -> str:
         open_.append("Too few measurements to tell their scatter: errors are those of the noise model")
     open_ += [f"At its bound: {x}; its error means nothing" for x in what["at_their_bounds"]]
     verdict = open_ or ["The data determine every number."]
+    figures = (("Computed against measured values", found.plot.parity), ("Residuals", found.plot.residuals))
     source = " ".join(x for x in (what["data"]["source"], what["data"]["doi"]) if x)
     return "\n".join([
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Fit of {html.escape(what['model'])}</title><style>{_STYLE}</style>",
         f"<h1>Fit of {html.escape(what['model'])}</h1>",
-        f"<p>{what['measurements']} {what['data']['kind']} rejections, misfit {what['misfit']:.3g} standard deviations, {what['starts_that_agree']} of {what['starts']} starts agree. {html.escape(source)}</p>",
+        f"<p>{what['measurements']} {html.escape(found.data.title)}, misfit {what['misfit']:.3g} standard deviations, {what['starts_that_agree']} of {what['starts']} starts agree. {html.escape(source)}</p>",
         "<table><tr><th>number</th><th>value</th><th>standard error</th><th>95 %, linearised</th><th>unit</th></tr>", *rows, "</table>",
         "<ul>", *(f"<li>{html.escape(x)}</li>" for x in verdict), "</ul>",
-        _image(found.plot.parity(), "Computed against measured rejection"), _image(found.plot.residuals(), "Residuals against the volume flux"),
+        *(_image(draw(q), f"{text} of {q}") for q in found.data.quantities for text, draw in figures),
         f"<p>jaxmem {VERSION}</p></html>", "",
     ])  # fmt: skip
 

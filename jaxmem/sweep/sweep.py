@@ -226,7 +226,7 @@ def _computed(answers: Callable, cases: Case, begins: list[int], chunk: int) -> 
 def _written(place: Store, chunks: Iterator[tuple[int, dict[str, np.ndarray]]]) -> Iterator[np.ndarray]:
     """The status of each chunk once it is on disk; while one is written the next is computed."""
     with ThreadPoolExecutor(1) as disk:
-        writing, status = None, None
+        writing, status = None, np.zeros(0, np.int16)
         for begin, found in chunks:
             if writing is not None:
                 writing.result()

@@ -1,0 +1,175 @@
+"""Measurements of anything: the same fit for reverse osmosis, vessels and ion-exchange membranes, from arrays and from files."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem as jm
+from jaxmem.units import LMH, LMH_per_bar, bar, um_per_s
+
+from .test_cli import call
+
+A, B = 3.0 * LMH_per_bar, 8e-8
+AB = jm.Free(water_permeance=jm.LogInterval(1e-12, 1e-10), salt_permeability=jm.LogInterval(1e-9, 1e-5))
+
+
+def coupon(**changes: float) -> jm.Case:
+    """Three salt waters at five pressures, behind a film."""
+    salt = jnp.asarray([30.0, 100.0, 300.0])[:, None]
+    feed = jm.Mixture.from_concentration({"Na+": salt, "Cl-": salt})
+    pressed = jm.PressureDriven(jnp.linspace(15.0, 50.0, 5) * bar, jm.film("D^(2/3)", 30 * um_per_s))
+    return jm.Case(feed, jm.SolutionDiffusionMembrane(A, B), pressed).replace(**changes)
+
+
+def seen(y: jnp.ndarray, relative: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """With noise, and its size."""
+    sigma = relative * np.abs(np.asarray(y))
+    return np.asarray(y) + sigma * np.random.default_rng(seed).standard_normal(sigma.shape), sigma
+
+
+def test_permeance_and_permeability_come_back() -> None:
+    r = jm.solve(jm.SolutionDiffusion(), coupon())
+    flux, sigma = seen(r.volume_flux, 0.01, 0)
+    flux[0, 0] = np.nan  # not measured
+    start = coupon(water_permeance=1e-12, salt_permeability=1e-6)
+    data = jm.measured(start, volume_flux=(flux, sigma), permeate=seen(r.permeate, 0.03, 1))
+    assert len(data) == 14 + 30
+    assert "volume_flux" in str(data)
+    found = jm.fit(jm.SolutionDiffusion(), data, AB, starts=4)
+    assert np.all(np.abs(found.value - [A, B]) < 3.0 * found.error)
+    assert np.all(found.error < [0.01 * A, 0.02 * B])
+    assert 0.7 < found.misfit < 1.3
+    assert found.loose() == []
+    plan = found.propose("salt_permeability", coupon()[0])
+    assert plan.errors.shape == (5,)
+    assert (plan.errors < plan.error).all()
+
+
+def test_the_errors_are_those_of_weighted_least_squares() -> None:
+    """B of 20 equal coupons without polarisation, by hand: the mean, and sigma over the root of 20."""
+    case = jm.Case(jm.Mixture.from_concentration({"Na+": 50.0, "Cl-": 50.0}), jm.SpieglerKedemMembrane(1.0, 1e-7), jm.FluxDriven(jnp.full(20, 20 * LMH)))  # fmt: skip
+    passed = jm.solve(jm.SpieglerKedem(), case).passage[:, 0]
+    values = np.asarray(passed) * (1.0 + 0.01 * np.random.default_rng(2).standard_normal(20))
+    data = jm.measured(case, {"passage.Na+": (values, 0.01 * np.asarray(passed))})
+    found = jm.fit(jm.SpieglerKedem(), data, jm.Free(permeability=jm.LogInterval(1e-9, 1e-5)), starts=1)
+    p = values.mean()
+    by_hand = (values.std(ddof=1) / np.sqrt(20)) / p
+    flux = float(case.conditions.volume_flux[0])
+    b = flux * p / (1.0 - p)
+    assert np.isclose(found.value[0], b, rtol=1e-5)
+    assert np.isclose(found.error[0], by_hand * b / (1.0 - p), rtol=1e-3)
+
+
+def test_a_diffusion_layer_comes_back_from_curves_of_current() -> None:
+    feed = jm.Mixture.from_concentration({"Na+": jnp.asarray([0.1, 0.3]), "Cl-": jnp.asarray([0.1, 0.3])})
+    case = jm.Case(feed, jm.IonExchangeMembrane(), jm.VoltageSweep(jnp.linspace(0.05, 0.6, 6), thickness=1e-4))
+    model = jm.NernstPlanckPoisson(cells=64)
+    data = jm.measured(case, current=seen(jm.solve(model, case).current, 0.02, 3))
+    found = jm.fit(model, data, jm.Free(thickness=jm.LogInterval(2e-5, 1e-3)), starts=2)
+    assert abs(found.value[0] - 1e-4) < 3.0 * found.error[0]
+    assert found.error[0] < 2e-6
+    axes = found.plot.residuals("current")
+    assert axes.get_xlabel() == "Measurement"
+    with pytest.raises(jm.JaxmemError, match="'currant' is not known"):
+        found.plot.parity("currant")
+
+
+def test_relative_noise_is_that_of_logarithms() -> None:
+    noise, y = jm.Relative(), jnp.asarray([1.0, 2.0, 3.0])
+    rows = noise(1.1 * y, y.at[2].set(jnp.nan), 0.1 * y)
+    assert np.allclose(rows, [np.log(1.1) / 0.1, np.log(1.1) / 0.1, 0.0])
+    assert np.isnan(noise(-y, y, y)).all()
+    assert np.allclose(jm.Gaussian()(1.1 * y, y, 0.1 * y), 1.0)
+
+
+COUPON = """
+[feed]
+"Na+" = "100 mM"
+"Cl-" = "100 mM"
+[membrane]
+water_permeance = "1 LMH/bar"
+salt_permeability = "0.4 um/s"
+[conditions]
+pressure = "20 bar"
+mass_transfer = "30 um/s"
+"""
+HEADER = "pressure [bar],c_Na [mM],c_Cl [mM],volume_flux [LMH],sigma_volume_flux [%],observed_rejection_Na [%],sigma_observed_rejection_Na"
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    """A case, and what its model makes of other A and B, rounded as people write it."""
+    case, data = folder / "coupon.toml", folder / "tests.csv"
+    case.write_text(COUPON)
+    r, lines = jm.solve(jm.SolutionDiffusion(), coupon()), ["# seven coupons", HEADER]
+    for i, salt in ((0, 30), (2, 300)):
+        for j in range(5):
+            cells = (np.linspace(15, 50, 5)[j], salt, salt, r.volume_flux[i, j] / LMH, 1, 100 * r.observed_rejection[i, j, 0], 0.1)  # fmt: skip
+            lines.append(",".join(f"{float(x):.8g}" for x in cells))
+    data.write_text("\n".join(lines))
+    return case, data
+
+
+def test_fit_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    case, data = files(tmp_path)
+    out, page = tmp_path / "fit.csv", tmp_path / "fit.html"
+    words = ("--case", str(case), "--free", "water_permeance, salt_permeability", "--starts", "3")
+    code, text = call(monkeypatch, capsys, "fit", str(data), *words, "--csv", str(out), "--report", str(page))
+    assert code == 0, text
+    rows = [line.split(",") for line in out.read_text().splitlines()[1:]]
+    assert np.allclose([float(r[1]) for r in rows], [A, B], rtol=1e-4)
+    assert page.read_text().count("<img") == 4  # two quantities
+    read = jm.measured(coupon()[0, 0], data)
+    assert read.source == "seven coupons"
+    assert np.allclose(read.errors[0], 0.01 * read.values[0])
+    assert np.allclose(read.errors[1], 0.001)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("volume_flux [LMH]", "volume_fluks [LMH]", "closest: "),
+        ("pressure [bar]", "pressure [LMH]", "'LMH' is not a unit of pressure"),
+        ("c_Cl [mM]", "c_Mg [mM]", "Mg+2 is not in the feed of the case"),
+        ("c_Cl [mM]", "sigma_pressure [%]", "Cl- of the feed has no column. Add c_Cl- [mM]"),
+        (",0.1\n", ",-1\n", "It must be above zero"),
+        (",sigma_observed_rejection_Na", ",other [%]", "Add a column sigma_"),
+        ("15,30,30", "x,30,30", "line 3, column 'pressure [bar]': 'x' is not a number"),
+        ("15,30,30", "15,30,40", "charge"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path, monkeypatch, capsys, old, new, told) -> None:  # type: ignore[no-untyped-def]
+    case, data = files(tmp_path)
+    text = data.read_text()
+    assert old in text
+    data.write_text(text.replace(old, new))
+    code, out = call(monkeypatch, capsys, "fit", str(data), "--case", str(case), "--free", "water_permeance")
+    assert code == 2
+    assert told in out
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("call_", "told"),
+    [
+        (lambda c: jm.measured(c), "belong to a case"),
+        (lambda c: jm.measured(c, volume_flux=jnp.ones(5)), "needs values and their standard error"),
+        (lambda c: jm.measured(c, volume_flux=(jnp.ones(4), 0.1)), "do not fit the lanes"),
+        (lambda c: jm.measured(c, volume_flux=(jnp.ones((3, 5)), 0.0)), "standard error above zero"),
+        (lambda c: jm.measured(c, volume_flux=(jnp.full((3, 5), jnp.nan), 0.1)), "holds no measurement"),
+        (
+            lambda c: jm.fit(jm.SolutionDiffusion(), jm.measured(c, volume_flucks=(jnp.ones((3, 5)), 0.1)), AB),
+            "Closest: volume_flux",
+        ),
+        (
+            lambda c: jm.fit(jm.SolutionDiffusion(), jm.measured(c, permeate=(jnp.ones((3, 5)), 0.1)), AB),
+            "Give one value for each",
+        ),
+        (lambda c: jm.fit(jm.SolutionDiffusion(), {"volume_flux": 1.0}, AB), "holds no measurements"),
+    ],
+)
+def test_wrong_measurements_are_refused(untyped, call_, told) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(jm.JaxmemError) as caught:
+        call_(coupon())
+    assert told in str(caught.value)
