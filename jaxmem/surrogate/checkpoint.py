@@ -4,9 +4,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,9 +14,11 @@ import numpy as np
 
 from .._config import VERSION
 from .._errors import DataFileError, JaxmemError
-from ..models.dspmde.model import DSPMDE
-from .neural_ode import PROJECTIONS, AttentionNeuralODE
+from ..case import all_quantities
+from .described import described, rebuilt
+from .neural_ode import AttentionNeuralODE
 from .regression import Domain, Networks, Scaler
+from .train import Trained
 from .vortices import INPUTS, TARGETS, VortexNetworks
 
 _MAGIC, _SCHEMA, _MOST_HEADER = b"jaxmem model\n", 1, 1 << 20
@@ -55,48 +56,47 @@ def _blank_vortices(s: dict[str, Any]) -> VortexNetworks:
     return eqx.tree_at(lambda m: m.rest, blank, type(blank.rest)(s["cells"]))
 
 
-def _ode(model: AttentionNeuralODE) -> tuple[dict, dict]:
-    if model.physics is not None and model.physics != DSPMDE():
-        raise JaxmemError(
-            "A drift with options of its own cannot be saved: only jm.AttentionNeuralODE(jm.DSPMDE(), ...)."
-        )
-    f, t = model.field, model.trained
-    if f.dtype != jnp.float32:
-        raise JaxmemError(
-            f"A network of {f.dtype} cannot be saved: files hold float32 weights of it. Train one in float32."
-        )
-    structure = {
-        "width": f.layers[0].out_features, "attend": f.attention is not None, "conditioned": f.conditioned, "physics": model.physics is not None,
-        "projection": model.projection, "relative": model.relative, "rtol": model.rtol, "atol": model.atol, "max_steps": model.max_steps,
-    }  # fmt: skip
+class Learned(NamedTuple):
+    """What ``jm.save(trained, path)`` kept of a training: pass ``membrane`` to a Case, ``model`` to ``jm.solve``."""
+
+    model: Any
+    membrane: Any
+
+
+def _domain(model: Any) -> dict[str, Any]:
+    """What a model was trained on, as far as it knows: of a training, the least and largest of every quantity of its cases, SI."""
     numbers = lambda x: [None if not np.isfinite(v) else float(v) for v in np.asarray(x).reshape(-1)]
-    return structure, {"context": numbers(t.context), "ions": numbers(t.ions), "flux": numbers(t.flux)}
-
-
-def _blank_ode(s: dict[str, Any]) -> AttentionNeuralODE:
-    names = ("width", "attend", "conditioned", "projection", "relative", "rtol", "atol", "max_steps")
-    options = {name: s[name] for name in names}
-    return AttentionNeuralODE(DSPMDE() if s["physics"] else None, key=jax.random.key(0), **options)
-
-
-_KINDS: dict[str, tuple[Callable, Callable]] = {
-    "VortexNetworks": (_vortices, _blank_vortices),
-    "AttentionNeuralODE": (_ode, _blank_ode),
-}
+    if isinstance(model, AttentionNeuralODE):
+        t = model.trained
+        return {"context": numbers(t.context), "ions": numbers(t.ions), "flux": numbers(t.flux)}
+    if not isinstance(model, Trained):
+        return {}
+    found: dict[str, Any] = {"species": list(model.case.feed.species.names)}
+    for path, value, meta in all_quantities(model.case):
+        if path.startswith(("feed.", "conditions.")) and not path.startswith("feed.species"):
+            x = np.asarray(value).reshape(-1, value.shape[-1] if meta["ndim"] else 1)
+            found[path] = {"unit": meta["unit"], "least": numbers(x.min(0)), "most": numbers(x.max(0))}
+    return found
 
 
 def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> None:
-    """Write a trained model: its structure, the domain of its training and its arrays. ``notes``: what it was made from."""
-    kind = type(model).__name__
-    if kind not in _KINDS:
-        raise JaxmemError(
-            f"{kind} cannot be saved; known are {', '.join(_KINDS)}. Train one first: jm.train_vortices(data).model."
-        )
-    structure, domain = _KINDS[kind][0](model)
-    arrays = [np.asarray(x) for x in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
+    """Write a model of jaxmem, a membrane with its closures, or what ``jm.train`` returned: structure, domain of the training, arrays.
+
+    ``jm.load`` gives the same back; of a training, ``model, membrane = jm.load(path)``. ``notes``: what it was made from.
+    """
+    arrays: list[np.ndarray] = []
+    if isinstance(model, VortexNetworks):
+        structure, domain = _vortices(model)
+        arrays = [np.asarray(x) for x in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
+    else:
+        domain = _domain(model)
+        kept = (model.model, model.case.membrane) if isinstance(model, Trained) else model
+        structure = described(kept, arrays)
+        if not isinstance(model, Trained | eqx.Module):
+            raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), or jm.save(membrane, ...).")  # fmt: skip
     raw = b"".join(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("<"))).tobytes() for x in arrays)
     header = {
-        "schema": _SCHEMA, "version": VERSION, "class": kind, "structure": structure, "training_domain": domain, "notes": notes or {},
+        "schema": _SCHEMA, "version": VERSION, "class": type(model).__name__, "structure": structure, "training_domain": domain, "notes": notes or {},
         "arrays": [{"dtype": str(x.dtype), "shape": list(x.shape)} for x in arrays], "sha256": hashlib.sha256(raw).hexdigest(),
     }  # fmt: skip
     text = json.dumps(header).encode()
@@ -118,34 +118,36 @@ def header_of(path: str | Path) -> dict[str, Any]:
 def load(path: str | Path) -> Any:
     """The model of a file that ``save`` wrote; everything is checked before anything is built."""
     header, raw = _read(Path(path))
-    kind = header["class"]
+    arrays, at = [], 0
+    for a in header["arrays"]:
+        dtype, count = np.dtype(a["dtype"]), math.prod(a["shape"])
+        values = np.frombuffer(raw, dtype.newbyteorder("<"), count, at)
+        arrays.append(values.reshape(a["shape"]).astype(dtype))
+        at += values.nbytes
     try:
-        _check_sizes(header["structure"])
-        blank = eqx.filter_eval_shape(_KINDS[kind][1], header["structure"])  # shapes, no arrays
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataFileError(f"{path} describes a {kind} that cannot be built: {error!r}. Save it again.") from error
-    arrays, rest = eqx.partition(blank, lambda x: isinstance(x, jax.ShapeDtypeStruct))
-    leaves, tree = jax.tree.flatten(arrays)
-    told = [(tuple(a["shape"]), a["dtype"]) for a in header["arrays"]]
-    if told != [(x.shape, str(x.dtype)) for x in leaves]:
-        raise DataFileError(f"{path}: its arrays are not those of its structure. Save it again.")
-    found, at = [], 0
-    for shape, dtype in told:
-        count = math.prod(shape)
-        found.append(
-            jnp.asarray(np.frombuffer(raw, np.dtype(dtype).newbyteorder("<"), count, at).reshape(shape).astype(dtype))
-        )
-        at += count * np.dtype(dtype).itemsize
-    return eqx.combine(jax.tree.unflatten(tree, found), rest)
+        if header["class"] == "VortexNetworks":
+            return _vortex_networks(header["structure"], arrays)
+        found = rebuilt(header["structure"], arrays)
+        return Learned(*found) if header["class"] == "Trained" else found
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ImportError, JaxmemError) as error:
+        raise DataFileError(f"{path} describes a {header['class']} that cannot be built: {error!r}. Save it again.") from error  # fmt: skip
+
+
+def _vortex_networks(structure: dict[str, Any], arrays: list[np.ndarray]) -> VortexNetworks:
+    _check_sizes(structure)
+    blank = eqx.filter_eval_shape(_blank_vortices, structure)  # shapes, no arrays
+    wanted, rest = eqx.partition(blank, lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    leaves, tree = jax.tree.flatten(wanted)
+    if [(x.shape, x.dtype) for x in arrays] != [(x.shape, x.dtype) for x in leaves]:
+        raise ValueError("its arrays are not those of its structure")
+    return eqx.combine(jax.tree.unflatten(tree, [jnp.asarray(x) for x in arrays]), rest)
 
 
 def _check_sizes(structure: Any) -> None:
-    """Whole numbers of a sensible size and tolerances, at any depth."""
+    """Whole numbers of a sensible size, at any depth."""
     for value in structure.values():
         if isinstance(value, dict):
             _check_sizes(value)
-        elif isinstance(value, bool) or value in PROJECTIONS or (type(value) is float and 0.0 < value < 1.0):
-            continue
         elif type(value) is not int or not 1 <= value <= 100_000:
             raise ValueError(f"a size of {value!r}")
 
@@ -177,10 +179,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         raise DataFileError(f"{path} is damaged: its header cannot be read ({error!r}). Save it again.") from error
     if missing or not fine:
         raise DataFileError(f"{path} is damaged: its header lacks {missing or 'a training domain'}. Save it again.")
-    if header["schema"] != _SCHEMA or str(header["class"]) not in _KINDS:
-        raise DataFileError(
-            f"{path} has schema {header['schema']!r} and class {header['class']!r}; this version reads {_SCHEMA} and {', '.join(_KINDS)}."
-        )
+    if header["schema"] != _SCHEMA:
+        raise DataFileError(f"{path} has schema {header['schema']!r}; this version reads {_SCHEMA}. Save it again.")
     raw = whole[start + size :]
     if len(raw) != sum(sizes) or hashlib.sha256(raw).hexdigest() != header["sha256"]:
         raise DataFileError(

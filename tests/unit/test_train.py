@@ -1,5 +1,6 @@
-"""Closures that learn through the solve: nothing before training, exact gradients, the same bits after an interruption."""
+"""Closures that learn through the solve: nothing before training, exact gradients, the same bits after an interruption, files."""
 
+import json
 from pathlib import Path
 
 import equinox as eqx
@@ -11,8 +12,11 @@ import pytest
 import jaxmem as jm
 from jaxmem.data.rejection import Dataset
 from jaxmem.surrogate import descent
+from jaxmem.surrogate.checkpoint import header_of
 from jaxmem.surrogate.closures import describe
 from jaxmem.surrogate.train import learning
+
+from .test_surrogate import changed
 
 KEY = jax.random.key(0)
 FEEDS = [
@@ -257,3 +261,62 @@ def test_parts_and_mistakes(untyped: None) -> None:
         jm.BoundedResidual(jm.SDEM())
     with pytest.raises(jm.JaxmemError, match="cannot be built"):
         jm.LearnedShift.new(KEY, bound=0.0)
+
+
+def random_closures() -> jm.PoreMembrane:
+    """Networks with numbers in their last layers, too, beside published closures."""
+    keys = jax.random.split(KEY, 3)
+    learned = jm.PoreMembrane(
+        0.45e-9, 1e-6, -30.0, 45.0, charge=jm.LearnedCharge.new(keys[0]), exclusion=jm.LearnedExclusion.new(keys[1]),
+        hindrance=jm.LearnedHindrance.new(keys[2], jm.Bowen()), viscosity=jm.ConfinedViscosity(),
+    )  # fmt: skip
+    shake = lambda x: x + 0.02 if eqx.is_inexact_array(x) and x.dtype == jnp.float32 else x
+    return jax.tree.map(shake, learned)
+
+
+def test_membranes_with_closures_go_to_a_file_and_back(tmp_path: Path) -> None:
+    path, membrane = tmp_path / "membrane.jaxmem", random_closures()
+    jm.save(membrane, path, {"made by": "test"})
+    again = jm.load(path)
+    assert jax.tree.structure(again) == jax.tree.structure(membrane)
+    assert bool(eqx.tree_equal(again, membrane))
+    corrected = jm.BoundedResidual(jm.SDEM(), key=KEY, bound=0.25)
+    jm.save(corrected, path)
+    assert bool(eqx.tree_equal(jm.load(path), corrected))
+
+
+def test_a_training_goes_to_a_file_and_back(tmp_path: Path) -> None:
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
+    trained = jm.train(jm.SDEM(), seen().on(shift(width=0)), free=free, steps=20)
+    path = tmp_path / "training.jaxmem"
+    jm.save(trained, path)
+    model, membrane = jm.load(path)
+    np.testing.assert_array_equal(jm.solve(model, case(membrane)).passage, trained.result.passage)
+    told = header_of(path)["training_domain"]
+    assert told["species"] == list(PERMEANCE)
+    assert told["conditions.volume_flux"] == {"unit": "m/s", "least": [5e-6], "most": [4e-5]}
+    assert told["feed.concentration"]["most"] == [20.0, 24.0, 10.0, 8.0]
+
+
+def test_files_hold_nothing_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "membrane.jaxmem"
+    own = jm.PoreMembrane(0.45e-9, 1e-6, -30.0, 45.0, charge=lambda x, feed: x)
+    with pytest.raises(jm.JaxmemError, match=r"charge is a function of your own"):
+        jm.save(own, path)
+    assert not path.exists()
+    jm.save(random_closures(), path)
+    whole = path.read_bytes()
+    for old, new in (
+        ("jaxmem.membranes.pore:PoreMembrane", "subprocess:Popen"),
+        ("jaxmem.membranes.pore:PoreMembrane", "jaxmem.cli:main"),
+        ('"charge"', '"chirge"'),
+        ('"pore_radius": {"array": 0}', '"pore_radius": {"float": "7.0"}'),
+        ('"array": 0', '"array": 99'),
+        ('"pore_radius": {"array": 0}', '"pore_radius": {}'),
+    ):
+        header = json.dumps(header_of(path))
+        assert old in header
+        other = tmp_path / "changed.jaxmem"
+        other.write_bytes(changed(whole, **json.loads(header.replace(old, new))))
+        with pytest.raises(jm.DataFileError, match="cannot be built"):
+            jm.load(other)
