@@ -155,3 +155,4 @@ from .sweep.study import Study as Study
 from .sweep.sweep import Plan as Plan
 from .sweep.sweep import retry as retry
 from .sweep.sweep import sweep as sweep
+from .sweep.workers import sweep_on as sweep_on

@@ -4,6 +4,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import equinox as eqx
@@ -65,6 +68,9 @@ def test_another_design_is_another_study(tmp_path: Path) -> None:
         (lambda: jm.sweep(MODEL, case(2), store="s.zarr", shard=(4, 4)), "first of four"),
         (lambda: jm.sweep(MODEL, case(2), store="s.zarr", shard=3), "first of four"),
         (lambda: jm.sweep(MODEL, case(2), store="s.zarr", keep=3), "no tuple of names"),
+        (lambda: jm.sweep_on(3, MODEL, case(2), parts=2, store="s.zarr"), "takes no functions"),
+        (lambda: jm.sweep_on(_Here(), MODEL, case(2), parts=0, store="s.zarr"), "no number of parts"),
+        (lambda: jm.sweep_on(_Here(), MODEL, case(2), parts=2, store="s.zarr", shard=(0, 2)), "belongs to jm.sweep"),
     ],
 )
 def test_designs_refuse(
@@ -127,16 +133,37 @@ def test_failed_lanes_are_put_to_another_model(tmp_path: Path) -> None:
         jm.retry(_Longer(), many, store=store)
 
 
-SHARD = CASE + "jm.sweep(jm.SpieglerKedem(), case, store=sys.argv[1], chunk=4, shard=(%d, 3))\n"
-
-
-def test_shards_at_once_make_one_study(tmp_path: Path) -> None:
-    at_once = [subprocess.Popen([sys.executable, "-c", SHARD % i, str(tmp_path / "s.zarr")]) for i in range(3)]
-    assert [p.wait(300) for p in at_once] == [0, 0, 0]
-    assert run(CASE + SWEEP.replace("chunk=8", "chunk=4"), tmp_path / "whole.zarr") == 0
-    study, whole = jm.Study(tmp_path / "s.zarr"), jm.Study(tmp_path / "whole.zarr")
+def test_workers_at_once_make_one_study(tmp_path: Path) -> None:
+    """Three parts by two processes; one that cannot write loses nothing that the others did."""
+    many, told = case(50), []
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        study = jm.sweep_on(
+            pool, MODEL, many, parts=3, store=tmp_path / "s.zarr", chunk=4, told=lambda *x: told.append(x)
+        )
+    whole = jm.sweep(MODEL, many, store=tmp_path / "whole.zarr", chunk=4)
     assert study.complete
     np.testing.assert_array_equal(study["observed_rejection"], whole["observed_rejection"])
+    assert [lanes for lanes, _ in told] == [18, 16, 16]
+
+
+class _Here:
+    """An executor that works at once, and breaks one part."""
+
+    def submit(self, function: Callable, shard: tuple[int, int]) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(function(shard) if shard[0] != 1 else 1 / 0)
+        except ZeroDivisionError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_a_part_that_fails_is_told_and_made_up_for(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    with pytest.raises(jm.JaxmemError, match=r"1 of 3 parts failed, the first was part 1: ZeroDivisionError.*goes on"):
+        jm.sweep_on(_Here(), MODEL, case(50), parts=3, store=store, chunk=4)
+    assert int((jm.Study(store).status == -1).sum()) == 16
+    assert jm.sweep(MODEL, case(50), store=store, chunk=4).complete
 
 
 def test_slurm_arrays_are_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
