@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._errors import unknown
+from ..._errors import JaxmemError, unknown
 from ..._status import code
 from ...case import Case
 from ...chemistry.activity import Davies, debye_factor
@@ -39,7 +39,8 @@ class DSPMDE(AbstractModel):
     factor of Geraldes and Alves), ``"plain"`` (linear without; meaningless for J_v/k >= 1). ``activity``: ``"davies"``,
     ``"ideal"`` or a ``Davies(...)``; activity in the pore is an assumption. ``cells``: an integer selects equal midpoint cells
     instead (1 is WaterTAP's scheme: wrong by up to 0.06 in rejection on ordinary inputs); for comparison only.
-    ``pressure_diffusion``: solutes also follow the pressure drop, ``K_c - Y`` (Bowen and Welfoot 2002).
+    ``pressure_diffusion``: solutes also follow the pressure drop, ``K_c - Y`` (Bowen and Welfoot 2002). ``activity_gradient``: they also diffuse against the
+    gradient of their activity coefficient within the pore, ``-D_p c d ln gamma/dx`` (Geraldes and Brites Alves 2008).
 
     Sources: Bowen and Welfoot 2002, doi 10.1016/S0009-2509(01)00413-4; Geraldes and Brites Alves 2008,
     doi 10.1016/j.memsci.2008.04.054; Yaroshchuk 2019 on rejections below zero. Breaks down where the pore is a few water
@@ -53,6 +54,7 @@ class DSPMDE(AbstractModel):
     precision: str = eqx.field(static=True, default="float64")
     refine: bool = eqx.field(static=True, default=True)
     pressure_diffusion: bool = eqx.field(static=True, default=False)
+    activity_gradient: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         if self.film not in FILMS:
@@ -66,6 +68,11 @@ class DSPMDE(AbstractModel):
                 "Number of cells", self.cells, ("None", "1", "10"), "Write jm.DSPMDE() for the converged pore."
             )
         point.check_tolerance(self.tolerance)
+        davies = self._davies()
+        if self.activity_gradient and (davies is None or not davies.in_pore or self.cells is not None):
+            raise JaxmemError(
+                "activity_gradient=True needs activity coefficients inside of a resolved pore. Write jm.DSPMDE(activity_gradient=True), without cells."
+            )
 
     @classmethod
     def watertap_1_8(cls, cells: int = 1) -> "DSPMDE":
@@ -81,6 +88,7 @@ class DSPMDE(AbstractModel):
         davies = self._davies()
         activity = "ideal" if davies is None else f"davies b={davies.b:g} {davies.strength}"
         pore += ", pressure diffusion" if self.pressure_diffusion else ""
+        pore += ", activity gradient" if self.activity_gradient else ""
         return f"DSPM-DE ({activity}, {self.film} film{pore})"
 
     def sources(self) -> list[str]:
@@ -115,6 +123,7 @@ class DSPMDE(AbstractModel):
             pore_activity=davies.in_pore if davies else True,
             davies_b=davies.b if davies else 0.3,
             molal=bool(davies and davies.strength == "molal"),
+            activity_gradient=self.activity_gradient,
             pressure=isinstance(case.conditions, PressureDriven),
         )
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .active import active_segment
 from .faces import State
 from .kernels import SCHEMES, Kernel
 from .problem import Core, Form, identity, ion_sum, tiny
@@ -93,6 +94,8 @@ def _neutral_jvp(scheme: str, primals: tuple[Slab, Array], tangents: tuple[Slab,
 
 def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
     """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
+    if form.activity_gradient:
+        return active_segment(core, form, passage, h, state)
     source = h * core.exchange * passage
     slab = Slab(core.charge, core.share, core.wall, core.convection * h, source, h + 0.0 * core.wall, state.ratio)
     if state.slope is None:

@@ -71,7 +71,7 @@ def with_flux(core: Core, factor: Array) -> Core:
 
 
 class Form(NamedTuple):
-    """Static choices of the equations (DECISIONS D1, D5, D13 of the model's docstring)."""
+    """Static choices of the equations (DECISIONS D1, D2, D5, D13 of the model's docstring)."""
 
     scheme: str = "exponential"  # or "midpoint"
     film: str = "nernst_planck"  # or "suction", "plain", "none"
@@ -79,6 +79,7 @@ class Form(NamedTuple):
     pore_activity: bool = True
     davies_b: float = 0.3
     molal: bool = False
+    activity_gradient: bool = False  # inside the pore
     pressure: bool = False  # J_v is an unknown
     face_steps: int = 6  # of the Newton for potential and ionic strength at a face
     reverse: bool = True  # False inside the root finder: plain loops, which only run forward
