@@ -65,11 +65,9 @@ def test_it_matters_and_its_slopes_are_exact(result) -> None:  # type: ignore[no
     def passed(x: jax.Array) -> jax.Array:
         return jm.solve(MODEL, asked(x)).passage.sum()  # type: ignore[arg-type]
 
-    forward = jax.jvp(passed, (jnp.asarray(-80.0),), (jnp.asarray(1.0),))[1]
     h = 1e-2
     difference = (passed(jnp.asarray(-80.0 + h)) - passed(jnp.asarray(-80.0 - h))) / (2 * h)
-    np.testing.assert_allclose(jax.grad(passed)(jnp.asarray(-80.0)), forward, rtol=1e-9)
-    np.testing.assert_allclose(forward, difference, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(passed)(jnp.asarray(-80.0)), difference, rtol=1e-6)
 
 
 def test_it_needs_activity_in_a_resolved_pore() -> None:
