@@ -75,14 +75,14 @@ def settled(form: Form, at: Segment, field: Array) -> tuple[Array, Array, Array]
     x_plus, x_minus = jnp.maximum(core.wall, 0.0), jnp.maximum(-core.wall, 0.0)
 
     def step(_: Array | int, now: tuple[Array, Array]) -> tuple[Array, Array]:  # on ln P - ln N
-        _, new, along = _trial(at, *now)
+        new, along = _trial(at, *now)[1:]
         p, n = ion_sum(plus * new) + x_plus + tiny(new), ion_sum(minus * new) + x_minus + tiny(new)
         miss = _rows(at, form, new, now[1])[1]
         d_field, d_lift = _respond(at, form, new, along, plus / p - minus / n, -jnp.log(p / n), -miss)
         return now[0] + d_field, now[1] + jnp.clip(d_lift, -1.0, 1.0)
 
     field, lift = repeated(_STEPS, step, (field, jnp.zeros_like(field)))
-    _, new, along = _trial(at, field, lift)
+    new, along = _trial(at, field, lift)[1:]
     charge, miss = _rows(at, form, new, lift)  # one step on the plain sums
     d_field, d_lift = _respond(at, form, new, along, charges(core)[0], -charge, -miss)
     return new + _moved(at, along, d_field, d_lift), field + d_field, lift + d_lift
