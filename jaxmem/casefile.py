@@ -115,6 +115,10 @@ def _question(record: dict, path: Path) -> Question:
     )
     wall = _membrane(_table(record, "membrane", None))
     if isinstance(wall, SolutionDiffusionMembrane):
+        if "film" in record["conditions"]:
+            raise JaxmemError(
+                "'film' is for ions; behind A and B the film law is that of the salt. Leave the line out."
+            )
         if record.get("model", "SolutionDiffusion") != "SolutionDiffusion":
             raise JaxmemError(f"'model' is {record['model']!r}, but A and B belong to solution-diffusion. Leave the line out.")  # fmt: skip
         return Question(SolutionDiffusion(), Case(mixture, wall, conditions), _title(record, path), path)

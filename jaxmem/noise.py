@@ -65,8 +65,8 @@ class Relative(eqx.Module):
     """Residuals ``ln(y/y_measured) y_measured/sigma``, for quantities that span decades and keep their sign."""
 
     def __call__(self, computed: Array, measured: Array, sigma: Array) -> Array:
-        """Of arrays of one shape; zero where nothing was measured, not a number where the sign differs."""
-        there = ~jnp.isnan(measured) & (measured != 0.0)
-        ratio = computed / jnp.where(there, measured, 1.0)
+        """Of arrays of one shape; zero where nothing was measured, not a number where the sign differs or zero was measured."""
+        there = ~jnp.isnan(measured)
+        ratio = jnp.where(measured == 0.0, jnp.nan, computed / jnp.where(there & (measured != 0.0), measured, 1.0))
         ratio = jnp.where(there & ~(ratio > 0.0), jnp.nan, jnp.where(there, ratio, 1.0))
         return jnp.where(there, jnp.log(ratio) * jnp.abs(measured) / sigma, 0.0)

@@ -95,12 +95,15 @@ def measured(
 
     ``jm.measured(case, "tests.csv")`` reads them, and what was set, from a file: see ``jaxmem/data/measured_csv.py``.
     """
+    wrong = JaxmemError("Measurements belong to a case. Write jm.measured(case, permeate_flow=(values, sigma)).")
+    if not isinstance(case, Case):
+        raise wrong
     if isinstance(quantities, str | Path):
         case, quantities, note = read_measured(Path(quantities), case)
         source = source or note
     every = {**(quantities or {}), **named}
-    if not isinstance(case, Case) or not every:
-        raise JaxmemError("Measurements belong to a case. Write jm.measured(case, permeate_flow=(values, sigma)).")
+    if not every:
+        raise wrong
     values, errors = zip(*(_pair(case, name, given) for name, given in every.items()), strict=True)
     return Measured(case, tuple(every), values, errors, source)
 
@@ -108,10 +111,16 @@ def measured(
 def _pair(case: Case, name: str, given: Any) -> tuple[Array, Array]:
     if not isinstance(given, tuple) or len(given) != 2:
         raise JaxmemError(f"{name} needs values and their standard error. Write {name}=(values, 0.02 * values).")
-    value, error = (jnp.asarray(x, float) for x in given)
     batch = case.batch_shape
     try:
-        value = jnp.broadcast_to(value, batch + value.shape[len(batch) :])
+        value, error = (jnp.asarray(x, float) for x in given)
+    except (TypeError, ValueError) as wrong:
+        raise JaxmemError(f"{name} holds something that is no number ({wrong}). Write {name}=(values, 0.02 * values).") from wrong  # fmt: skip
+    if error.ndim and error.shape == batch:  # one for each lane
+        error = error.reshape(*batch, *(1,) * (value.ndim - len(batch)))
+    try:
+        if value.shape[: len(batch)] != batch:
+            raise ValueError("not one value for each lane")
         error = jnp.broadcast_to(error, value.shape)
     except ValueError as wrong:
         raise ShapeError(

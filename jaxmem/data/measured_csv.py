@@ -7,6 +7,7 @@ ion where it is one per species), what was measured, and ``sigma_<name>`` its st
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from ..units import DIMENSIONS
 from .table import MISSING, Column, Table, number, read, species_of, split_header, with_unit
 
 _CONCENTRATION = {**DIMENSIONS["concentration"], **DIMENSIONS["mass concentration"]}
-_EVERY = {unit: factor for known in DIMENSIONS.values() for unit, factor in known.items()}
+# Units that a measured quantity may have, by what its name holds; the first that fits
+_MEASURED = (("scaled", None), ("rejection|recovery|passage", "fraction"), ("flux", "flux"), ("flow", "flow"), ("pressure", "pressure"),
+             ("current", "current density"), ("voltage", "voltage"), ("concentration|permeate|concentrate|interface|feed", "mass concentration"))  # fmt: skip
 
 
 def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndarray, np.ndarray]], str]:
@@ -32,7 +35,8 @@ def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndar
     """
     table = read(path)
     metas = {p: m for p, _, m in all_quantities(case)}
-    short = {p.rsplit(".", 1)[-1]: p for p in metas}
+    names = [p.rsplit(".", 1)[-1] for p in metas]
+    short = {name: p for name, p in zip(names, metas, strict=True) if names.count(name) == 1}
     ions: dict[str, Column] = {}
     was_set: dict[str, Column] = {}
     seen: dict[str, Column] = {}
@@ -41,17 +45,47 @@ def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndar
         base, unit = split_header(header, table.second[index])
         column = Column(index, header, unit)
         if base[:2].lower() == "c_":
-            ions[species_of(table, table.line, header, base[2:])] = with_unit(table, column, _CONCENTRATION, "concentration")  # fmt: skip
+            ion = species_of(table, table.line, header, base[2:])
+            _once(table, header, ion in ions)
+            ions[ion] = with_unit(table, column, _CONCENTRATION, "concentration")
+        elif base in names and base not in short:
+            same = ", ".join(p for p in metas if p.endswith(f".{base}"))
+            raise table.error(table.line, header, f"this stands in several places of the case. Write one of {same}.")
         elif (where := base if base in metas else short.get(base)) is not None:
+            _once(table, header, where in was_set)
+            if metas[where]["ndim"]:
+                raise table.error(table.line, header, "this is one number for each ion, a column only one. Write c_<ion> [mM] for the feed.")  # fmt: skip
             was_set[where] = with_unit(table, column, _units_of(metas[where]["unit"]), base)
         elif base.startswith("sigma_"):
             errors[_of_ion(base.removeprefix("sigma_"), case)] = column
         else:
-            seen[_of_ion(base, case)] = with_unit(table, column, _EVERY, base) if unit else column
+            seen[_of_ion(base, case)] = _in_si(table, column, _of_ion(base, case), short)
     if not seen:
         raise table.error(table.line, table.header[-1], "nothing here was measured. Add a column such as permeate_flow [m3/h], an attribute of the Result.")  # fmt: skip
     case = _set(table, case, {path: _numbers(table, column, metas[path]) for path, column in was_set.items()}, ions)
     return case, {name: _measured(table, name, column, errors, short) for name, column in seen.items()}, table.comment
+
+
+def _once(table: Table, header: str, again: bool) -> None:
+    if again:
+        raise table.error(table.line, header, "another column says this already. Delete one of them.")
+
+
+def _in_si(table: Table, column: Column, name: str, short: dict[str, str]) -> Column:
+    """The column of a measured quantity with its factor to SI, mol/m3 where it is of one ion; refuses units of another dimension."""
+    path, _, ion = name.rpartition(".")
+    of_ion = ion in records()
+    dimension = next((d for words, d in _MEASURED if re.search(words, path if of_ion else name)), None)
+    if dimension is None:
+        if not column.unit:
+            return column
+        close = ", ".join(difflib.get_close_matches(name, short, n=3, cutoff=0.3) or list(short)[-3:])
+        raise table.error(table.line, column.name, f"this is no quantity of the case (closest: {close}), and the unit of such a result is not known here. Leave the unit out and give SI.")  # fmt: skip
+    if dimension == "mass concentration" and of_ion:
+        found = with_unit(table, column, _CONCENTRATION, "concentration")
+        mass = column.unit in DIMENSIONS["mass concentration"]
+        return found._replace(factor=found.factor / (records()[ion]["molar_mass"] if mass else 1.0))
+    return with_unit(table, column, DIMENSIONS[dimension], dimension)
 
 
 def _of_ion(base: str, case: Case) -> str:
@@ -96,6 +130,8 @@ def _set(table: Table, case: Case, found: dict[str, np.ndarray], ions: dict[str,
         mixture = Mixture(case.feed.species, jnp.asarray(columns).T, case.feed.temperature)
         case = Case(mixture, case.membrane, case.conditions)
     case = case.replace(**{path: jnp.asarray(value) for path, value in found.items()})
+    if case.batch_shape not in ((), (len(table.rows),)):
+        raise table.error(table.line, table.header[0], f"the case has lanes {case.batch_shape} of its own, the file {len(table.rows)} rows. Give a case of one lane.")  # fmt: skip
     if not case.batch_shape:  # nothing was set: the same experiment again and again
         first = next(path for path, *_ in all_quantities(case) if path.startswith("conditions."))
         value = at_path(case, first.split("."))

@@ -152,7 +152,7 @@ def with_unit(table: Table, column: Column, known: dict[str, float], what: str) 
     """The column with its factor to SI; refuses a missing or unknown unit."""
     if column.unit in known:
         return column._replace(
-            factor=known[column.unit], offset=273.15 if known is _TEMPERATURE and column.unit != "K" else 0.0
+            factor=known[column.unit], offset=273.15 if column.unit in _TEMPERATURE and column.unit != "K" else 0.0
         )
     wrong = f"the {what} has no unit" if not column.unit else f"{column.unit!r} is not a unit of {what}"
     wrong += " (ppm is mg/kg to some and mg/L to others)" if column.unit == "ppm" else ""

@@ -94,6 +94,9 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
         structure = described(kept, arrays)
         if not isinstance(model, Trained | eqx.Module):
             raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), or jm.save(membrane, ...).")  # fmt: skip
+    odd = next((str(x.dtype) for x in arrays if str(x.dtype) not in _DTYPES), None)
+    if odd is not None:
+        raise JaxmemError(f"An array of {odd} cannot be saved: files hold {' and '.join(_DTYPES)}.")
     raw = b"".join(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("<"))).tobytes() for x in arrays)
     header = {
         "schema": _SCHEMA, "version": VERSION, "class": type(model).__name__, "structure": structure, "training_domain": domain, "notes": notes or {},
@@ -129,7 +132,7 @@ def load(path: str | Path) -> Any:
             return _vortex_networks(header["structure"], arrays)
         found = rebuilt(header["structure"], arrays)
         return Learned(*found) if header["class"] == "Trained" else found
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ImportError, JaxmemError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, JaxmemError) as error:
         raise DataFileError(f"{path} describes a {header['class']} that cannot be built: {error!r}. Save it again.") from error  # fmt: skip
 
 
@@ -172,6 +175,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         raise DataFileError(f"{path} is damaged: its checksum is not the one it states. Save it again.")
     try:
         header = json.loads(whole[start : start + size])
+        if any(type(n) is not int or n < 0 for a in header["arrays"] for n in a["shape"]):
+            raise ValueError("a shape of no array")
         sizes = [math.prod(int(n) for n in a["shape"]) * np.dtype(a["dtype"]).itemsize for a in header["arrays"]]
         fine = all(a["dtype"] in _DTYPES for a in header["arrays"]) and isinstance(header["training_domain"], dict)
         missing = [k for k in ("schema", "class", "structure", "sha256") if k not in header]

@@ -1,6 +1,6 @@
 """A module as plain data, and back: class and fields of every part, arrays apart. Only classes of jaxmem and layers of equinox can be named."""
 
-import importlib
+import sys
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +18,8 @@ def described(x: Any, arrays: list[np.ndarray], where: str = "") -> Any:
     if isinstance(x, eqx.Module) and _known(type(x).__module__):
         parts = {n: described(getattr(x, n), arrays, f"{where}.{n}".lstrip(".")) for n in type(x).__dataclass_fields__}
         return {"module": f"{type(x).__module__}:{type(x).__qualname__}", "parts": parts}
+    if isinstance(x, np.generic):
+        x = x.item()
     if eqx.is_array(x) or isinstance(x, np.ndarray):
         arrays.append(np.asarray(x))
         return {"array": len(arrays) - 1}
@@ -54,8 +56,12 @@ def _module(place: str, name: str, parts: dict[str, Any]) -> eqx.Module:
     """Without running its constructor; its checks are run."""
     if not _known(place):
         raise ValueError(f"{place}:{name} is no part of jaxmem")
-    kind = getattr(importlib.import_module(place), name)
-    if not (isinstance(kind, type) and issubclass(kind, eqx.Module)) or set(parts) != set(kind.__dataclass_fields__):
+    kind = getattr(
+        sys.modules.get(place), name, None
+    )  # nothing is imported for a file: a module may do more than define
+    if not (isinstance(kind, type) and issubclass(kind, eqx.Module) and kind.__module__ == place) or set(parts) != set(
+        kind.__dataclass_fields__
+    ):
         raise ValueError(f"{place}:{name} has not the parts {', '.join(parts)}")
     made = object.__new__(kind)
     for part, field in kind.__dataclass_fields__.items():

@@ -126,6 +126,15 @@ def test_fit_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert np.allclose(read.errors[1], 0.001)
 
 
+def test_masses_of_ions_and_degrees(tmp_path: Path) -> None:
+    """Permeates in mg/L are mol/m3 of the Result; temperatures may be in degrees Celsius."""
+    data = tmp_path / "t.csv"
+    data.write_text("temperature [degC],permeate_Na [mg/L],sigma_permeate_Na [%]\n25,22.98977,2\n35,45.97954,2\n")
+    read = jm.measured(coupon()[0, 0], data)
+    assert np.allclose(read.values[0], [1.0, 2.0], rtol=1e-4)
+    assert np.allclose(read.case.feed.temperature, [298.15, 308.15])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -134,9 +143,13 @@ def test_fit_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         ("c_Cl [mM]", "c_Mg [mM]", "Mg+2 is not in the feed of the case"),
         ("c_Cl [mM]", "sigma_pressure [%]", "Cl- of the feed has no column. Add c_Cl- [mM]"),
         (",0.1\n", ",-1\n", "It must be above zero"),
-        (",sigma_observed_rejection_Na", ",other [%]", "Add a column sigma_"),
+        (",sigma_observed_rejection_Na", ",other [%]", "Leave the unit out and give SI"),
         ("15,30,30", "x,30,30", "line 3, column 'pressure [bar]': 'x' is not a number"),
         ("15,30,30", "15,30,40", "charge"),
+        ("volume_flux [LMH]", "volume_flux [bar]", "'bar' is not a unit of flux"),
+        ("volume_flux [LMH]", "volume_flux", "the flux has no unit"),
+        ("c_Cl [mM]", "c_Na+ [mM]", "another column says this already"),
+        ("pressure [bar]", "conditions.pressure [bar],pressure [bar]", "another column says this already"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path, monkeypatch, capsys, old, new, told) -> None:  # type: ignore[no-untyped-def]
@@ -156,6 +169,9 @@ def test_wrong_files_are_refused(tmp_path, monkeypatch, capsys, old, new, told) 
         (lambda c: jm.measured(c), "belong to a case"),
         (lambda c: jm.measured(c, volume_flux=jnp.ones(5)), "needs values and their standard error"),
         (lambda c: jm.measured(c, volume_flux=(jnp.ones(4), 0.1)), "do not fit the lanes"),
+        (lambda c: jm.measured(c, volume_flux=(1e-6, 1e-8)), "do not fit the lanes"),
+        (lambda c: jm.measured(c, volume_flux=("a", 1e-8)), "no number"),
+        (lambda c: jm.measured(jm.SolutionDiffusion(), "tests.csv"), "belong to a case"),
         (lambda c: jm.measured(c, volume_flux=(jnp.ones((3, 5)), 0.0)), "standard error above zero"),
         (lambda c: jm.measured(c, volume_flux=(jnp.full((3, 5), jnp.nan), 0.1)), "holds no measurement"),
         (

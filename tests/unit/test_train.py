@@ -309,6 +309,7 @@ def test_files_hold_nothing_of_others(tmp_path: Path) -> None:
     for old, new in (
         ("jaxmem.membranes.pore:PoreMembrane", "subprocess:Popen"),
         ("jaxmem.membranes.pore:PoreMembrane", "jaxmem.cli:main"),
+        ("jaxmem.membranes.pore:PoreMembrane", "jaxmem.__main__:main"),
         ('"charge"', '"chirge"'),
         ('"pore_radius": {"array": 0}', '"pore_radius": {"float": "7.0"}'),
         ('"array": 0', '"array": 99'),
