@@ -177,7 +177,7 @@ def _feed(part: dict) -> Mixture:
 
 def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane | SolutionDiffusionMembrane:
     part = dict(part)
-    if "salt_permeability" in part:
+    if "salt_permeability" in part or set(part) == {"water_permeance"}:
         return casefile_vessel.salt_membrane(part)
     if "permeance" in part:
         permeance = _table(part, "permeance", None)

@@ -35,6 +35,7 @@ DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one
     "area": {"m2": 1.0, "ft2": 0.09290304},
     "fraction": {"%": 1e-2, "": 1.0},
     "current density": {"A/m2": 1.0, "mA/cm2": 10.0, "A/cm2": 1e4},
+    "energy": {"kWh/m3": 3.6e6, "J/m3": 1.0},
     "voltage": {"V": 1.0, "mV": mV},
     "permeance": {"LMH/bar": LMH_per_bar, "L/m2/h/bar": LMH_per_bar, "m/s/Pa": 1.0},
 }

@@ -15,7 +15,7 @@ from .._errors import JaxmemError, PhysicalRangeError, ShapeError, unknown
 from ..case import Case
 from ..measurements import AbstractMeasurements, Trace
 from ..noise import Gaussian
-from .measured_csv import read_measured
+from .measured_csv import read_measured, unit_of
 
 
 class Measured(AbstractMeasurements):
@@ -73,7 +73,8 @@ class Measured(AbstractMeasurements):
         yield Trace(_words(quantity), quantity, along, *(x[kept] for x in (measured, computed, left, error)))
 
     def words(self, quantity: str) -> tuple[str, str]:
-        return f"{_words(quantity)} (SI)", "measurement"
+        unit = unit_of(quantity)
+        return f"{_words(quantity)} ({'SI' if unit is None else unit})", "measurement"
 
     def __str__(self) -> str:
         lines = [f"{len(self)} measurements in {int(np.prod(self.case.batch_shape, dtype=int))} lanes"]

@@ -17,15 +17,24 @@ import numpy as np
 
 from .._errors import UnknownNameError
 from ..case import Case, all_quantities, at_path
-from ..chemistry.mixture import TOLERANCE, Mixture
+from ..chemistry.mixture import Mixture
 from ..chemistry.species import canonical, records
+from ..models.electroconvection.export import MEANS
+from ..models.element.export import OF_IONS, OF_SALT
+from ..models.export import INSIDE, PER_LANE, PER_SPECIES
+from ..models.nernst_planck_poisson.export import CURVE, LANE
 from ..units import DIMENSIONS
-from .table import MISSING, Column, Table, number, read, species_of, split_header, with_unit
+from .table import MISSING, Column, Table, number, of_ion, read, refuse_charge, species_of, split_header, with_unit
 
-_CONCENTRATION = {**DIMENSIONS["concentration"], **DIMENSIONS["mass concentration"]}
-# Units that a measured quantity may have, by what its name holds; the first that fits
-_MEASURED = (("scaled", None), ("rejection|recovery|passage", "fraction"), ("flux", "flux"), ("flow", "flow"), ("pressure", "pressure"),
-             ("current", "current density"), ("voltage", "voltage"), ("concentration|permeate|concentrate|interface|feed", "mass concentration"))  # fmt: skip
+_LANES = {**MEANS, **CURVE, **LANE, **PER_LANE, **INSIDE, **OF_SALT}
+_IONS = {**OF_IONS, **PER_SPECIES}
+
+
+def unit_of(name: str) -> str | None:
+    """Of an attribute of a Result, or of one ion of it (``permeate.Na+``), as the units of the command line; None where it is not known."""
+    path, _, ion = name.rpartition(".")
+    unit, _ = _IONS.get(path, (None, "")) if ion in records() else _LANES.get(name, (None, ""))
+    return None if unit is None else re.sub(r" (\w+?)-(\d)", lambda m: f"/{m[1]}{m[2].replace('1', '')}", unit)
 
 
 def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndarray, np.ndarray]], str]:
@@ -36,7 +45,9 @@ def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndar
     table = read(path)
     metas = {p: m for p, _, m in all_quantities(case)}
     names = [p.rsplit(".", 1)[-1] for p in metas]
-    short = {name: p for name, p in zip(names, metas, strict=True) if names.count(name) == 1}
+    full = {name: path for name, path in zip(names, metas, strict=True) if names.count(name) == 1} | {
+        p: p for p in metas
+    }
     ions: dict[str, Column] = {}
     was_set: dict[str, Column] = {}
     seen: dict[str, Column] = {}
@@ -44,48 +55,49 @@ def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndar
     for index, header in enumerate(table.header):
         base, unit = split_header(header, table.second[index])
         column = Column(index, header, unit)
+        if not header and not any(cells[index] for _, cells in table.rows):
+            continue  # a comma at the end of every line
         if base[:2].lower() == "c_":
-            ion = species_of(table, table.line, header, base[2:])
-            _once(table, header, ion in ions)
-            ions[ion] = with_unit(table, column, _CONCENTRATION, "concentration")
-        elif base in names and base not in short:
+            name, role = species_of(table, table.line, header, base[2:]), ions
+            column = of_ion(table, column, name)
+        elif base in full:
+            name, role = full[base], was_set
+            if metas[name]["ndim"]:
+                raise table.error(table.line, header, "this is one number for each ion, a column only one. Write c_<ion> [mM] for the feed.")  # fmt: skip
+            column = with_unit(table, column, _units_of(metas[name]["unit"]), base)
+        elif base in names:
             same = ", ".join(p for p in metas if p.endswith(f".{base}"))
             raise table.error(table.line, header, f"this stands in several places of the case. Write one of {same}.")
-        elif (where := base if base in metas else short.get(base)) is not None:
-            _once(table, header, where in was_set)
-            if metas[where]["ndim"]:
-                raise table.error(table.line, header, "this is one number for each ion, a column only one. Write c_<ion> [mM] for the feed.")  # fmt: skip
-            was_set[where] = with_unit(table, column, _units_of(metas[where]["unit"]), base)
         elif base.startswith("sigma_"):
-            errors[_of_ion(base.removeprefix("sigma_"), case)] = column
+            name, role = _of_ion(base.removeprefix("sigma_"), case), errors
         else:
-            seen[_of_ion(base, case)] = _in_si(table, column, _of_ion(base, case), short)
+            name, role = _of_ion(base, case), seen
+            column = _in_si(table, column, name, list(full))
+        if name in role:
+            raise table.error(
+                table.line, header, f"another column, {role[name].name!r}, says this already. Delete one of them."
+            )
+        role[name] = column
     if not seen:
         raise table.error(table.line, table.header[-1], "nothing here was measured. Add a column such as permeate_flow [m3/h], an attribute of the Result.")  # fmt: skip
     case = _set(table, case, {path: _numbers(table, column, metas[path]) for path, column in was_set.items()}, ions)
-    return case, {name: _measured(table, name, column, errors, short) for name, column in seen.items()}, table.comment
+    return case, {name: _measured(table, name, column, errors.get(name), list(full)) for name, column in seen.items()}, table.comment  # fmt: skip
 
 
-def _once(table: Table, header: str, again: bool) -> None:
-    if again:
-        raise table.error(table.line, header, "another column says this already. Delete one of them.")
+def _in_si(table: Table, column: Column, name: str, known: list[str]) -> Column:
+    """The column of a measured quantity with its factor to SI, mol/m3 where it is a concentration of one ion; refuses units of another dimension."""
+    unit = unit_of(name)
+    if unit == "mol/m3":
+        return of_ion(table, column, name.rpartition(".")[2])
+    if unit is not None:
+        return with_unit(table, column, _units_of(unit), name)
+    if column.unit:
+        raise table.error(table.line, column.name, f"this is no quantity of the case ({_closest(name, known)}), and no result whose unit is known here. Leave the unit out and give SI.")  # fmt: skip
+    return column
 
 
-def _in_si(table: Table, column: Column, name: str, short: dict[str, str]) -> Column:
-    """The column of a measured quantity with its factor to SI, mol/m3 where it is of one ion; refuses units of another dimension."""
-    path, _, ion = name.rpartition(".")
-    of_ion = ion in records()
-    dimension = next((d for words, d in _MEASURED if re.search(words, path if of_ion else name)), None)
-    if dimension is None:
-        if not column.unit:
-            return column
-        close = ", ".join(difflib.get_close_matches(name, short, n=3, cutoff=0.3) or list(short)[-3:])
-        raise table.error(table.line, column.name, f"this is no quantity of the case (closest: {close}), and the unit of such a result is not known here. Leave the unit out and give SI.")  # fmt: skip
-    if dimension == "mass concentration" and of_ion:
-        found = with_unit(table, column, _CONCENTRATION, "concentration")
-        mass = column.unit in DIMENSIONS["mass concentration"]
-        return found._replace(factor=found.factor / (records()[ion]["molar_mass"] if mass else 1.0))
-    return with_unit(table, column, DIMENSIONS[dimension], dimension)
+def _closest(name: str, known: list[str]) -> str:
+    return f"closest: {', '.join(difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3])}"
 
 
 def _of_ion(base: str, case: Case) -> str:
@@ -119,14 +131,9 @@ def _set(table: Table, case: Case, found: dict[str, np.ndarray], ions: dict[str,
             if name not in ions:
                 raise table.error(table.line, table.header[0], f"{name} of the feed has no column. Add c_{name} [mM].")
             column = ions[name]
-            mass = column.unit in DIMENSIONS["mass concentration"]
-            per_mole = 1.0 / records()[name]["molar_mass"] if mass else 1.0
-            columns.append([per_mole * number(table, line, column, cells[column.index], 0.0) for line, cells in table.rows])  # fmt: skip
-        charges = np.asarray(case.feed.species.charge)
+            columns.append([number(table, line, column, cells[column.index], 0.0) for line, cells in table.rows])
         for (line, _), amounts in zip(table.rows, np.transpose(columns), strict=True):
-            net, gross = charges @ amounts, np.abs(charges) @ amounts
-            if abs(net) > TOLERANCE * gross:
-                raise table.error(line, next(iter(ions.values())).name, f"the feed carries a net charge of {net:.6g} mol/m3 ({net / gross:.2e} of the gross charge). Allowed is {TOLERANCE:g}: balance one of the ions.")  # fmt: skip
+            refuse_charge(table, line, ions, dict(zip(names, amounts.tolist(), strict=True)))
         mixture = Mixture(case.feed.species, jnp.asarray(columns).T, case.feed.temperature)
         case = Case(mixture, case.membrane, case.conditions)
     case = case.replace(**{path: jnp.asarray(value) for path, value in found.items()})
@@ -139,18 +146,21 @@ def _set(table: Table, case: Case, found: dict[str, np.ndarray], ions: dict[str,
     return case
 
 
-def _measured(table: Table, name: str, column: Column, errors: dict[str, Column], short: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _measured(table: Table, name: str, column: Column, error: Column | None, known: list[str]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Values and standard errors, NaN where nothing was measured."""
-    if name not in errors:
-        close = ", ".join(difflib.get_close_matches(name, short, n=3, cutoff=0.3) or list(short)[-3:])
-        raise table.error(table.line, column.name, f"this is no quantity of the case (closest: {close}), so it was measured, but how exactly? Add a column sigma_{name} [%].")  # fmt: skip
-    error = errors[name]
+    if error is None:
+        raise table.error(table.line, column.name, f"this is no quantity of the case ({_closest(name, known)}), so it was measured, but how exactly? Add a column sigma_{name} [%].")  # fmt: skip
     relative = error.unit == "%" and column.unit != "%"
-    error = error._replace(factor=0.01) if relative else with_unit(table, error, {column.unit: column.factor}, error.name) if error.unit else error._replace(factor=column.factor, unit=column.unit)  # fmt: skip
+    if error.unit and not relative:
+        error = with_unit(table, error, {column.unit: 1.0}, error.name)
+    error = error._replace(factor=0.01 if relative else column.factor)
     value, sigma = np.full((2, len(table.rows)), np.nan)
     for i, (line, cells) in enumerate(table.rows):
-        if cells[column.index].lower() in MISSING:
-            continue
-        value[i] = number(table, line, column, cells[column.index])
-        sigma[i] = number(table, line, error, cells[error.index], 1e-300, hint="It must be above zero.") * (abs(value[i]) if relative else 1.0)  # fmt: skip
+        if cells[column.index].lower() not in MISSING:
+            value[i] = number(table, line, column, cells[column.index])
+            sigma[i] = number(table, line, error, cells[error.index]) * (abs(value[i]) if relative else 1.0)
+            if not sigma[i] > 0.0:
+                raise table.error(
+                    line, error.name, f"{cells[error.index]} is no standard error. It must be above zero."
+                )
     return value, sigma

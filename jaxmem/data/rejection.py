@@ -17,7 +17,7 @@ from jax import Array
 
 from .._errors import DataFileError
 from ..case import Case
-from ..chemistry.mixture import TOLERANCE, Mixture
+from ..chemistry.mixture import Mixture
 from ..chemistry.species import pretty, records, species
 from ..conditions import FluxDriven
 from ..constants import STANDARD_TEMPERATURE
@@ -26,7 +26,7 @@ from ..membranes.pore import membrane as named_membrane
 from ..membranes.pore import membrane_records
 from ..noise import LogTransmission
 from ..units import um_per_s
-from .table import MISSING, Column, Table, assigned, number, read, species_of
+from .table import MISSING, Column, Table, assigned, number, read, refuse_charge, species_of
 
 TRACE_SALTS = ("NaNO3", "NH4Cl")  # what trace_salt_mM_each stands for
 _HIGHEST = {
@@ -247,14 +247,7 @@ class _Reader(NamedTuple):
             added[ion] = added.get(ion, 0.0) + self.number(
                 column, 0.0, _HIGHEST["concentration"], "Write 0 for an ion that is absent."
             )
-        charge = {ion: records()[ion]["charge"] for ion in added}
-        net, gross = (sum(f(charge[i]) * c for i, c in added.items()) for f in (int, abs))
-        if abs(net) > TOLERANCE * gross:
-            ion = max(self.ions, key=lambda i: (charge[i] * net < 0, added[i] * abs(charge[i])))
-            needed = (added[ion] - net / charge[ion]) / self.ions[ion].factor
-            wrong = f"the feed carries a net charge of {net:.6g} mol/m3 ({net / gross:.2e} of the gross charge)"
-            fix = f"Write {needed:.9g} here." if needed > 0.0 else "Add the missing ion: c_<ion> [mM]."
-            raise self.error(self.ions[ion], f"{wrong}. Allowed is {TOLERANCE:g}. {fix}")
+        refuse_charge(self.table, self.line, self.ions, added)
         return added
 
     def row(self) -> _Row:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._errors import DataFileError, UnknownNameError
+from ..chemistry.mixture import TOLERANCE
 from ..chemistry.species import canonical, records
 from ..units import DIMENSIONS
 
@@ -161,6 +162,25 @@ def with_unit(table: Table, column: Column, known: dict[str, float], what: str) 
     raise table.error(table.line, column.name, f"{wrong}. Allowed are {', '.join(allowed)}. {line}")
 
 
+def of_ion(table: Table, column: Column, ion: str) -> Column:
+    """The column of a concentration of one ion, mol/m3 also where it is written as a mass."""
+    column = with_unit(table, column, {**_MOLAR, **_MASS}, "concentration")
+    return column._replace(factor=column.factor / (records()[ion]["molar_mass"] if column.unit in _MASS else 1.0))
+
+
+def refuse_charge(table: Table, line: int, ions: dict[str, Column], amounts: dict[str, float]) -> None:
+    """Refuse a feed, mol/m3 of every ion, that is not neutral; the message says which of the columns ``ions`` would make it so."""
+    charge = {ion: records()[ion]["charge"] for ion in amounts}
+    net, gross = (sum(f(charge[i]) * c for i, c in amounts.items()) for f in (int, abs))
+    if abs(net) <= TOLERANCE * gross:
+        return
+    ion = max(ions, key=lambda i: (charge[i] * net < 0, amounts[i] * abs(charge[i])))
+    needed = (amounts[ion] - net / charge[ion]) / ions[ion].factor
+    wrong = f"the feed carries a net charge of {net:.6g} mol/m3 ({net / gross:.2e} of the gross charge)"
+    fix = f"Write {needed:.9g} here." if needed > 0.0 else "Add the missing ion: c_<ion> [mM]."
+    raise table.error(line, ions[ion].name, f"{wrong}. Allowed is {TOLERANCE:g}. {fix}")
+
+
 def assigned(table: Table) -> tuple[dict[str, Column], dict[str, Column]]:
     """Which column holds what, by role; and the columns of the ions."""
     columns: dict[str, Column] = {}
@@ -174,8 +194,7 @@ def assigned(table: Table) -> tuple[dict[str, Column], dict[str, Column]]:
                 raise table.error(
                     table.line, name, f"{ion} has a column already, {ions[ion].name!r}. Delete one of them."
                 )
-            column = with_unit(table, column, {**_MOLAR, **_MASS}, "concentration")
-            ions[ion] = column._replace(factor=column.factor / (records()[ion]["molar_mass"] if unit in _MASS else 1.0))
+            ions[ion] = of_ion(table, column, ion)
             continue
         for role, (pattern, known) in ROLES.items():
             named = re.fullmatch(pattern, base, re.IGNORECASE) and (known is not None or not unit or name == base)

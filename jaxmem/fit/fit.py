@@ -37,7 +37,7 @@ def fit(
     data, ``LogTransmission()`` of rejections and ``Gaussian()`` of others. Priors of intervals are further residuals. The first start is the case as it is. ``told(step, cost, done)`` is called after every step. Errors are those of the
     linearised problem, scaled with the misfit. Raises ``ConvergenceError`` when no start could be computed.
     """
-    _check(model, data, free, starts)
+    _check(model, data, free, noise, starts)
     noise = data.noise if noise is None else noise
     first = free.draw(data.case, starts, seed)
     look = lambda u: _looked(model, free, noise, u, data)
@@ -46,10 +46,10 @@ def fit(
         raise ConvergenceError(
             f"None of {starts} starts could be computed. Look at one: jm.solve(model, free.apply(data.case, free.draw(data.case, 1)[0]), throw=False)."
         )
-    return Fit(model, data, free, noise, minima, len(data), look)
+    return Fit(model, data, free, noise, minima, look)
 
 
-def _check(model: Any, data: Any, free: Any, starts: int) -> None:
+def _check(model: Any, data: Any, free: Any, noise: Any, starts: int) -> None:
     if not isinstance(model, AbstractModel):
         raise JaxmemError(f"{type(model).__name__} is not a model. Write jm.fit(jm.DSPMDE(), data, free).")
     if not isinstance(data, AbstractMeasurements):
@@ -62,6 +62,10 @@ def _check(model: Any, data: Any, free: Any, starts: int) -> None:
         )
     if not (isinstance(starts, int) and starts >= 1):
         raise JaxmemError(f"starts = {starts!r} must be 1 or more. Write starts=16.")
+    if noise is not None and (isinstance(noise, type) or not callable(noise)):
+        raise JaxmemError(
+            f"noise = {noise!r} gives no residuals. Write noise=jm.LogTransmission(0.1, 0.02), or jm.Gaussian()."
+        )
     if len(data) == 0:
         raise JaxmemError("There is no measurement to fit to. Give data with at least one.")
     model.check(free.apply(data.case, free.start(data.case)))
@@ -84,9 +88,8 @@ def _linearised(
     """As ``_looked``; ``state`` is the solution of every start, or None to solve here."""
 
     def residual(u: Array) -> Array:  # (B, n) -> (B, m): all starts are lanes of one batch
-        rows = data.residual(
-            answer(model, free.apply(data.case, u), state), noise
-        )  # a start with a failed point is no start
+        result = answer(model, free.apply(data.case, u), state)
+        rows = data.residual(result, noise)  # not a number in failed lanes: a start with one is no start
         return jnp.concatenate([rows, RIDGE * u, free.prior(data.case, u)], axis=-1)
 
     return columns(residual, u)

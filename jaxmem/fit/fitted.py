@@ -85,16 +85,14 @@ class Proposal(NamedTuple):
 class Fit:
     """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI."""
 
-    def __init__(
-        self, model: Any, data: Any, free: Free, noise: Callable, minima: Minima, count: int, look: Callable
-    ) -> None:
+    def __init__(self, model: Any, data: Any, free: Free, noise: Callable, minima: Minima, look: Callable) -> None:
         best = int(np.argmin(minima.cost))
         self.model, self.data, self.free, self.noise, self.minima, self._look = model, data, free, noise, minima, look
         self.u = jnp.asarray(minima.u[best])
         self.case: Case = free.apply(data.case, self.u)
         self.labels, self.units = free.labels(data.case), free.units(data.case)
         self.value = np.asarray(free.values(data.case, self.u))
-        self.points = count
+        self.points = count = len(data)
         rows = minima.residual[best][: data.size]  # the rest are ridge and priors
         self.misfit = float(np.sqrt(np.sum(rows**2) / count))
         jac = minima.jacobian[best]

@@ -88,12 +88,12 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
     if isinstance(model, VortexNetworks):
         structure, domain = _vortices(model)
         arrays = [np.asarray(x) for x in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
+    elif not isinstance(model, Trained | eqx.Module):
+        raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), or jm.save(membrane, ...).")  # fmt: skip
     else:
         domain = _domain(model)
         kept = (model.model, model.case.membrane) if isinstance(model, Trained) else model
         structure = described(kept, arrays)
-        if not isinstance(model, Trained | eqx.Module):
-            raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), or jm.save(membrane, ...).")  # fmt: skip
     odd = next((str(x.dtype) for x in arrays if str(x.dtype) not in _DTYPES), None)
     if odd is not None:
         raise JaxmemError(f"An array of {odd} cannot be saved: files hold {' and '.join(_DTYPES)}.")
@@ -102,7 +102,14 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
         "schema": _SCHEMA, "version": VERSION, "class": type(model).__name__, "structure": structure, "training_domain": domain, "notes": notes or {},
         "arrays": [{"dtype": str(x.dtype), "shape": list(x.shape)} for x in arrays], "sha256": hashlib.sha256(raw).hexdigest(),
     }  # fmt: skip
-    text = json.dumps(header).encode()
+    try:
+        text = json.dumps(header).encode()
+    except (TypeError, ValueError) as error:
+        raise JaxmemError(f"notes hold something that is no JSON ({error}). Write text and plain numbers.") from error
+    if len(text) > _MOST_HEADER:
+        raise JaxmemError(
+            f"Structure and notes take {len(text)} bytes, of {_MOST_HEADER} that a file has for them. Shorten notes=."
+        )
     target = Path(path)
     half = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:

@@ -3,9 +3,9 @@
 import operator
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -98,8 +98,9 @@ def sweep(
         done = place.status() != NOT_DONE
         missing = [b for b in begins if not done[b : b + chunk].all()]
         ours, left = (sum(min(chunk, lanes - b) for b in some) for some in (begins, missing))
-        with _progress(console, told, ours, ours - left) as bar:
-            for status in _written(place, _computed(answers, cases, missing, chunk)):
+        written = _written(place, _computed(answers, cases, missing, chunk))
+        with _progress(console, told, ours, ours - left) as bar, closing(written):  # nothing is written after the lock
+            for status in written:
                 bar(len(status), int(np.sum(status != 0)))
     return Study(store)
 
@@ -223,7 +224,7 @@ def _computed(answers: Callable, cases: Case, begins: list[int], chunk: int) -> 
         yield begin, {**found, **_inputs(cases, begin + np.arange(n))}
 
 
-def _written(place: Store, chunks: Iterator[tuple[int, dict[str, np.ndarray]]]) -> Iterator[np.ndarray]:
+def _written(place: Store, chunks: Iterator[tuple[int, dict[str, np.ndarray]]]) -> Generator[np.ndarray, None, None]:
     """The status of each chunk once it is on disk; while one is written the next is computed."""
     with ThreadPoolExecutor(1) as disk:
         writing, status = None, np.zeros(0, np.int16)

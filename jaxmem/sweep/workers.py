@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -29,9 +30,9 @@ def sweep_on(executor: Any, model: Any, cases: Case, *, parts: int, store: str |
     for name in ("shard", "dry_run", "console"):
         if name in options:
             raise JaxmemError(f"{name}= belongs to jm.sweep: leave it out here, every worker computes a part.")
+    store, fresh, errors = Path(store).resolve(), uuid4().hex, []
     part = partial(_part, model, cases, store=store, **options)
-    futures = [executor.submit(part, (i, operator.index(parts))) for i in range(parts)]
-    errors = []
+    futures = [executor.submit(part, (i, operator.index(parts)), fresh) for i in range(parts)]
     for i, future in enumerate(futures):
         try:
             lanes, failed = future.result()
@@ -46,8 +47,8 @@ def sweep_on(executor: Any, model: Any, cases: Case, *, parts: int, store: str |
     return Study(store)
 
 
-def _part(model: Any, cases: Case, shard: tuple[int, int], **options: Any) -> tuple[int, int]:
-    """What a worker does: lanes and failures of one part."""
+def _part(model: Any, cases: Case, shard: tuple[int, int], fresh: str, **options: Any) -> tuple[int, int]:
+    """What a worker does: lanes and failures of one part. ``fresh`` makes every call another one: Dask remembers what a call gave."""
     counts: list[tuple[int, int]] = []
     sweep(model, cases, shard=shard, told=lambda lanes, failed: counts.append((lanes, failed)), **options)
     return tuple(int(n) for n in np.sum(counts, axis=0)) if counts else (0, 0)  # type: ignore[return-value]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem.data.measured_csv import unit_of
 from jaxmem.units import LMH, LMH_per_bar, bar, um_per_s
 
 from .test_cli import call
@@ -81,7 +82,33 @@ def test_relative_noise_is_that_of_logarithms() -> None:
     rows = noise(1.1 * y, y.at[2].set(jnp.nan), 0.1 * y)
     assert np.allclose(rows, [np.log(1.1) / 0.1, np.log(1.1) / 0.1, 0.0])
     assert np.isnan(noise(-y, y, y)).all()
+    assert np.isnan(noise(y, 0.0 * y, y)).all()  # no relative error of nothing
     assert np.allclose(jm.Gaussian()(1.1 * y, y, 0.1 * y), 1.0)
+
+
+def test_sigma_of_lanes_and_of_everything() -> None:
+    """A standard error for each lane is that of all ions of the lane, also where there are as many lanes as ions."""
+    one = coupon()[0, :2]
+    data = jm.measured(one, permeate=(jnp.ones((2, 2)), jnp.asarray([0.1, 10.0])))
+    assert np.array_equal(data.errors[0], [[0.1, 0.1], [10.0, 10.0]])
+    with pytest.raises(jm.JaxmemError, match="gives no residuals"):
+        jm.fit(jm.SolutionDiffusion(), data, AB, noise=jm.Gaussian)  # type: ignore[arg-type]
+
+
+def test_units_are_those_that_results_state() -> None:
+    assert [unit_of(x) for x in ("volume_flux", "current", "permeate.Na+", "permeate_concentration", "recovery", "odd")] == [
+        "m/s", "A/m2", "mol/m3", "kg/m3", "1", None,
+    ]  # fmt: skip
+    assert unit_of("solute_flux.Na+") == "mol/m2/s"
+
+
+def test_names_that_stand_twice(tmp_path: Path) -> None:
+    pore = jm.PoreMembrane(0.5e-9, 1e-6, -20.0, 45.0)
+    layered = jm.Case(coupon()[0, 0].feed, jm.LayeredMembrane((pore, pore)), jm.FluxDriven(1e-5))
+    data = tmp_path / "t.csv"
+    data.write_text("charge_density [mol/m3],volume_flux [LMH],sigma_volume_flux [%]\n-10,30,2\n")
+    with pytest.raises(jm.DataFileError, match=r"several places of the case.*membrane.layers.0.charge_density"):
+        jm.measured(layered, data)
 
 
 COUPON = """
@@ -124,6 +151,8 @@ def test_fit_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert read.source == "seven coupons"
     assert np.allclose(read.errors[0], 0.01 * read.values[0])
     assert np.allclose(read.errors[1], 0.001)
+    data.write_text("".join(f"{line},\n" for line in data.read_text().splitlines()))  # as spreadsheets do
+    assert len(jm.measured(coupon()[0, 0], data)) == len(read)
 
 
 def test_masses_of_ions_and_degrees(tmp_path: Path) -> None:
@@ -146,10 +175,10 @@ def test_masses_of_ions_and_degrees(tmp_path: Path) -> None:
         (",sigma_observed_rejection_Na", ",other [%]", "Leave the unit out and give SI"),
         ("15,30,30", "x,30,30", "line 3, column 'pressure [bar]': 'x' is not a number"),
         ("15,30,30", "15,30,40", "charge"),
-        ("volume_flux [LMH]", "volume_flux [bar]", "'bar' is not a unit of flux"),
-        ("volume_flux [LMH]", "volume_flux", "the flux has no unit"),
-        ("c_Cl [mM]", "c_Na+ [mM]", "another column says this already"),
-        ("pressure [bar]", "conditions.pressure [bar],pressure [bar]", "another column says this already"),
+        ("volume_flux [LMH]", "volume_flux [bar]", "'bar' is not a unit of volume_flux"),
+        ("volume_flux [LMH]", "volume_flux", "the volume_flux has no unit"),
+        ("c_Cl [mM]", "c_Na+ [mM]", "another column, 'c_Na [mM]', says this already"),
+        ("pressure [bar]", "conditions.pressure [bar],pressure [bar]", "says this already"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path, monkeypatch, capsys, old, new, told) -> None:  # type: ignore[no-untyped-def]
@@ -161,6 +190,22 @@ def test_wrong_files_are_refused(tmp_path, monkeypatch, capsys, old, new, told) 
     assert code == 2
     assert told in out
     assert "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('mass_transfer = "30 um/s"', 'film = "plain"', "'film' is for ions"),
+        ('salt_permeability = "0.4 um/s"', "", "needs water_permeance and salt_permeability together"),
+        ("[feed]", 'model = "DSPMDE"\n[feed]', "A and B belong to solution-diffusion"),
+    ],
+)
+def test_wrong_coupons_are_refused(tmp_path, monkeypatch, capsys, old, new, told) -> None:  # type: ignore[no-untyped-def]
+    assert old in COUPON
+    (tmp_path / "coupon.toml").write_text(COUPON.replace(old, new))
+    code, out = call(monkeypatch, capsys, "solve", str(tmp_path / "coupon.toml"))
+    assert code == 2
+    assert told in out
 
 
 @pytest.mark.parametrize(

@@ -149,10 +149,10 @@ def test_workers_at_once_make_one_study(tmp_path: Path) -> None:
 class _Here:
     """An executor that works at once, and breaks one part."""
 
-    def submit(self, function: Callable, shard: tuple[int, int]) -> Future:
+    def submit(self, function: Callable, shard: tuple[int, int], fresh: str) -> Future:
         future: Future = Future()
         try:
-            future.set_result(function(shard) if shard[0] != 1 else 1 / 0)
+            future.set_result(function(shard, fresh) if shard[0] != 1 else 1 / 0)
         except ZeroDivisionError as error:
             future.set_exception(error)
         return future

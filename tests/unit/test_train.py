@@ -303,6 +303,9 @@ def test_files_hold_nothing_of_others(tmp_path: Path) -> None:
     own = jm.PoreMembrane(0.45e-9, 1e-6, -30.0, 45.0, charge=lambda x, feed: x)
     with pytest.raises(jm.JaxmemError, match=r"charge is a function of your own"):
         jm.save(own, path)
+    for notes in ({"of": np.arange(3)}, {"of": "x" * (1 << 20)}):
+        with pytest.raises(jm.JaxmemError, match="notes"):
+            jm.save(random_closures(), path, notes)
     assert not path.exists()
     jm.save(random_closures(), path)
     whole = path.read_bytes()
