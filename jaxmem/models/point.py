@@ -76,7 +76,7 @@ def film_terms(case: Case, flux: Array, form: Form) -> tuple[Array, Array]:
 
 
 @eqx.filter_jit
-def _prepare(model: Any, case: Case) -> tuple[Core, Array]:
+def prepare(model: Any, case: Case) -> tuple[Core, Array]:
     """The problem of every lane, harmless where the inputs are not sound, and the code of the inputs."""
     status = input_status(case)
     sound = status == code("successful")
@@ -92,10 +92,14 @@ def _prepare(model: Any, case: Case) -> tuple[Core, Array]:
 
 def find(model: Any, case: Case) -> PointState:
     """Solve all lanes of a case; ``model`` supplies ``core(case)``, ``form(case)``, ``effort``, ``blocked(case)``."""
-    core, status = _prepare(model, case)
-    root = find_root(core, model.form(case), model.effort())
+    core, status = prepare(model, case)
+    return in_precision(model, case, core, find_root(core, model.form(case), model.effort()), status)
+
+
+def in_precision(model: Any, case: Case, core: Core, root: Root, status: Array) -> PointState:
+    """Everything after the solve is in the precision of the case."""
     wide = case.feed.concentration.dtype
-    if model.precision == "float32":  # everything after the solve is in the precision of the case
+    if model.precision == "float32":
         core, root = jax.tree.map(lambda x: x.astype(wide) if x.dtype == jnp.float32 else x, (core, root))
     return PointState(root, core, status)
 
@@ -104,17 +108,17 @@ def attach(model: Any, state: PointState, case: Case) -> PointState:
     """The state of a case that was solved before, as if it were solved now: differentiable, and without a solver to compile."""
     if model.precision == "float32":
         return find(model, case)
-    core, status = _prepare(model, case)
+    core, status = prepare(model, case)
     root = jax.lax.stop_gradient(state.root)
     return PointState(known_root(core, root, model.form(case), model.effort()), core, status)
 
 
 @eqx.filter_jit
-def scaled_residual(model: Any, state: PointState, case: Case) -> Array:
-    """The residual rows of a state for a case, ``(*batch, K)``, on the grids that it was solved on."""
+def scaled_residual(model: Any, state: PointState, case: Case, core: Core | None = None) -> Array:
+    """The residual rows of a state for a case (or a ``core`` of it), ``(*batch, K)``, on the grids that it was solved on."""
     form, effort = model.form(case), model.effort()
     root = state.root
-    core = jax.tree.map(lambda x: x.astype(root.y.dtype), _prepare(model, case)[0])
+    core = jax.tree.map(lambda x: x.astype(root.y.dtype), prepare(model, case)[0] if core is None else core)
     sets = grids(form, effort)
     if sets[0] == sets[-1]:  # a named discretisation
         rows = residual(core, form, root.y, sets[0], root.grading, False).value

@@ -57,7 +57,7 @@ class LearnedCharge(eqx.Module):
         return cls(Network(len(FEED), key=key, **options), scale)
 
     def __call__(self, charge_density: Array, feed: Mixture) -> Array:
-        """``charge_density (*batch)`` and the bulk feed to ``X (*batch)``, mol/m3."""
+        """``charge_density (*batch)`` and the water at the membrane to ``X (*batch)``, mol/m3."""
         return charge_density + self.scale * self.network(describe(feed))[..., 0]
 
 

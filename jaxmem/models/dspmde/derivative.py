@@ -22,13 +22,18 @@ from .root import Effort, Root, grids, mixed
 from .sweeps import flatten, solve_batch, solve_now
 
 
+def find_some(core: Core, form: Form, effort: Effort, active: Array) -> Root:
+    """The root of the march for the ``active`` lanes of ``core``; not to be differentiated."""
+    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves((core, active)))
+    if traced or core.wall.ndim != 1:
+        return solve_batch(core, form, effort, active)
+    return solve_now(core, form, effort, active)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def find_root(core: Core, form: Form, effort: Effort) -> Root:
     """The root of the march for every lane of ``core``; ``y`` is differentiable to every float of ``core``."""
-    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(core))
-    if traced or core.wall.ndim != 1:
-        return solve_batch(core, form, effort)
-    return solve_now(core, form, effort)
+    return find_some(core, form, effort, jnp.ones(core.wall.shape, bool))
 
 
 class Lanes(NamedTuple):

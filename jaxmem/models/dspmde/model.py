@@ -13,15 +13,18 @@ from ...chemistry.activity import Davies, debye_factor
 from ...chemistry.mixture import Mixture
 from ...conditions import PressureDriven
 from ...constants import AVOGADRO, GAS
+from ...membranes.charge import ConstantCharge
 from ...membranes.layered import LayeredMembrane
 from ...membranes.pore import PoreMembrane
 from .. import inputs, point
 from ..base import AbstractModel
 from ..result import PointResult
+from . import contact
 from .problem import Core, Form, Layer
 from .root import Effort, start
 
 FILMS = ("nernst_planck", "suction", "plain")
+WATERS = ("interface", "bulk")
 
 
 class DSPMDE(AbstractModel):
@@ -41,10 +44,12 @@ class DSPMDE(AbstractModel):
     instead (1 is WaterTAP's scheme: wrong by up to 0.06 in rejection on ordinary inputs); for comparison only.
     ``pressure_diffusion``: solutes also follow the pressure drop, ``K_c - Y`` (Bowen and Welfoot 2002). ``activity_gradient``: they also diffuse against the
     gradient of their activity coefficient within the pore, ``-D_p c d ln gamma/dx`` (Geraldes and Brites Alves 2008).
+    ``charge_reads``: the water that a charge law sees, ``"interface"`` (behind a film the charge and ``c_m`` are then solved
+    together, which takes about five solves) or ``"bulk"``; a constant charge is the same for both.
 
     Sources: Bowen and Welfoot 2002, doi 10.1016/S0009-2509(01)00413-4; Geraldes and Brites Alves 2008,
     doi 10.1016/j.memsci.2008.04.054; Yaroshchuk 2019 on rejections below zero. Breaks down where the pore is a few water
-    molecules wide, at ionic strengths above about 0.5 mol/L (Davies), and when X follows the local concentration.
+    molecules wide, at ionic strengths above about 0.5 mol/L (Davies), and when X varies along the pore with the local concentration.
     """
 
     film: str = eqx.field(static=True, default="nernst_planck")
@@ -55,6 +60,7 @@ class DSPMDE(AbstractModel):
     refine: bool = eqx.field(static=True, default=True)
     pressure_diffusion: bool = eqx.field(static=True, default=False)
     activity_gradient: bool = eqx.field(static=True, default=False)
+    charge_reads: str = eqx.field(static=True, default="interface")
 
     def __check_init__(self) -> None:
         if self.film not in FILMS:
@@ -67,6 +73,8 @@ class DSPMDE(AbstractModel):
             raise unknown(
                 "Number of cells", self.cells, ("None", "1", "10"), "Write jm.DSPMDE() for the converged pore."
             )
+        if self.charge_reads not in WATERS:
+            raise unknown("Water", self.charge_reads, WATERS, 'Write jm.DSPMDE(charge_reads="interface").')
         point.check_tolerance(self.tolerance)
         davies = self._davies()
         if self.activity_gradient and (davies is None or not davies.in_pore or self.cells is not None):
@@ -181,10 +189,22 @@ class DSPMDE(AbstractModel):
         inside = membrane.permittivity(membrane.pore_permittivity, membrane.pore_radius, bulk)
         warm = feed.temperature[..., None]
         partition = membrane.exclusion(ratio, z, feed.species.born_radius, inside[..., None], bulk[..., None], warm)
-        ions = jnp.sum(jnp.abs(z) * feed.concentration, axis=-1) > 0.0
-        wall = jnp.where(ions, membrane.wall_charge(feed), 0.0) / total
         per_ion = (point.lanes(case, x, True) for x in (kc * exchange, exchange, partition))
-        return Layer(*per_ion, point.lanes(case, wall, False))
+        return Layer(*per_ion, point.lanes(case, _wall(membrane, feed) / total, False))
+
+    def walls(self, case: Case, ratio: Array) -> Array:
+        """``X/c_total`` of every layer in water of ``ratio (S, N)`` times the bulk concentrations, ``(L, N)``."""
+        total, shape = jnp.sum(case.feed.concentration, axis=-1), case.batch_shape
+        water = ratio.T.reshape(*shape, -1) * case.feed.concentration
+        feed = eqx.tree_at(lambda f: f.concentration, case.feed, water)
+        total = jnp.where(total > 0.0, total, 1.0)
+        return jnp.stack([point.lanes(case, _wall(m, feed) / total, False) for m in _layers(case.membrane)])
+
+    def _charge_follows(self, case: Case) -> bool:
+        """Whether the charge depends on the interface, and the interface on the charge."""
+        laws = (type(membrane.charge) for membrane in _layers(case.membrane))
+        film = case.conditions.mass_transfer is not None
+        return film and self.charge_reads == "interface" and any(law is not ConstantCharge for law in laws)
 
     def _pressure_term(self, feed: Mixture, membrane: PoreMembrane, diffusivity: Array) -> Array:
         """``Y = D_p V 8 mu_p/(R T r_p^2)``: solutes driven by the pressure drop; ``V`` is the volume of the Stokes sphere."""
@@ -237,14 +257,16 @@ class DSPMDE(AbstractModel):
 
     def find(self, case: Case) -> point.PointState:
         """Solve every lane."""
-        return point.find(self, case)
+        return contact.find(self, case) if self._charge_follows(case) else point.find(self, case)
 
     def attach(self, state: point.PointState, case: Case) -> point.PointState:
         """A state that was found before, differentiable to the case: what fits solve outside of compiled programs."""
-        return point.attach(self, state, case)
+        return (contact if self._charge_follows(case) else point).attach(self, state, case)
 
     def residual(self, state: point.PointState, case: Case) -> Array:
         """``ln(computed feed/given feed)`` per ion, water balance, ``ln(P/N)`` of the permeate; ``(*batch, K)``."""
+        if self._charge_follows(case):
+            return contact.residual(self, state, case)
         return point.scaled_residual(self, state, case)
 
     def observe(self, state: point.PointState, case: Case) -> PointResult:
@@ -255,6 +277,12 @@ class DSPMDE(AbstractModel):
 def _layers(membrane: PoreMembrane | LayeredMembrane) -> tuple[PoreMembrane, ...]:
     """Feed side first."""
     return membrane.layers if isinstance(membrane, LayeredMembrane) else (membrane,)
+
+
+def _wall(membrane: PoreMembrane, water: Mixture) -> Array:
+    """X in that water, mol/m3; none where there are no ions."""
+    ions = jnp.sum(jnp.abs(water.species.charge) * water.concentration, axis=-1) > 0.0
+    return jnp.where(ions, membrane.wall_charge(water), 0.0)
 
 
 def _ratio(case: Case, membrane: PoreMembrane) -> Array:

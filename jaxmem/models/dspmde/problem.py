@@ -96,9 +96,11 @@ def tiny(x: Array) -> float:
 
 def ion_sum(x: Array) -> Array:
     """Sum over ions, the leading axis. The one place where the form of this reduction is chosen: on an accelerator additions, which become part of
-    the kernel around them."""
+    the kernel around them; on a CPU what is faster (by a tenth since jax 0.11, by 30 % before)."""
     if jax.default_backend() != "cpu":
         return sum(x[1:], x[0])
+    if jax.__version_info__ >= (0, 11):
+        return jnp.sum(x, axis=0)
     return jnp.tensordot(jnp.ones(x.shape[0], x.dtype), x, 1)
 
 

@@ -98,7 +98,7 @@ def neutral_permeate(core: Core, y: Array) -> Array:
     return y.at[:s].add(-core.charge * jnp.where(jnp.abs(shift) < 1e-3, shift, 0.0))
 
 
-def _broyden(matrix: Array, dy: Array, dr: Array) -> Array:
+def broyden(matrix: Array, dy: Array, dr: Array) -> Array:
     """Rank-one update (Broyden 1965, doi 10.1090/S0025-5718-1965-0198670-6) of an inverse Jacobian; skipped if degenerate."""
     moved, left = apply(matrix, dr), jnp.sum(matrix * dy[:, None], axis=0)
     scale = jnp.sum(dy * moved, axis=0)
@@ -142,7 +142,7 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
             unfinished(value, before), neutral_permeate(core, accept(core, y, -apply(matrix, value), 3.0)), y
         )
         value_new, *rest = evaluate(new)
-        matrix = _broyden(matrix, new - y, value_new - value)
+        matrix = broyden(matrix, new - y, value_new - value)
         return new, count + 1, steps + 1, value_new, *rest, matrix, norm(value)
 
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had

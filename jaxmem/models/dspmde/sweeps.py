@@ -120,11 +120,12 @@ def flatten(tree, batch: tuple[int, ...]):
     return jax.tree.map(lambda x: x.reshape(*x.shape[: x.ndim - len(batch)], -1), tree)
 
 
-@partial(jax.jit, static_argnums=1)
-def _cut(core: Core, size: int, begin: Array) -> Core:
-    """``size`` lanes from ``begin`` on; beyond the end of the batch its last lane is repeated."""
-    index = jnp.minimum(begin + jnp.arange(size), core.wall.shape[0] - 1)
-    return jax.tree.map(lambda x: jnp.take(x, index, axis=-1), core)
+@partial(jax.jit, static_argnums=2)
+def _cut(core: Core, active: Array, size: int, begin: Array) -> tuple[Core, Array]:
+    """``size`` lanes from ``begin`` on; beyond the end of the batch its last lane is repeated, and not active."""
+    place = begin + jnp.arange(size)
+    core = jax.tree.map(lambda x: jnp.take(x, place, axis=-1, mode="clip"), core)
+    return core, jnp.take(active, place, mode="clip") & (place < active.shape[0])
 
 
 @partial(jax.jit, static_argnums=1)
@@ -136,12 +137,9 @@ def _joined(pieces: list[Root], n: int) -> Root:
 def _program() -> Callable:
     """``_solve`` compiled; on a CPU the widest vectors pay (ignored where the processor has none)."""
 
-    def solve_piece(core: Core, form: Form, effort: Effort, count: Array) -> Root:
-        return _solve(core, form, effort, jnp.arange(core.wall.shape[0]) < count)
-
     options = quick_to_compile()
     wide = None if options is None else {**options, "xla_cpu_prefer_vector_width": 512}
-    return jax.jit(solve_piece, static_argnums=(1, 2), compiler_options=wide)
+    return jax.jit(_solve, static_argnums=(1, 2), compiler_options=wide)
 
 
 def _sizes(n: int) -> list[int]:
@@ -152,35 +150,35 @@ def _sizes(n: int) -> list[int]:
     return [PIECES[-1]] * whole + [next(size for size in PIECES if size >= rest)] * (rest > 0)
 
 
-def solve_now(core: Core, form: Form, effort: Effort) -> Root:
+def solve_now(core: Core, form: Form, effort: Effort, active: Array) -> Root:
     """Outside of tracing: in pieces of a few fixed sizes, so that most batches find their program compiled."""
     form, n, pieces, begin = form._replace(reverse=False), core.wall.shape[0], [], 0
     for size in _sizes(n):
-        part = core if size == n else _cut(core, size, np.asarray(begin))
-        pieces.append(_program()(part, form, effort, np.asarray(min(n - begin, size))))
+        part, wanted = (core, active) if size == n else _cut(core, active, size, np.asarray(begin))
+        pieces.append(_program()(part, form, effort, wanted))
         begin += size
     return pieces[0] if begin == n and len(pieces) == 1 else _joined(pieces, n)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def solve_batch(core: Core, form: Form, effort: Effort) -> Root:
-    """The root for every lane. ``vmap`` over lanes becomes one native batch, the fast path."""
+def solve_batch(core: Core, form: Form, effort: Effort, active: Array) -> Root:
+    """The root for every active lane. ``vmap`` over lanes becomes one native batch, the fast path."""
 
     @custom_vmap
-    def native(core: Core) -> Root:
+    def native(core: Core, active: Array) -> Root:
         batch = core.wall.shape
         flat = flatten(core, batch)
-        root = _solve(flat, form._replace(reverse=False), effort, jnp.ones(flat.wall.shape, bool))
+        root = _solve(flat, form._replace(reverse=False), effort, active.reshape(-1))
         return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], *batch), root)
 
     @native.def_vmap
-    def rule(size: int, batched: list, core: Core):
-        leaves, tree = jax.tree.flatten(core)
+    def rule(size: int, batched: list, core: Core, active: Array):
+        leaves, tree = jax.tree.flatten((core, active))
         full = [
             jnp.moveaxis(x, 0, -1) if b else jnp.broadcast_to(x[..., None], (*x.shape, size))
             for x, b in zip(leaves, jax.tree.leaves(batched), strict=True)
         ]
-        out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(jax.tree.unflatten(tree, full)))
+        out = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), native(*jax.tree.unflatten(tree, full)))
         return out, jax.tree.map(lambda _: True, out)
 
-    return native(core)
+    return native(core, active)
