@@ -123,6 +123,15 @@ def test_a_law_that_changes_the_sign_of_the_charge() -> None:
     assert float(result.residual.max()) < 1e-10
 
 
+def test_a_law_that_is_no_number_fails_its_own_lane() -> None:
+    def law(charge_density: jax.Array, feed: jm.Mixture) -> jax.Array:
+        total = jnp.sum(feed.concentration, axis=-1)
+        return jnp.where(total > 90.0, jnp.nan, charge_density * jnp.sqrt(total))
+
+    result = jm.solve(IDEAL, question(law), throw=False)
+    assert np.asarray(result.ok).tolist() == [True, True, False]
+
+
 def test_unknown_water() -> None:
     with pytest.raises(jm.JaxmemError, match='charge_reads="interface"'):
         jm.DSPMDE(charge_reads="permeate")

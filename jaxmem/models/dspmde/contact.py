@@ -62,8 +62,12 @@ _SCALE = 1e-3  # of the total concentration: charges below it make no difference
 
 
 def _left(at: _Turn) -> Array:
-    """What is missing, ``(N)``: relative to the charge where it is large; a lane that is not solved has nothing to agree on."""
-    return jnp.where(at.root.solved, jnp.max(jnp.abs(at.g), axis=0), 0.0)
+    """What is missing, ``(N)``: relative to the charge where it is large; a lane without root or law has nothing to agree on."""
+    return jnp.where(_answered(at), jnp.max(jnp.abs(at.g), axis=0), 0.0)
+
+
+def _answered(at: _Turn) -> Array:
+    return at.root.solved & jnp.all(jnp.isfinite(at.g), axis=0)
 
 
 def _settle(model: Any, case: Case, core: Core, status: Array) -> _Turn:
@@ -168,7 +172,7 @@ def find(model: Any, case: Case) -> point.PointState:
     at = _settle(model, *_fixed((case, core)), status)
     left, walls = _left(at), _SCALE * jnp.sinh(at.walls)
     residual = jnp.maximum(at.root.residual, left)
-    root = at.root._replace(solved=at.root.solved & (left < model.effort().residual), residual=residual)
+    root = at.root._replace(solved=_answered(at) & (left < model.effort().residual), residual=residual)
     return point.in_precision(model, case, *_differentiable(model, case, core, status, walls, root), status)
 
 
