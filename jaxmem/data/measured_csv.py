@@ -17,7 +17,6 @@ import numpy as np
 
 from .._errors import UnknownNameError
 from ..case import Case, all_quantities, at_path
-from ..chemistry.mixture import Mixture
 from ..chemistry.species import canonical, records
 from ..models.electroconvection.export import MEANS
 from ..models.element.export import OF_IONS, OF_SALT
@@ -81,6 +80,9 @@ def read_measured(path: Path, case: Case) -> tuple[Case, dict[str, tuple[np.ndar
     if not seen:
         raise table.error(table.line, table.header[-1], "nothing here was measured. Add a column such as permeate_flow [m3/h], an attribute of the Result.")  # fmt: skip
     case = _set(table, case, {path: _numbers(table, column, metas[path]) for path, column in was_set.items()}, ions)
+    if unused := errors.keys() - seen:
+        column = errors[min(unused)]
+        raise table.error(table.line, column.name, f"{min(unused)} is no column of measurements: nothing uses its error. Delete this one.")  # fmt: skip
     return case, {name: _measured(table, name, column, errors.get(name), list(full)) for name, column in seen.items()}, table.comment  # fmt: skip
 
 
@@ -134,8 +136,7 @@ def _set(table: Table, case: Case, found: dict[str, np.ndarray], ions: dict[str,
             columns.append([number(table, line, column, cells[column.index], 0.0) for line, cells in table.rows])
         for (line, _), amounts in zip(table.rows, np.transpose(columns), strict=True):
             refuse_charge(table, line, ions, dict(zip(names, amounts.tolist(), strict=True)))
-        mixture = Mixture(case.feed.species, jnp.asarray(columns).T, case.feed.temperature)
-        case = Case(mixture, case.membrane, case.conditions)
+        case = case.replace(**{"feed.concentration": jnp.asarray(columns).T})
     case = case.replace(**{path: jnp.asarray(value) for path, value in found.items()})
     if case.batch_shape not in ((), (len(table.rows),)):
         raise table.error(table.line, table.header[0], f"the case has lanes {case.batch_shape} of its own, the file {len(table.rows)} rows. Give a case of one lane.")  # fmt: skip
@@ -153,7 +154,8 @@ def _measured(table: Table, name: str, column: Column, error: Column | None, kno
     relative = error.unit == "%" and column.unit != "%"
     if error.unit and not relative:
         error = with_unit(table, error, {column.unit: 1.0}, error.name)
-    error = error._replace(factor=0.01 if relative else column.factor)
+    fraction = not error.unit and error.name.rstrip().endswith(("]", ")"))  # [fraction] or [-], said and not left out
+    error = error._replace(factor=0.01 if relative else 1.0 if fraction else column.factor)
     value, sigma = np.full((2, len(table.rows)), np.nan)
     for i, (line, cells) in enumerate(table.rows):
         if cells[column.index].lower() not in MISSING:

@@ -78,6 +78,23 @@ def test_derivatives() -> None:
     assert np.all(np.abs(adjoint) > 1e-3)
 
 
+def test_second_derivative() -> None:
+    """Against differences of the first, where the charge moves with the interface."""
+    case = question(conditions=jm.FluxDriven(FLUX[1:], jm.film("D^(2/3)", 2e-5)))
+
+    def total(p: jax.Array) -> jax.Array:
+        at = eqx.tree_at(lambda c: c.membrane.charge_density, case, -3.0 * (1.0 + p))
+        return jnp.sum(jm.solve(IDEAL, at, throw=False).observed_rejection)
+
+    def first(p: jax.Array) -> jax.Array:
+        return jax.jvp(total, (p,), (jnp.ones(()),))[1]
+
+    zero, h = jnp.zeros(()), 1e-3
+    second = float(jax.jvp(first, (zero,), (jnp.ones(()),))[1])
+    assert second == pytest.approx(float(first(zero + h) - first(zero - h)) / (2.0 * h), rel=1e-4)
+    assert abs(second) > 0.1
+
+
 def test_inside_compiled_programs_and_as_lanes(solved: PointResult) -> None:
     one = lambda flux: jm.solve(IDEAL, question().replace(volume_flux=flux), throw=False).observed_rejection
     assert np.allclose(jax.jit(one)(FLUX), solved.observed_rejection, atol=1e-11)

@@ -155,6 +155,28 @@ def test_fit_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert len(jm.measured(coupon()[0, 0], data)) == len(read)
 
 
+def test_errors_as_they_are_stated(tmp_path: Path) -> None:
+    """In the unit of the value, in percent of it, or as a fraction; one that belongs to nothing measured is refused."""
+    case = jm.Case(
+        jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0}, viscosity=1.3e-3),
+        jm.membrane("NF270"),
+        jm.FluxDriven(1e-5),
+    )
+    data = tmp_path / "t.csv"
+    for unit, sigma in (("[%]", 0.02), ("", 0.02), ("[fraction]", 2.0), ("[-]", 2.0)):
+        data.write_text(
+            f"c_Na [mM],c_Cl [mM],observed_rejection_Na [%],sigma_observed_rejection_Na {unit}\n30,30,50,2\n"
+        )
+        read = jm.measured(case, data)
+        assert float(read.errors[0][0]) == pytest.approx(sigma)
+    assert float(read.case.feed.viscosity) == 1.3e-3
+    data.write_text(
+        "volume_flux [LMH],sigma_volume_flux [%],observed_rejection_Na [%],sigma_observed_rejection_Na\n30,1,50,2\n"
+    )
+    with pytest.raises(jm.DataFileError, match="volume_flux is no column of measurements"):
+        jm.measured(case, data)
+
+
 def test_masses_of_ions_and_degrees(tmp_path: Path) -> None:
     """Permeates in mg/L are mol/m3 of the Result; temperatures may be in degrees Celsius."""
     data = tmp_path / "t.csv"

@@ -137,7 +137,9 @@ def _known(case: Case, core: Core, root: Root, status: Array, model: Any) -> tup
 def _known_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     """``dX = -(dg/dX)^-1 dg``: implicit in the charges, and through them in the root."""
     (case, core, root, status, model), (d_case, d_core, *_) = primals, tangents
-    walls = layers(core).wall
+    d_core = jax.tree.map(lambda x, d: jnp.zeros_like(x) if d is None else d, core, d_core)
+    walls = _known(case, core, root, status, model)[0]  # so that second derivatives see them move
+    core = _charged(core, walls)
 
     def at(core: Core) -> tuple[Array, Array]:
         found = known_root(core, root, model.form(case), model.effort())
@@ -146,7 +148,6 @@ def _known_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     def law(case: Case, interface: Array) -> Array:
         return _law(model, case, status, interface)
 
-    d_core = jax.tree.map(lambda x, d: jnp.zeros_like(x) if d is None else d, core, d_core)
     (y, interface), (d_y, d_interface) = jax.jvp(at, (core,), (d_core,))
     d_law = eqx.filter_jvp(law, (case, interface), (d_case, d_interface))[1]
     units = [jnp.zeros_like(walls).at[i].set(1.0) for i in range(walls.shape[0])]

@@ -129,6 +129,7 @@ def known_root(core: Core, root: Root, form: Form, effort: Effort) -> Root:
 @known_root.defjvp
 def _known_root_jvp(form: Form, effort: Effort, primals: tuple[Core, Root], tangents: tuple[Core, Root]):
     (core, root), (d_core, _) = primals, tangents
+    root = known_root(core, root, form, effort)  # so that second derivatives see it move
     return root, _change(core, form, effort, root, d_core)
 
 

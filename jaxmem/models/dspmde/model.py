@@ -97,6 +97,7 @@ class DSPMDE(AbstractModel):
         activity = "ideal" if davies is None else f"davies b={davies.b:g} {davies.strength}"
         pore += ", pressure diffusion" if self.pressure_diffusion else ""
         pore += ", activity gradient" if self.activity_gradient else ""
+        pore += ", charge by the bulk" if self.charge_reads == "bulk" else ""
         return f"DSPM-DE ({activity}, {self.film} film{pore})"
 
     def sources(self) -> list[str]:
