@@ -145,8 +145,15 @@ def test_a_law_that_is_no_number_fails_its_own_lane() -> None:
         total = jnp.sum(feed.concentration, axis=-1)
         return jnp.where(total > 90.0, jnp.nan, charge_density * jnp.sqrt(total))
 
-    result = jm.solve(IDEAL, question(law), throw=False)
-    assert np.asarray(result.ok).tolist() == [True, True, False]
+    def run(scale: jax.Array, flux: jax.Array = FLUX) -> PointResult:
+        case = question(law, jm.FluxDriven(flux, jm.film("D^(2/3)", 2e-5)), charge_density=-3.0 * scale)
+        return jm.solve(IDEAL, case, throw=False)
+
+    one = jnp.ones(())
+    assert np.asarray(run(one).ok).tolist() == [True, True, False]
+    slope = jax.grad(lambda s: jnp.sum(run(s).observed_rejection))(one)
+    without = jax.grad(lambda s: jnp.sum(run(s, FLUX[:2]).observed_rejection))(one)
+    assert float(slope) == pytest.approx(float(without), rel=1e-9)
 
 
 def test_unknown_water() -> None:

@@ -149,11 +149,15 @@ def _known_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
         return _law(model, case, status, interface)
 
     (y, interface), (d_y, d_interface) = jax.jvp(at, (core,), (d_core,))
-    d_law = eqx.filter_jvp(law, (case, interface), (d_case, d_interface))[1]
+    water = jnp.where(
+        root.solved, interface, 1.0
+    )  # a failed lane is asked nothing: zero times not a number is not zero
+    d_law = eqx.filter_jvp(law, (case, water), (d_case, jnp.where(root.solved, d_interface, 0.0)))[1]
     units = [jnp.zeros_like(walls).at[i].set(1.0) for i in range(walls.shape[0])]
     moved = [jax.jvp(lambda w: at(_charged(core, w)), (walls,), (unit,))[1] for unit in units]
-    slope = [jax.jvp(lambda i: law(case, i), (interface,), (m[1],))[1] - u for m, u in zip(moved, units, strict=True)]
-    d_walls = jnp.where(root.solved, -apply(inverse(jnp.stack(slope, axis=1)), d_law), 0.0)
+    follows = [jax.jvp(lambda i: law(case, i), (water,), (jnp.where(root.solved, m[1], 0.0),))[1] for m in moved]
+    slope = jnp.stack([f - u for f, u in zip(follows, units, strict=True)], axis=1)
+    d_walls = jnp.where(root.solved, -apply(inverse(slope), d_law), 0.0)
     d_y, d_interface = (
         d + sum(m[i] * w for m, w in zip(moved, d_walls, strict=True)) for i, d in enumerate((d_y, d_interface))
     )
