@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-if tuple(int(x) for x in version("jaxlib").split(".")[:2]) < (
-    0,
-    11,
-):  # compiles in two thirds of the time; read by jax when it starts
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+if "XLA_FLAGS" not in os.environ:  # read by jax when it starts; most of the time of the tests goes into compilation
+    flags = ["--xla_cpu_parallel_codegen_split_count=1", "--xla_llvm_disable_expensive_passes=true"]
+    if tuple(int(x) for x in version("jaxlib").split(".")[:2]) < (0, 11):
+        flags.append("--xla_cpu_use_fusion_emitters=false")  # the newer ones take half as long again
+    os.environ["XLA_FLAGS"] = " ".join(flags)
 
 import jaxtyping
 import pytest
@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import matplotlib
 
 matplotlib.use("Agg")
+gc.set_threshold(200_000, 20, 50)  # traces are many small objects that stay; searching them takes a tenth
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_disable_most_optimizations", True)  # compilation is most of the time of the tests
 

@@ -6,6 +6,7 @@ Ideal: one monotone equation in ``phi``. With activity behind the face its ionic
 The equations are posed on ``ln(positive charge) - ln(negative charge)``, whose slope stays between about -1 and -2 z_max.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.loops import repeated
-from .problem import Core, Form, charges, ion_sum, tiny
+from .problem import Core, Form, charges, ion_sum, rough_log, tiny
 
 
 class State(NamedTuple):
@@ -54,22 +55,22 @@ def _symmetric_start(plus: Array, minus: Array, u: Array, wall: Array) -> Array:
     positive, negative = ion_sum(plus * u) + tiny(u), ion_sum(minus * u) + tiny(u)
     s = jnp.abs(wall) + jnp.sqrt(wall * wall + 4.0 * positive * negative)
     s = jnp.maximum(s, 2.0 * tiny(u))  # no ions at all: no potential
-    return jnp.where(wall >= 0.0, jnp.log(s / (2.0 * negative)), -jnp.log(s / (2.0 * positive)))
+    return jnp.log(jnp.where(wall >= 0.0, s / (2.0 * negative), 2.0 * positive / s))
 
 
-def _charge_row(core: Core, wall: Array, c: Array) -> tuple[Array, Array]:
-    """``ln P - ln N`` and its derivative to each ``ln c``; the wall counts on its own side."""
+def _charge_row(core: Core, wall: Array, c: Array, log: Callable[[Array], Array] = jnp.log) -> tuple[Array, Array]:
+    """``ln(P/N)`` and its derivative to each ``ln c``; the wall counts on its own side."""
     zb, plus, minus = charges(core)
     p = ion_sum(plus * c) + jnp.maximum(wall, 0.0) + tiny(c)
     n = ion_sum(minus * c) + jnp.maximum(-wall, 0.0) + tiny(c)
-    return jnp.log(p / n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
+    return log(p / n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
 
 
 def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array:
     _, plus, minus = charges(core)
 
     def step(_: Array | int, phi: Array) -> Array:
-        row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi))
+        row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi), rough_log)
         return phi + row / (ion_sum(weight * core.charge) + tiny(row))
 
     return repeated(steps, step, _symmetric_start(plus, minus, jnp.exp(log_u), wall))
@@ -104,7 +105,7 @@ _LOG_STRONG = 1.0  # ln of mol/L: where ideal solutions would be stronger, activ
 class Behind(NamedTuple):
     """The solution of a face: what is found behind it."""
 
-    log_ratio: Array  # (S, *b) ln c
+    ratio: Array  # (S, *b) c
     phi: Array  # (*b)
     log_strength: Array  # (*b) ln I; zero when ideal
 
@@ -124,9 +125,10 @@ def equilibrium(form: Form, active: bool, core: Core, log_u: Array, plain: Array
         phi = _ideal_potential(core, log_u, wall, 3)
         log_i = jnp.zeros_like(phi)
     log_c = _log_ratio(core, form, log_u, phi, log_i, active)
-    zbc = charges(core)[0] * jnp.exp(log_c)
+    c = jnp.exp(log_c)
+    zbc = charges(core)[0] * c
     correction = (ion_sum(zbc) + wall) / (ion_sum(core.charge * zbc) + tiny(phi))  # one step on the plain charge sum
-    return Behind(log_c + jnp.log1p(jnp.maximum(-core.charge * correction, -0.9)), phi + correction, log_i)
+    return Behind(c * (1.0 + jnp.maximum(-core.charge * correction, -0.9)), phi + correction, log_i)
 
 
 @equilibrium.defjvp
@@ -134,7 +136,7 @@ def _equilibrium_jvp(form: Form, active: bool, primals: tuple, tangents: tuple):
     """Implicit in the potential and the ionic strength."""
     core, log_u, plain, wall = primals
     out = equilibrium(form, active, core, log_u, plain, wall)
-    c = jnp.exp(out.log_ratio)
+    c = out.ratio
 
     def held(core: Core, log_u: Array, wall: Array) -> tuple[Array, ...]:
         log_c = _log_ratio(core, form, log_u, out.phi, out.log_strength, active)
@@ -146,7 +148,7 @@ def _equilibrium_jvp(form: Form, active: bool, primals: tuple, tangents: tuple):
     d_log_c = d_log_c - core.charge * d_phi
     if active:
         d_log_c = d_log_c + core.debye * davies(out.log_strength, form.davies_b)[1] * core.charge**2 * d_log_i
-    return out, Behind(d_log_c, d_phi, d_log_i)
+    return out, Behind(c * d_log_c, d_phi, d_log_i)
 
 
 def respond(
@@ -177,7 +179,7 @@ def face(core: Core, form: Form, state: State, jump: Array, wall: Array, gamma_i
         f_in, df_in = davies(before.log, form.davies_b)
         log_u = log_u - core.debye * f_in * z2
     found = equilibrium(form, behind, core, log_u, plain, wall)
-    c = jnp.exp(found.log_ratio)
+    c = found.ratio
     if state.slope is None:
         return State(c, None, found.phi)
 

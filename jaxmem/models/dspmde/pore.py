@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ...linalg.loops import repeated
 from .active import active_segment
 from .faces import State
 from .kernels import SCHEMES, Kernel
-from .problem import Core, Form, identity, ion_sum, tiny
+from .problem import Core, Form, identity, ion_sum, rough_log, tiny
 
 
 class Levels(NamedTuple):
@@ -50,30 +51,54 @@ def _trial(scheme: str, slab: Slab, field: Array) -> tuple[Kernel, Array, Array]
     return k, k.decay * slab.ratio + slab.source * k.source, k.decay_slope * slab.ratio + slab.source * k.source_slope
 
 
-def _balanced(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array, Kernel, Array]:
-    """Ratios at the feed side and the field that makes them neutral, from a first ``field``; kernel and derivative to ``a`` at the last trial."""
+class Balance(NamedTuple):
+    """A segment whose feed side is neutral."""
+
+    ratio: Array  # (S, *b) at the feed side
+    field: Array  # (*b)
+    kernel: Kernel  # at the last trial, and
+    along: Array  # (S, *b) the derivative of the ratios to a there
+    miss: Array  # (*b) relative error of the ratios left by the last step, which is linear
+
+
+def _balanced(scheme: str, slab: Slab, field: Array, steps: int = 2) -> Balance:
+    """The field that makes the feed side neutral, from a first ``field``: ``steps`` of Newton on ``ln(P/N)``, and one on the plain sum."""
     zb, guard = slab.charge * slab.share, tiny(slab.ratio)
     plus, minus = jnp.maximum(zb, 0.0), jnp.maximum(-zb, 0.0)
     x_plus, x_minus = jnp.maximum(slab.wall, 0.0), jnp.maximum(-slab.wall, 0.0)
-    for _ in range(2 if scheme == "exponential" else 24):
-        _, new, along = _trial(scheme, slab, field)
+
+    def step(_: Array | int, field: Array) -> Array:
+        new, along = _trial(scheme, slab, field)[1:]
         to_field = -slab.charge * slab.h * along
         p, n = ion_sum(plus * new) + x_plus + guard, ion_sum(minus * new) + x_minus + guard
         if scheme == "midpoint":  # ratios may turn negative: no logarithm
-            field = field - (p - n) / (ion_sum(zb * to_field) + guard)
-        else:
-            d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
-            field = field - jnp.log(p / n) / (d_log + guard)
-    k, new, along = _trial(scheme, slab, field)
+            return field - (p - n) / (ion_sum(zb * to_field) + guard)
+        d_log = ion_sum(plus * to_field) / p - ion_sum(minus * to_field) / n
+        return field - rough_log(p / n) / (d_log + guard)
+
+    if steps > 2:
+        field = repeated(steps, step, field)
+    else:
+        for i in range(steps):
+            field = step(i, field)
+    kernel, new, along = _trial(scheme, slab, field)
     to_field = -slab.charge * slab.h * along
-    correction = -(ion_sum(zb * new) + slab.wall) / (ion_sum(zb * to_field) + guard)  # one step on the plain sum
-    return new + to_field * correction, field + correction, k, along
+    correction = -(ion_sum(zb * new) + slab.wall) / (ion_sum(zb * to_field) + guard)
+    change = to_field * correction
+    new = new + change
+    return Balance(
+        new, field + correction, kernel, along, jnp.max(jnp.abs(change) / (jnp.abs(new) + guard), axis=0) ** 2
+    )
+
+
+_SETTLED = {"exponential": 5, "midpoint": 24}  # steps until nothing is left, but for a lane in many thousands
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def neutral(scheme: str, slab: Slab, field: Array) -> tuple[Array, Array]:
     """Ratios at the feed side and the field that makes them neutral, from a first ``field``."""
-    return _balanced(scheme, slab, field)[:2]
+    found = _balanced(scheme, slab, field, _SETTLED[scheme])
+    return found.ratio, found.field
 
 
 @neutral.defjvp
@@ -92,22 +117,33 @@ def _neutral_jvp(scheme: str, primals: tuple[Slab, Array], tangents: tuple[Slab,
     return (ratio, field), (d_new + to_field * d_field, d_field)
 
 
+def _slab(core: Core, passage: Array, h: Array, state: State) -> Slab:
+    source = h * core.exchange * passage
+    return Slab(core.charge, core.share, core.wall, core.convection * h, source, h + 0.0 * core.wall, state.ratio)
+
+
+def nearly_known(core: Core, form: Form, passage: Array, h: Array, state: State) -> tuple[State, Array]:
+    """``segment`` without slope where the field of ``state`` is that of a state near by: one step, and the error that it may leave."""
+    found = _balanced(form.scheme, _slab(core, passage, h, state), state.field, steps=1)
+    return State(found.ratio, None, found.field), found.miss
+
+
 def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
     """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
     if form.activity_gradient:
         return active_segment(core, form, passage, h, state)
-    source = h * core.exchange * passage
-    slab = Slab(core.charge, core.share, core.wall, core.convection * h, source, h + 0.0 * core.wall, state.ratio)
+    slab = _slab(core, passage, h, state)
     if state.slope is None:
         ratio, field = neutral(form.scheme, slab, state.field)
         return State(ratio, None, field)
 
-    z = core.charge
+    z, source = core.charge, slab.source
     if form.reverse:
         ratio, field = neutral(form.scheme, slab, state.field)
         k, _, along = _trial(form.scheme, slab, field)
     else:  # kernel and slope of the last trial: near enough for a step of Newton
-        ratio, field, k, along = _balanced(form.scheme, slab, state.field)
+        steps = 2 if form.scheme == "exponential" else _SETTLED[form.scheme]
+        ratio, field, k, along, _ = _balanced(form.scheme, slab, state.field, steps)
     to_field, zb = -z * h * along, z * core.share
     s, columns = z.shape[0], state.slope.shape[1]
     lifted = k.decay[:, None] * state.slope + (source * k.source)[:, None] * identity(columns, source)[:s]
@@ -143,12 +179,6 @@ def first_field(core: Core, passage: Array, ratio: Array) -> Array:
     return drive / (ion_sum(z * z * core.share * ratio) + tiny(ratio))
 
 
-def _width(grading: Array, k: int | Array, segments: int | Array) -> Array:
-    dtype = grading.dtype
-    left, right = (jnp.asarray(k + i, dtype) / jnp.asarray(segments, dtype) for i in (0, 1))
-    return node(grading, right) - node(grading, left)
-
-
 def _combine(ratio: Array, slope: Array | None, finest: State) -> State:
     """Richardson combination of the pore entrance: linear, so that the charge sum survives.
 
@@ -172,6 +202,21 @@ class Entrance(NamedTuple):
     best: State
     fewer: State
     finest: State
+    fields: "Fields | None" = None
+
+
+class Fields(NamedTuple):
+    """The fields of all segments at one state, from which those of a state near by are a step away."""
+
+    field: Array  # (segments of all grids, *b)
+    known: Array  # () False: not yet
+    miss: Array  # (*b) largest relative error of a ratio by taking one step only
+
+
+def unknown_fields(levels: Levels, wall: Array) -> Fields:
+    """Room for the fields of all three grids, before any is known."""
+    count = 7 * levels.segments * (MOST if isinstance(levels.factor, Array) else levels.factor)
+    return Fields(jnp.zeros((count, *wall.shape), wall.dtype), jnp.asarray(False), jnp.full_like(wall, jnp.inf))
 
 
 MOST = 16  # largest factor by which a set of grids may be finer than the first
@@ -194,7 +239,9 @@ def _repeat(step: Callable, unit: int, factor: int | Array, total: int | Array, 
     return jax.lax.scan(maybe, carry, units)[0]
 
 
-def across(core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State) -> Entrance:
+def across(
+    core: Core, form: Form, passage: Array, grading: Array, levels: Levels, start: State, near: Fields | None = None
+) -> Entrance:
     """Pore entrance by extrapolation over the nested grids of ``levels``: one loop over the segments of all of them."""
     most = levels.order if isinstance(levels.order, int) else 2
     counts = levels.segments * 2 ** np.arange(most, dtype=np.int32)
@@ -204,9 +251,9 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
     total = levels.factor * (int(ends[-1]) if isinstance(levels.order, int) else jnp.asarray(ends)[levels.order - 1])
     zero = State(*(None if x is None else jnp.zeros_like(x) for x in start))
 
-    def step(p: Array, carry: tuple[State, Array, State]) -> tuple[State, Array, State]:
+    def step(p: Array, carry: tuple) -> tuple:
         """One segment. Grids add to the sums at their last segment; the first one of each starts afresh."""
-        sum_, less, state = carry
+        sum_, less, state, left, fields = carry
         grid = jnp.sum(p >= levels.factor * ends[:-1])
         segments = levels.factor * jnp.asarray(counts)[grid]
         k = p - levels.factor * jnp.asarray(ends - counts)[grid]
@@ -214,13 +261,24 @@ def across(core: Core, form: Form, passage: Array, grading: Array, levels: Level
             jnp.where(k == segments - 1, jnp.asarray(w)[grid], 0.0) for w in (weights, fewer_weights)
         )
         state = State(*(None if x is None else jnp.where(k == 0, s0, x) for x, s0 in zip(state, start, strict=True)))
-        new = segment(core, form, passage, _width(grading, k, segments), state)
+        right = node(grading, jnp.asarray(k + 1, grading.dtype) / jnp.asarray(segments, grading.dtype))
+        h = right - jnp.where(k == 0, 0.0, left)
+        if fields is None:
+            new = segment(core, form, passage, h, state)
+        else:
+            state = state._replace(field=jnp.where(fields.known, fields.field[p], state.field))
+            new, miss = nearly_known(core, form, passage, h, state)
+            miss = jnp.maximum(jnp.where(p == 0, 0.0, fields.miss), miss)
+            fields = fields._replace(field=fields.field.at[p].set(new.field), miss=miss)
         slope = None if new.slope is None else sum_.slope + weight * new.slope
-        return State(sum_.ratio + weight * new.ratio, slope, new.field), less + less_weight * new.ratio, new
+        sum_ = State(sum_.ratio + weight * new.ratio, slope, new.field)
+        return sum_, less + less_weight * new.ratio, new, right, fields
 
-    carry = (zero, jnp.zeros_like(start.ratio), start)
-    sum_, less, finest = _repeat(step, int(ends[-1]), levels.factor, total, form.reverse, carry)
+    carry = (zero, jnp.zeros_like(start.ratio), start, jnp.zeros_like(grading[0]), near)
+    sum_, less, finest, _, fields = _repeat(step, int(ends[-1]), levels.factor, total, form.reverse, carry)
+    if fields is not None:
+        fields = fields._replace(known=jnp.asarray(True))
     if most == 1:
-        return Entrance(finest, finest, finest)
+        return Entrance(finest, finest, finest, fields)
     fewer = _combine(less, None, State(finest.ratio, None, finest.field))
-    return Entrance(_combine(sum_.ratio, sum_.slope, finest), fewer, finest)
+    return Entrance(_combine(sum_.ratio, sum_.slope, finest), fewer, finest, fields)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.small_dense import apply
-from .march import residual
-from .pore import MOST, Levels
+from .march import residual, upstream
+from .pore import MOST, Fields, Levels, unknown_fields
 from .problem import Core, Form, ion_sum, tiny
 
 
@@ -116,6 +116,25 @@ class Guess(NamedTuple):
     steps: Array  # (*b)
 
 
+class Seen(NamedTuple):
+    """What an evaluation on all grids tells, and the fields that it leaves for the next."""
+
+    value: Array  # (K, *b) residual
+    worst: Array  # (*b) its norm, and what the fields may leave
+    fewer: Array  # (S, *b) pore entrance, the coarsest grid left out
+    contrast: Array  # (*b)
+    interface: Array  # (S, *b) c_m/c_b
+    near: Fields | None
+
+
+class Chord(NamedTuple):
+    y: Array
+    count: Array  # () evaluations
+    seen: Seen
+    matrix: Array  # (K, K, *b) inverse Jacobian
+    before: Array  # (*b) residual of the evaluation before
+
+
 def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array, effort: Effort, grid: Array) -> Root:
     """Chord steps on all grids of ``levels``, at most ``most``, and the error estimate.
 
@@ -123,40 +142,47 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
     """
     s = core.charge.shape[0]
 
-    def evaluate(y: Array) -> tuple[Array, Array, Array, Array]:
-        r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3)
-        return mixed(core, r.value), mixed(core, r.coarse), r.contrast, r.interface.ratio
+    def evaluate(y: Array, near: Fields | None) -> Seen:
+        r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3, near=near)
+        value = mixed(core, r.value)
+        worst = norm(value) if r.fields is None else jnp.maximum(norm(value), r.fields.miss)
+        return Seen(value, worst, r.fewer, r.contrast, r.interface.ratio, r.fields)
 
-    def unfinished(value: Array, before: Array) -> Array:
-        now = norm(value)
+    def unfinished(now: Array, before: Array) -> Array:
         at_floor = (now < effort.residual) & (now > 0.3 * before)  # solved, and round-off is all that is left
         return (now > done) & ~at_floor
 
-    def go(carry: tuple) -> Array:
-        _, count, _, value, *_, before = carry
-        return (count == 0) | ((count <= most) & jnp.any(unfinished(value, before)))
+    def go(now: Chord) -> Array:
+        return (now.count == 0) | ((now.count <= most) & jnp.any(unfinished(now.seen.worst, now.before)))
 
-    def chord(carry: tuple) -> tuple:  # the first time the step is zero: the state is evaluated as it is
-        y, count, steps, value, *_, matrix, before = carry
-        new = jnp.where(
-            unfinished(value, before), neutral_permeate(core, accept(core, y, -apply(matrix, value), 3.0)), y
-        )
-        value_new, *rest = evaluate(new)
-        matrix = broyden(matrix, new - y, value_new - value)
-        return new, count + 1, steps + 1, value_new, *rest, matrix, norm(value)
+    def chord(now: Chord) -> Chord:  # the first time the step is zero: the state is evaluated as it is
+        value, worst = now.seen.value, now.seen.worst
+        moved = neutral_permeate(core, accept(core, now.y, -apply(now.matrix, value), 3.0))
+        y = jnp.where(unfinished(worst, now.before), moved, now.y)
+        seen = evaluate(y, now.seen.near)
+        matrix = broyden(now.matrix, y - now.y, seen.value - value)
+        return Chord(y, now.count + 1, seen, matrix, worst)
 
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
-    zero = jnp.zeros_like(at.y)
-    lanes = jnp.ones_like(core.wall)
-    carry = (at.y, 0, at.steps - 1, zero, zero, lanes, zero[:s], at.matrix, jnp.inf * lanes)
-    y, _, steps, value, fewer, contrast, interface, matrix, _ = jax.lax.while_loop(go, chord, carry)
-    gain = jnp.minimum(SAFETY * contrast, 1.0)
-    error = gain * jnp.abs(apply(matrix, value - fewer)) + jnp.abs(
-        apply(matrix, value)
-    )  # grids, and what rows are left
+    one_pore = levels.order == 3 and core.deeper is None and not form.activity_gradient
+    near, zero, none = (
+        unknown_fields(levels, core.wall) if one_pore else None,
+        jnp.zeros_like(at.y),
+        jnp.zeros_like(core.share),
+    )
+    blank = Seen(zero, jnp.zeros_like(core.wall), none + 1.0, jnp.ones_like(core.wall), none, near)
+    end = jax.lax.while_loop(
+        go, chord, Chord(at.y, jnp.asarray(0), blank, at.matrix, jnp.full_like(core.wall, jnp.inf))
+    )
+    seen, steps = end.seen, at.steps - 1 + end.count.astype(at.steps.dtype)
+    gain = jnp.minimum(SAFETY * seen.contrast, 1.0)
+    coarse = mixed(core, upstream(core, form, end.y, seen.fewer))
+    of_grids, of_rows = (jnp.abs(apply(end.matrix, x)) for x in (seen.value - coarse, seen.value))
+    error = gain * of_grids + of_rows
     error = jnp.where(jnp.isfinite(error), error, jnp.inf)[:s]
-    worst = jnp.where(empty(core, interface), jnp.inf, norm(value))
-    return Root(y, at.grading, error, worst, steps, jnp.zeros_like(steps) + grid, worst < effort.residual, interface)
+    worst = jnp.where(empty(core, seen.interface), jnp.inf, seen.worst)
+    which = jnp.zeros_like(steps) + grid
+    return Root(end.y, at.grading, error, worst, steps, which, worst < effort.residual, seen.interface)
 
 
 SAFETY = (

@@ -98,8 +98,13 @@ def _solve(core: Core, form: Form, effort: Effort, active: Array) -> Root:
     def sweep(i: Array, root: Root) -> Root:
         now = Sweep(*(jnp.asarray(x)[i] for x in sweeps))
         waiting = active & _pending(core, root, effort, len(grids(form, effort)), now)
-        order = jnp.argsort(jnp.where(waiting, -weighted_error(core, root), jnp.inf))  # like meets like in a block
-        order = jnp.where(jnp.take(waiting, order), order, n)
+        count = jnp.sum(waiting)
+
+        def lined_up() -> Array:  # like meets like in a block
+            rank = jnp.argsort(jnp.where(waiting, -weighted_error(core, root), jnp.inf)).astype(jnp.int32)
+            return jnp.where(jnp.arange(n) < count, rank, n)
+
+        order = jax.lax.cond((count > 0) & (count < n), lined_up, lambda: jnp.arange(n, dtype=jnp.int32))
         order = jnp.concatenate([order, jnp.full(size, n, order.dtype)])
 
         def block(b: Array, root: Root) -> Root:
@@ -107,7 +112,7 @@ def _solve(core: Core, form: Form, effort: Effort, active: Array) -> Root:
             new = _attempt(take(core, index), form, effort, take(root, index), now)
             return jax.tree.map(lambda x, v: x.at[..., index].set(v, mode="drop"), root, new)
 
-        return jax.lax.fori_loop(0, -(-jnp.sum(waiting) // size), block, root)
+        return jax.lax.fori_loop(0, -(-count // size), block, root)
 
     return jax.lax.fori_loop(0, len(sweeps.kind), sweep, root)
 
