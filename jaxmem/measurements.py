@@ -55,6 +55,10 @@ class AbstractMeasurements(eqx.Module):
         """
 
     @abstractmethod
+    def unusable(self, noise: Callable) -> int:
+        """How many measurements have no residual even where they are met exactly, as the relative error of a zero."""
+
+    @abstractmethod
     def again(self, result: Any, noise: Callable) -> Array:
         """Residuals that the same measurements would have in other lanes, ``(*lanes, r)``: zero, with the slopes that a plan needs."""
 

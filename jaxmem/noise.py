@@ -1,5 +1,7 @@
 """How far a measured rejection may lie from a computed one: residuals in standard deviations."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
@@ -70,3 +72,8 @@ class Relative(eqx.Module):
         ratio = jnp.where(measured == 0.0, jnp.nan, computed / jnp.where(there & (measured != 0.0), measured, 1.0))
         ratio = jnp.where(there & ~(ratio > 0.0), jnp.nan, jnp.where(there, ratio, 1.0))
         return jnp.where(there, jnp.log(ratio) * jnp.abs(measured) / sigma, 0.0)
+
+
+def count_unusable(noise: Callable[[Array, Array, Array], Array], measured: Array, sigma: Array) -> int:
+    """Measurements without a residual even where they are met exactly."""
+    return int(jnp.sum(~jnp.isfinite(noise(measured, measured, sigma)) & ~jnp.isnan(measured)))

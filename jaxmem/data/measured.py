@@ -14,7 +14,7 @@ from jax import Array
 from .._errors import JaxmemError, PhysicalRangeError, ShapeError, unknown
 from ..case import Case
 from ..measurements import AbstractMeasurements, Trace
-from ..noise import Gaussian
+from ..noise import Gaussian, count_unusable
 from .measured_csv import read_measured, unit_of
 
 
@@ -53,6 +53,9 @@ class Measured(AbstractMeasurements):
                 raise ShapeError(f"{name} of the Result has shape {computed.shape[len(lead) :]}, what was measured {measured.shape}. Give one value for each.")  # fmt: skip
             rows.append(noise(computed, measured, error).reshape(*lead, -1))
         return jnp.concatenate(rows, axis=-1)
+
+    def unusable(self, noise: Callable) -> int:
+        return sum(count_unusable(noise, *given) for given in zip(self.values, self.errors, strict=True))
 
     def again(self, result: Any, noise: Callable) -> Array:
         rows = []

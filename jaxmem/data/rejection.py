@@ -24,7 +24,7 @@ from ..constants import STANDARD_TEMPERATURE
 from ..measurements import AbstractMeasurements, Trace
 from ..membranes.pore import membrane as named_membrane
 from ..membranes.pore import membrane_records
-from ..noise import LogTransmission
+from ..noise import LogTransmission, count_unusable
 from ..units import um_per_s
 from .table import MISSING, Column, Table, assigned, number, read, refuse_charge, species_of
 
@@ -82,6 +82,9 @@ class Dataset(AbstractMeasurements):
         computed = jnp.where(result.ok[..., None], computed, jnp.nan)
         lead = result.ok.shape[: result.ok.ndim - len(self.case.batch_shape)]
         return noise(computed, self.rejection, self.sigma).reshape(*lead, -1)
+
+    def unusable(self, noise: Callable) -> int:
+        return count_unusable(noise, self.rejection, self.sigma)
 
     def again(self, result: Any, noise: Callable) -> Array:
         computed, sigma = getattr(result, self.quantities[0]), jnp.where(self.measured, self.sigma, jnp.nan)

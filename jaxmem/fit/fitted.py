@@ -197,6 +197,7 @@ class Fit:
         """Profile likelihood of one number: the others are fitted anew at ``points`` values of it, all in one batch.
 
         The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer.
+        One at which ``steps`` do not suffice is not excluded: ``rise`` is infinite, and the interval open there.
         """
         i = self._index(label)
         limit = self._reach
@@ -212,15 +213,16 @@ class Fit:
         follow = np.delete(self.covariance_unbounded[:, i], i) / max(self.covariance_unbounded[i, i], 1e-30)
         start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -9.0, 9.0)
         if len(u) == 1:
-            r, every = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None]
+            r, every, open_ = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None], np.zeros(len(fixed), bool)
         else:
             answer = np.all(np.isfinite(np.asarray(self._look(whole(start))[0])), axis=1, keepdims=True)
             start = np.where(answer, start, np.delete(u, i))  # the others as they are, where they cannot follow
             minima = levenberg_marquardt(linearised, start, steps=steps)
             r, every = minima.residual, whole(minima.u)
+            open_ = ~minima.converged  # may fall further
         value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
         rise = self._twice(r) - self._twice(self.minima.residual).min()
-        return Profile(label, self.units[i], value, rise, limit**2)
+        return Profile(label, self.units[i], value, np.where(open_ & (rise > limit**2), np.inf, rise), limit**2)
 
     def predict(
         self, output: Callable[[Any], Array], case: Case | None = None, model: Any = None

@@ -64,6 +64,7 @@ def test_profiles_agree_with_errors_and_say_what_is_open() -> None:
     assert (high - low) / (2 * 1.96 * found.error[i]) == pytest.approx(1.0, abs=0.1)  # nearly quadratic
     assert told.rise.min() > -1e-3
     assert "95 %" in str(told)
+    assert not np.isfinite(found.profile("permeance Mg+2", steps=0).interval).any()  # the others not fitted anew
     one = away(noisy(data([{"Na+": 20.0, "Cl-": 20.0}])))
     salt = jm.fit(jm.SDEM(), one, free, noise=jm.LogTransmission(0.05), starts=2)
     assert not np.isfinite(salt.profile("permeance Na+").interval).all()  # the other can always follow

@@ -86,6 +86,13 @@ def test_relative_noise_is_that_of_logarithms() -> None:
     assert np.allclose(jm.Gaussian()(1.1 * y, y, 0.1 * y), 1.0)
 
 
+def test_measurements_that_no_model_could_meet_are_counted() -> None:
+    salt = jm.measured(coupon()[0, :2], permeate=(jnp.asarray([[1.0, 1.0], [0.0, 1.0]]), 0.1))
+    with pytest.raises(jm.JaxmemError, match=r"Relative gives no residual for 1 of 4 measurements.*jm.Gaussian"):
+        jm.fit(jm.SolutionDiffusion(), salt, AB, noise=jm.Relative())
+    assert salt.unusable(jm.Gaussian()) == 0
+
+
 def test_sigma_of_lanes_and_of_everything() -> None:
     """A standard error for each lane is that of all ions of the lane, also where there are as many lanes as ions."""
     one = coupon()[0, :2]

@@ -6,7 +6,6 @@ Ideal: one monotone equation in ``phi``. With activity behind the face its ionic
 The equations are posed on ``ln(positive charge) - ln(negative charge)``, whose slope stays between about -1 and -2 z_max.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.loops import repeated
-from .problem import Core, Form, charges, ion_sum, rough_log, tiny
+from .problem import Core, Form, charges, ion_sum, tiny
 
 
 class State(NamedTuple):
@@ -58,19 +57,19 @@ def _symmetric_start(plus: Array, minus: Array, u: Array, wall: Array) -> Array:
     return jnp.log(jnp.where(wall >= 0.0, s / (2.0 * negative), 2.0 * positive / s))
 
 
-def _charge_row(core: Core, wall: Array, c: Array, log: Callable[[Array], Array] = jnp.log) -> tuple[Array, Array]:
+def _charge_row(core: Core, wall: Array, c: Array) -> tuple[Array, Array]:
     """``ln(P/N)`` and its derivative to each ``ln c``; the wall counts on its own side."""
     zb, plus, minus = charges(core)
     p = ion_sum(plus * c) + jnp.maximum(wall, 0.0) + tiny(c)
     n = ion_sum(minus * c) + jnp.maximum(-wall, 0.0) + tiny(c)
-    return log(p / n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
+    return jnp.log(p / n), jnp.where(zb > 0.0, plus / p, -minus / n) * c
 
 
 def _ideal_potential(core: Core, log_u: Array, wall: Array, steps: int) -> Array:
     _, plus, minus = charges(core)
 
     def step(_: Array | int, phi: Array) -> Array:
-        row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi), rough_log)
+        row, weight = _charge_row(core, wall, jnp.exp(log_u - core.charge * phi))
         return phi + row / (ion_sum(weight * core.charge) + tiny(row))
 
     return repeated(steps, step, _symmetric_start(plus, minus, jnp.exp(log_u), wall))

@@ -24,7 +24,7 @@ class Residual(NamedTuple):
     slope: Array | None  # (K, K, *b)
     grading: Array  # (2 L, *b) that was used: both ends of the first layer, then of the others from the permeate on
     grading_next: Array  # (2 L, *b) that this state asks for
-    fewer: Array  # (S, *b) the pore entrance with the coarsest level left out: what the last extrapolation changed
+    fewer: Array  # (S, *b) the pore entrance with the coarsest level left out
     contrast: Array  # (*b) how much less the last extrapolation changed than the one before: the gain of a further one
     interface: State  # c_m/c_b, and its slope (S, K - 1, *b)
     fields: Fields | None = None
@@ -200,6 +200,7 @@ def residual(
 ) -> Residual:
     """The K equations at ``y`` on the given grids. Without ``grading``, and where ``own``, the state's own rate is used.
     The fields of a state ``near`` by save a third of the work (one layer, without Jacobian)."""
+    assert near is None or (core.deeper is None and not jacobian)
     core = at_flux(core, form, y)
     passage = jnp.exp(y[: core.charge.shape[0]])
     out = exit_face(core, form, passage, jacobian)._replace(field=jnp.zeros_like(core.wall))

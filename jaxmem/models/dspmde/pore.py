@@ -61,7 +61,7 @@ class Balance(NamedTuple):
     miss: Array  # (*b) relative error of the ratios left by the last step, which is linear
 
 
-def _balanced(scheme: str, slab: Slab, field: Array, steps: int = 2) -> Balance:
+def _balanced(scheme: str, slab: Slab, field: Array, steps: int) -> Balance:
     """The field that makes the feed side neutral, from a first ``field``: ``steps`` of Newton on ``ln(P/N)``, and one on the plain sum."""
     zb, guard = slab.charge * slab.share, tiny(slab.ratio)
     plus, minus = jnp.maximum(zb, 0.0), jnp.maximum(-zb, 0.0)
@@ -210,7 +210,7 @@ class Fields(NamedTuple):
 
     field: Array  # (segments of all grids, *b)
     known: Array  # () False: not yet
-    miss: Array  # (*b) largest relative error of a ratio by taking one step only
+    miss: Array  # (*b) relative errors of the ratios by taking one step only, summed over the segments
 
 
 def unknown_fields(levels: Levels, wall: Array) -> Fields:
@@ -266,9 +266,10 @@ def across(
         if fields is None:
             new = segment(core, form, passage, h, state)
         else:
-            state = state._replace(field=jnp.where(fields.known, fields.field[p], state.field))
+            known = fields.known & jnp.isfinite(fields.field[p])
+            state = state._replace(field=jnp.where(known, fields.field[p], state.field))
             new, miss = nearly_known(core, form, passage, h, state)
-            miss = jnp.maximum(jnp.where(p == 0, 0.0, fields.miss), miss)
+            miss = jnp.where(p == 0, 0.0, fields.miss) + miss
             fields = fields._replace(field=fields.field.at[p].set(new.field), miss=miss)
         slope = None if new.slope is None else sum_.slope + weight * new.slope
         sum_ = State(sum_.ratio + weight * new.ratio, slope, new.field)

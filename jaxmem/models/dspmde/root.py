@@ -33,7 +33,7 @@ class Root(NamedTuple):
     y: Array  # (K, *b)
     grading: Array  # (2, *b)
     error: Array  # (S, *b) estimated discretisation error of each ln c_p
-    residual: Array  # (*b) largest scaled residual, evaluated at y
+    residual: Array  # (*b) largest scaled residual, evaluated at y (or the charge that segments may be left with)
     steps: Array  # (*b) Newton and chord steps
     grid: Array  # (*b) which set of grids produced y: the index into ``grids``
     solved: Array  # (*b)
@@ -117,22 +117,23 @@ class Guess(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What an evaluation on all grids tells, and the fields that it leaves for the next."""
+    """What an evaluation on all grids tells of each lane."""
 
     value: Array  # (K, *b) residual
-    worst: Array  # (*b) its norm, and what the fields may leave
+    worst: Array  # (*b) its norm, or what the fields may leave where that is more
+    miss: Array  # (*b) what the fields may leave
     fewer: Array  # (S, *b) pore entrance, the coarsest grid left out
     contrast: Array  # (*b)
     interface: Array  # (S, *b) c_m/c_b
-    near: Fields | None
 
 
 class Chord(NamedTuple):
-    y: Array
+    y: Array  # (K, *b)
     count: Array  # () evaluations
-    seen: Seen
+    seen: Seen  # at y
+    near: Fields | None  # that the next evaluation starts from
     matrix: Array  # (K, K, *b) inverse Jacobian
-    before: Array  # (*b) residual of the evaluation before
+    open: Array  # (*b) whether the lane goes on; once closed it stays as it is, whatever its neighbours do
 
 
 def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array, effort: Effort, grid: Array) -> Root:
@@ -140,45 +141,39 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
 
     A lane is left alone once its residual is small: the state returned is the one that was evaluated.
     """
-    s = core.charge.shape[0]
+    s, none = core.charge.shape[0], jnp.zeros_like(core.wall)
+    done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
 
-    def evaluate(y: Array, near: Fields | None) -> Seen:
+    def evaluate(y: Array, near: Fields | None) -> tuple[Seen, Fields | None]:
         r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3, near=near)
-        value = mixed(core, r.value)
-        worst = norm(value) if r.fields is None else jnp.maximum(norm(value), r.fields.miss)
-        return Seen(value, worst, r.fewer, r.contrast, r.interface.ratio, r.fields)
+        value, miss = mixed(core, r.value), none if r.fields is None else r.fields.miss
+        worst = jnp.maximum(norm(value), norm(miss[None]))
+        return Seen(value, worst, miss, r.fewer, r.contrast, r.interface.ratio), r.fields
 
-    def unfinished(now: Array, before: Array) -> Array:
-        at_floor = (now < effort.residual) & (now > 0.3 * before)  # solved, and round-off is all that is left
-        return (now > done) & ~at_floor
+    def chord(now: Chord) -> Chord:
+        before, moves = now.seen, now.open & (now.count > 0)  # the first time the state is evaluated as it is
+        step = accept(core, now.y, -apply(now.matrix, before.value), 3.0)
+        y = jnp.where(moves, neutral_permeate(core, step), now.y)
+        new, near = evaluate(y, now.near)
+        seen = jax.tree.map(lambda a, b: jnp.where(now.open, a, b), new, before)
+        turn = seen.value - before.value
+        exact = moves & (before.miss + seen.miss < 0.1 * norm(turn))  # the fields of both evaluations settled enough
+        matrix = jnp.where(exact, broyden(now.matrix, y - now.y, turn), now.matrix)
+        at_floor = (seen.worst < effort.residual) & (seen.worst > 0.3 * before.worst)  # round-off is all that is left
+        return Chord(y, now.count + 1, seen, near, matrix, now.open & (seen.worst > done) & ~at_floor)
 
     def go(now: Chord) -> Array:
-        return (now.count == 0) | ((now.count <= most) & jnp.any(unfinished(now.seen.worst, now.before)))
+        return (now.count == 0) | ((now.count <= most) & jnp.any(now.open))
 
-    def chord(now: Chord) -> Chord:  # the first time the step is zero: the state is evaluated as it is
-        value, worst = now.seen.value, now.seen.worst
-        moved = neutral_permeate(core, accept(core, now.y, -apply(now.matrix, value), 3.0))
-        y = jnp.where(unfinished(worst, now.before), moved, now.y)
-        seen = evaluate(y, now.seen.near)
-        matrix = broyden(now.matrix, y - now.y, seen.value - value)
-        return Chord(y, now.count + 1, seen, matrix, worst)
-
-    done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
     one_pore = levels.order == 3 and core.deeper is None and not form.activity_gradient
-    near, zero, none = (
-        unknown_fields(levels, core.wall) if one_pore else None,
-        jnp.zeros_like(at.y),
-        jnp.zeros_like(core.share),
-    )
-    blank = Seen(zero, jnp.zeros_like(core.wall), none + 1.0, jnp.ones_like(core.wall), none, near)
-    end = jax.lax.while_loop(
-        go, chord, Chord(at.y, jnp.asarray(0), blank, at.matrix, jnp.full_like(core.wall, jnp.inf))
-    )
+    near = unknown_fields(levels, core.wall) if one_pore else None
+    blank = Seen(jnp.zeros_like(at.y), none, none, *(jnp.zeros_like(x) for x in (core.share, none, core.share)))
+    start = Chord(at.y, jnp.asarray(0), blank, near, at.matrix, none == 0.0)
+    end = jax.lax.while_loop(go, chord, start)
     seen, steps = end.seen, at.steps - 1 + end.count.astype(at.steps.dtype)
-    gain = jnp.minimum(SAFETY * seen.contrast, 1.0)
     coarse = mixed(core, upstream(core, form, end.y, seen.fewer))
     of_grids, of_rows = (jnp.abs(apply(end.matrix, x)) for x in (seen.value - coarse, seen.value))
-    error = gain * of_grids + of_rows
+    error = jnp.minimum(SAFETY * seen.contrast, 1.0) * of_grids + of_rows
     error = jnp.where(jnp.isfinite(error), error, jnp.inf)[:s]
     worst = jnp.where(empty(core, seen.interface), jnp.inf, seen.worst)
     which = jnp.zeros_like(steps) + grid

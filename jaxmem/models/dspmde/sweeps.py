@@ -28,8 +28,8 @@ _ALL, _REFINE, _NEWTON, _BRANCH = 0, 1, 2, 3  # every lane; from the old state; 
 class Sweep(NamedTuple):
     """What a sweep does, and on which set of grids; of several, arrays."""
 
-    kind: Array | np.ndarray
-    grid: Array | np.ndarray
+    kind: int | Array | np.ndarray
+    grid: int | Array | np.ndarray
 
 
 def schedule(count: int) -> Sweep:
@@ -65,14 +65,15 @@ def _blank(core: Core, form: Form) -> Root:
 def _attempt(core: Core, form: Form, effort: Effort, old: Root, now: Sweep) -> Root:
     """One block through one sweep."""
     sets = grids(form, effort)
-    levels = sets[0]._replace(factor=jnp.asarray([g.factor for g in sets], jnp.int32)[now.grid])
-    first = now.kind == _ALL
+    factors = [g.factor for g in sets]
+    factor = factors[now.grid] if isinstance(now.grid, int) else jnp.asarray(factors, jnp.int32)[now.grid]
+    levels, first = sets[0]._replace(factor=factor), jnp.asarray(now.kind == _ALL)
     plan = Plan(
         factor=levels.factor,
         tries=jnp.where(first, 7, 24),
         near=jnp.where(first, 1, 8),
-        branch=now.kind == _BRANCH,
-        known=now.kind == _REFINE,
+        branch=jnp.asarray(now.kind == _BRANCH),
+        known=jnp.asarray(now.kind == _REFINE),
     )
     k = old.y.shape[0]
     given = Guess(old.y, old.grading, jnp.zeros((k, *old.y.shape), old.y.dtype), old.steps)
@@ -89,8 +90,8 @@ def _solve(core: Core, form: Form, effort: Effort, active: Array) -> Root:
     sweeps, root = schedule(len(grids(form, effort))), _blank(core, form)
     root = root._replace(solved=~active, error=jnp.where(active, root.error, 0.0))
     if jax.default_backend() != "cpu":  # an accelerator takes the first sweep in one piece
-        root = _attempt(core, form, effort, root, Sweep(*(jnp.asarray(x[0]) for x in sweeps)))
-        sweeps = Sweep(*(x[1:] for x in sweeps))
+        root = _attempt(core, form, effort, root, Sweep(_ALL, 0))
+        sweeps = Sweep(*(np.asarray(x)[1:] for x in sweeps))
 
     def take(tree, index: Array):
         return jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), tree)
