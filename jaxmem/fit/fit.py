@@ -68,10 +68,9 @@ def _check(model: Any, data: Any, free: Any, noise: Any, starts: int) -> None:
         )
     if len(data) == 0:
         raise JaxmemError("There is no measurement to fit to. Give data with at least one.")
-    noise = data.noise if noise is None else noise
-    if bad := data.unusable(noise):
+    if bad := data.unusable(data.noise if noise is None else noise):
         raise JaxmemError(
-            f"{type(noise).__name__} gives no residual for {bad} of {len(data)} measurements, even where they are met exactly: the relative error of "
+            f"{type(noise or data.noise).__name__} gives no residual for {bad} of {len(data)} measurements, even where they are met exactly: the relative error of "
             "zero, or sigma = 0. Write noise=jm.Gaussian(), or leave these points out."
         )
     model.check(free.apply(data.case, free.start(data.case)))

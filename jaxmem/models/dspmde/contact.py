@@ -149,9 +149,7 @@ def _known_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
         return _law(model, case, status, interface)
 
     (y, interface), (d_y, d_interface) = jax.jvp(at, (core,), (d_core,))
-    water = jnp.where(
-        root.solved, interface, 1.0
-    )  # a failed lane is asked nothing: zero times not a number is not zero
+    water = jnp.where(root.solved, interface, 1.0)  # a failed lane is asked nothing: 0 times NaN is not 0
     d_law = eqx.filter_jvp(law, (case, water), (d_case, jnp.where(root.solved, d_interface, 0.0)))[1]
     units = [jnp.zeros_like(walls).at[i].set(1.0) for i in range(walls.shape[0])]
     moved = [jax.jvp(lambda w: at(_charged(core, w)), (walls,), (unit,))[1] for unit in units]

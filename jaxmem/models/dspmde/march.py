@@ -15,7 +15,7 @@ from jax import Array
 
 from .faces import State, face
 from .kernels import exponential
-from .pore import Fields, Levels, across, contrast, first_field, rate
+from .pore import Fields, Levels, across, contrast, first_field, rate, unknown_fields
 from .problem import Core, Form, Layer, at_layer, charges, deepest, identity, ion_sum, layers, tiny, with_flux
 
 
@@ -27,7 +27,26 @@ class Residual(NamedTuple):
     fewer: Array  # (S, *b) the pore entrance with the coarsest level left out
     contrast: Array  # (*b) how much less the last extrapolation changed than the one before: the gain of a further one
     interface: State  # c_m/c_b, and its slope (S, K - 1, *b)
-    fields: Fields | None = None
+    memory: "Memory | None" = None
+
+
+class Memory(NamedTuple):
+    """Fields of every segment at one state, for one march (one layer) or for one per combination of the grids."""
+
+    first: tuple[Fields, ...]  # of the layer at the feed
+    behind: tuple[Fields, ...]  # of the others, from the permeate on, along a leading axis; none for one layer
+
+    def miss(self) -> Array:
+        """What the fields may leave, summed over layers and combinations."""
+        every = [f.miss for f in self.first] + [jnp.sum(f.miss, axis=0) for f in self.behind]
+        return sum(every[1:], every[0])
+
+
+def blank_memory(core: Core, levels: Levels) -> Memory:
+    """Before any evaluation."""
+    one, deeper = unknown_fields(levels, core.wall), 0 if core.deeper is None else core.deeper.wall.shape[0]
+    behind = jax.tree.map(lambda x: jnp.broadcast_to(x, (deeper, *x.shape)), one)
+    return Memory((one,), ()) if deeper == 0 else Memory((one,) * 3, (behind,) * 3)
 
 
 # -------------------------------------------------------------------------------------------------- film
@@ -86,7 +105,7 @@ def entrance_face(core: Core, form: Form, inlet: State) -> State:
 
 
 class Crossing(NamedTuple):
-    """A march through layers: the far side, the gradings used and asked for, ``(2 L, *b)``, and the fields (one layer)."""
+    """A march through layers: the far side, the gradings used and asked for, ``(2 L, *b)``, and the fields on the way."""
 
     inlet: State
     grading: Array
@@ -116,38 +135,50 @@ def _layer(
     return inlet, grading, jax.lax.stop_gradient(jnp.stack(ends))
 
 
-def _deeper(core: Core, form: Form, passage: Array, levels: Levels, grading: Array, own, out: State, pick: str):
+def _deeper(core: Core, form: Form, passage: Array, levels: Levels, grading: Array, own, out: State, pick: str, near):
     """Through the layers behind the first, from the permeate on: the exit of the first layer, as ``pick``ed by all of them."""
     every = layers(core)
     here, next_ = (
         jax.tree.map(lambda x: jnp.flip(x, 0), part) for part in (core.deeper, jax.tree.map(lambda x: x[:-1], every))
     )
 
-    def cross(state: State, given: tuple[Layer, Layer, Array]) -> tuple[State, tuple[Array, Array]]:
+    def cross(state: State, given: tuple[Layer, Layer, Array, Fields | None]) -> tuple[State, tuple]:
         this, that = at_layer(core, given[0]), at_layer(core, given[1])
-        inlet, used, asked = _layer(this, form, passage, levels, given[2], own, state)
+        inlet, used, asked = _layer(this, form, passage, levels, given[2], own, state, given[3])
         jump, active = that.log_partition - this.log_partition, form.pore_activity
         new = face(that, form, getattr(inlet, pick), jump, that.wall, active, active)
-        return State(new.ratio, new.slope, jnp.zeros_like(new.field)), (used, asked)
+        return State(new.ratio, new.slope, jnp.zeros_like(new.field)), (used, asked, inlet.fields)
 
     shape = grading.shape[1:]
-    end, (used, asked) = jax.lax.scan(cross, out, (here, next_, grading.reshape(-1, 2, *shape)))
-    return Crossing(end, used.reshape(-1, *shape), asked.reshape(-1, *shape))
+    end, (used, asked, fields) = jax.lax.scan(cross, out, (here, next_, grading.reshape(-1, 2, *shape), near))
+    return Crossing(end, used.reshape(-1, *shape), asked.reshape(-1, *shape), fields)
 
 
-def _crossings(core: Core, form: Form, passage: Array, levels: Levels, grading, own, out: State, estimate: bool, near):
+def _crossings(
+    core: Core,
+    form: Form,
+    passage: Array,
+    levels: Levels,
+    grading,
+    own,
+    out: State,
+    estimate: bool,
+    near: Memory | None,
+) -> tuple[list[Crossing], Memory | None]:
     """The pore entrance by all grids, and with ``estimate`` also with the coarsest left out and by the finest alone."""
     first, rest = grading[:2], grading[2:]
     if core.deeper is None:
-        inlet, used, asked = _layer(core, form, passage, levels, first, own, out, near)
-        return [Crossing(x, used, asked, inlet.fields) for x in inlet[:3]]
-    found = []
-    for pick in ("best", "fewer", "finest") if estimate else ("best",):
-        behind = _deeper(core, form, passage, levels, rest, own, out, pick)
-        inlet, used, asked = _layer(core, form, passage, levels, first, own, behind.inlet)
+        inlet, used, asked = _layer(core, form, passage, levels, first, own, out, near and near.first[0])
+        found = [Crossing(x, used, asked) for x in inlet[:3]]
+        return found, None if inlet.fields is None else Memory((inlet.fields,), ())
+    found, fields = [], []
+    for i, pick in enumerate(("best", "fewer", "finest") if estimate else ("best",)):
+        behind = _deeper(core, form, passage, levels, rest, own, out, pick, near and near.behind[i])
+        inlet, used, asked = _layer(core, form, passage, levels, first, own, behind.inlet, near and near.first[i])
         both = (jnp.concatenate(x) for x in ((used, behind.grading), (asked, behind.asked)))
         found.append(Crossing(getattr(inlet, pick), *both))
-    return found if estimate else found * 3
+        fields.append((inlet.fields, behind.fields))
+    return found if estimate else found * 3, near and Memory(*zip(*fields, strict=True))
 
 
 def _rows(core: Core, form: Form, y: Array, passage: Array, inlet: State) -> tuple[Array, Array | None, State]:
@@ -196,22 +227,22 @@ def residual(
     jacobian: bool,
     estimate: bool = False,
     own: bool | Array = False,
-    near: Fields | None = None,
+    near: Memory | None = None,
 ) -> Residual:
     """The K equations at ``y`` on the given grids. Without ``grading``, and where ``own``, the state's own rate is used.
-    The fields of a state ``near`` by save a third of the work (one layer, without Jacobian)."""
-    assert near is None or (core.deeper is None and not jacobian)
+    The fields of a state ``near`` by save a third of the work (without Jacobian)."""
+    assert near is None or not jacobian
     core = at_flux(core, form, y)
     passage = jnp.exp(y[: core.charge.shape[0]])
     out = exit_face(core, form, passage, jacobian)._replace(field=jnp.zeros_like(core.wall))
     if grading is None:
         own, grading = True, jnp.ones((2 * layers(core).wall.shape[0], *core.wall.shape), passage.dtype)
-    best, fewer, finest = _crossings(core, form, passage, levels, grading, own, out, estimate, near)
+    (best, fewer, finest), memory = _crossings(core, form, passage, levels, grading, own, out, estimate, near)
     value, slope, interface = _rows(core, form, y, passage, best.inlet)
     gain = jnp.ones_like(core.wall)
     if estimate:
         gain = contrast(best.inlet.ratio, fewer.inlet.ratio, finest.inlet.ratio)
-    return Residual(value, slope, best.grading, best.asked, fewer.inlet.ratio, gain, interface, best.fields)
+    return Residual(value, slope, best.grading, best.asked, fewer.inlet.ratio, gain, interface, memory)
 
 
 def upstream(core: Core, form: Form, y: Array, inlet: Array) -> Array:

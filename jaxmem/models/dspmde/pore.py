@@ -277,9 +277,9 @@ def across(
 
     carry = (zero, jnp.zeros_like(start.ratio), start, jnp.zeros_like(grading[0]), near)
     sum_, less, finest, _, fields = _repeat(step, int(ends[-1]), levels.factor, total, form.reverse, carry)
+    if most == 1:
+        return Entrance(finest, finest, finest)
     if fields is not None:
         fields = fields._replace(known=jnp.asarray(True))
-    if most == 1:
-        return Entrance(finest, finest, finest, fields)
     fewer = _combine(less, None, State(finest.ratio, None, finest.field))
     return Entrance(_combine(sum_.ratio, sum_.slope, finest), fewer, finest, fields)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.small_dense import apply
-from .march import residual, upstream
-from .pore import MOST, Fields, Levels, unknown_fields
+from .march import Memory, blank_memory, residual, upstream
+from .pore import MOST, Levels
 from .problem import Core, Form, ion_sum, tiny
 
 
@@ -131,7 +131,7 @@ class Chord(NamedTuple):
     y: Array  # (K, *b)
     count: Array  # () evaluations
     seen: Seen  # at y
-    near: Fields | None  # that the next evaluation starts from
+    near: Memory | None  # that the next evaluation starts from
     matrix: Array  # (K, K, *b) inverse Jacobian
     open: Array  # (*b) whether the lane goes on; once closed it stays as it is, whatever its neighbours do
 
@@ -144,11 +144,11 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
     s, none = core.charge.shape[0], jnp.zeros_like(core.wall)
     done = 5e-3 * effort.residual  # go on below what counts as solved, where it is to be had
 
-    def evaluate(y: Array, near: Fields | None) -> tuple[Seen, Fields | None]:
+    def evaluate(y: Array, near: Memory | None) -> tuple[Seen, Memory | None]:
         r = residual(core, form, y, levels, at.grading, False, estimate=levels.order == 3, near=near)
-        value, miss = mixed(core, r.value), none if r.fields is None else r.fields.miss
+        value, miss = mixed(core, r.value), none if r.memory is None else r.memory.miss()
         worst = jnp.maximum(norm(value), norm(miss[None]))
-        return Seen(value, worst, miss, r.fewer, r.contrast, r.interface.ratio), r.fields
+        return Seen(value, worst, miss, r.fewer, r.contrast, r.interface.ratio), r.memory
 
     def chord(now: Chord) -> Chord:
         before, moves = now.seen, now.open & (now.count > 0)  # the first time the state is evaluated as it is
@@ -165,8 +165,7 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
     def go(now: Chord) -> Array:
         return (now.count == 0) | ((now.count <= most) & jnp.any(now.open))
 
-    one_pore = levels.order == 3 and core.deeper is None and not form.activity_gradient
-    near = unknown_fields(levels, core.wall) if one_pore else None
+    near = None if levels.order != 3 or form.activity_gradient else blank_memory(core, levels)
     blank = Seen(jnp.zeros_like(at.y), none, none, *(jnp.zeros_like(x) for x in (core.share, none, core.share)))
     start = Chord(at.y, jnp.asarray(0), blank, near, at.matrix, none == 0.0)
     end = jax.lax.while_loop(go, chord, start)
