@@ -15,6 +15,9 @@ if "XLA_FLAGS" not in os.environ:  # read by jax when it starts; most of the tim
     if tuple(int(x) for x in version("jaxlib").split(".")[:2]) < (0, 11):
         flags.append("--xla_cpu_use_fusion_emitters=false")  # the newer ones take half as long again
     os.environ["XLA_FLAGS"] = " ".join(flags)
+# The same programs come again in the other worker, in processes that tests start, and in the next run
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jaxtyping
 import pytest
