@@ -81,6 +81,7 @@ from .membranes.exclusion import BornExclusion as BornExclusion
 from .membranes.exclusion import StericExclusion as StericExclusion
 from .membranes.hindrance import Bowen as Bowen
 from .membranes.hindrance import DechadilokDeen as DechadilokDeen
+from .membranes.ion_exchange import FixedChargeMembrane as FixedChargeMembrane
 from .membranes.ion_exchange import IonExchangeMembrane as IonExchangeMembrane
 from .membranes.ion_exchange import MembranePair as MembranePair
 from .membranes.layered import LayeredMembrane as LayeredMembrane

@@ -24,10 +24,42 @@ class IonExchangeMembrane(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
-        if self.exchanges not in ("cations", "anions"):
-            raise JaxmemError(
-                f"exchanges = {self.exchanges!r}. A membrane exchanges cations or anions: write jm.IonExchangeMembrane('cations')."
-            )
+        _check_kind(self.exchanges, "IonExchangeMembrane")
+
+
+class FixedChargeMembrane(eqx.Module):
+    """An ion-exchange membrane with an inside: fixed charge of one density, through which both ions pass (Teorell 1935, Meyer and Sievers 1936).
+
+    It lies between two layers of solution of the thickness that the conditions give, each before a stirred bulk of the feed. Gauss's law holds all
+    through, so Donnan equilibrium, leakage of co-ions and the space charge at both surfaces follow. Charge ten times that of the solution is
+    nearly an ideal ``IonExchangeMembrane``; below that of the solution there is hardly a plateau.
+    """
+
+    exchanges: str = eqx.field(static=True, default="cations")
+    charge_density: Array = field(
+        unit="mol/m3",
+        low=1e-9,
+        high=2e4,
+        symbol="X",
+        doc="equivalents of fixed charge per volume of solution inside",
+        default=1000.0,
+    )
+    thickness: Array = field(unit="m", low=1e-9, high=1e-2, symbol="d", hint="um", doc="thickness", default=1e-4)
+    diffusion: Array = field(
+        unit="1", low=1e-6, high=10.0, symbol="D_m/D", doc="diffusivities inside over those in solution", default=0.1
+    )
+    provenance: Provenance = Provenance()
+
+    def __check_init__(self) -> None:
+        check(self)
+        _check_kind(self.exchanges, "FixedChargeMembrane")
+
+
+def _check_kind(exchanges: str, name: str) -> None:
+    if exchanges not in ("cations", "anions"):
+        raise JaxmemError(
+            f"exchanges = {exchanges!r}. A membrane exchanges cations or anions: write jm.{name}('cations')."
+        )
 
 
 class MembranePair(eqx.Module):

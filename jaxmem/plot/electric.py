@@ -43,26 +43,29 @@ class CurrentPlots:
         return axes
 
     def profiles(self, lane: int | tuple = (), point: int = -1, axes: Any = None, style: str = "screen") -> Any:
-        """Both ions and the potential between the walls, of one lane and one voltage of a sweep."""
+        """Both ions and the potential between the walls, of one lane and one voltage of a sweep; a membrane with an inside is shaded."""
         axes = axes or new_axes(style)
         r = self._r
         lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
         c, phi, y = np.asarray(r.concentration)[lane], np.asarray(r.potential)[lane], np.asarray(r.position)[lane]
         if phi.ndim == 2:
             c, phi = c[point], phi[point]
+        through = y[0] < 0.0
         for k, name in enumerate(r.clean.feed.species.names):
-            axes.semilogx(y, c[k], color=colour(name, k), label=pretty(name))
-        bulk = float(np.max(c[:, y > 0.2]))
-        axes.set(
-            xlabel="Distance from the membrane over the thickness",
-            ylabel="Concentration (mol/m³)",
-            ylim=(0.0, 1.15 * bulk),
-        )
+            (axes.semilogy if through else axes.semilogx)(y, c[k], color=colour(name, k), label=pretty(name))
+        axes.set(xlabel="Distance from the membrane over the thickness", ylabel="Concentration (mol/m³)")
+        if through:
+            body = np.asarray(r.clean.membrane.thickness / r.clean.conditions.thickness)
+            body = float(np.broadcast_to(body, r.status.shape)[lane])
+            axes.axvspan(-body, 0.0, color="0.9", lw=0.0)
+            axes.set_xlabel("Distance from the membrane (shaded) over the thickness of the layer")
+        else:
+            axes.set_ylim(0.0, 1.15 * float(np.max(c[:, y > 0.2])))
         other = axes.twinx()
         other.plot(y, phi, color="0.35", ls="--", label="potential")
         other.set_ylabel("Potential (V)")
         other.spines["right"].set_visible(True)
         other.grid(False)
         lines = [*axes.get_lines(), *other.get_lines()]
-        axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper left")
+        axes.legend(lines, [str(line.get_label()) for line in lines], loc="lower right" if through else "upper left")
         return axes

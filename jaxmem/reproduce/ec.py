@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import (
     Electroconvection,
+    FixedChargeMembrane,
     Groups,
     IonExchangeMembrane,
     NernstPlanckPoisson,
@@ -43,7 +44,7 @@ MEMBRANE = IonExchangeMembrane()
 SWEEP = (40.0, 35.0, 30.0, 27.0, 25.0, 24.0, 23.0, 22.0, 21.0)  # downwards: vortices need no time to grow
 MARCH = Electroconvection(32, 48, duration=0.3)
 WINDOWS = {"ohmic": (0.5, 1.5), "flat": (8.0, 18.0), "overlimiting": (24.0, 35.0)}
-STEPS = 3 + 5 + 2 + len(SWEEP)  # of the progress bar
+STEPS = 3 + 1 + 5 + 2 + len(SWEEP)  # of the progress bar
 
 
 def reproduce(console: Any, out: Path, data: Path | None, experiments: int = 0) -> None:
@@ -58,6 +59,7 @@ def reproduce(console: Any, out: Path, data: Path | None, experiments: int = 0) 
     with bar(console, STEPS + NETWORK_STEPS + experiments) as progress:
         progress.say("Curves at rest (compiling)")
         at_rest(console, progress, out)
+        membrane_charge(console, progress, out)
         progress.say("Onset (compiling)")
         thresholds(console, progress, out)
         progress.say("Vortices (compiling)")
@@ -102,6 +104,36 @@ def at_rest(console: Any, progress: Bar, out: Path) -> None:
     axes.set(xlabel="voltage (RT/F)", ylabel="current at rest (F D c₀/L)", ylim=(0.0, None))
     axes.legend(loc="lower right")
     axes.figure.savefig(out / "ec_at_rest.png")
+
+
+def membrane_charge(console: Any, progress: Bar, out: Path) -> None:
+    """How much charge a membrane needs for a plateau: resolved with its inside, between two layers."""
+    groups, charge = Groups(1e-3), np.asarray([0.3, 1.0, 3.0, 10.0, 100.0])
+    salt = float(groups.mixture().concentration[0])
+    membrane = FixedChargeMembrane("cations", jnp.asarray(charge * salt), thickness=2e-5, diffusion=0.3)
+    volts = np.linspace(0.0, 40.0, 41)
+    result = solve(NernstPlanckPoisson(), groups.case(membrane, sweep=np.broadcast_to(volts, (len(charge), 41))))
+    i, share = np.asarray(result.scaled_current), np.asarray(result.transport_number)
+    table = plain_table(
+        "Membranes of little and much charge, at rest, eps 1e-3",
+        caption="X: fixed charge over that of the solution; conductance: di/dV from 20 to 40 RT/F over that from 0 to 1",
+    )
+    for heading in ("X", "current\nat 20", "current\nat 40", "carried by\ncounter-ions", "conductance"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    axes = new_axes()
+    for k, x in enumerate(charge):
+        flat = (i[k, 40] - i[k, 20]) / 20.0 / (i[k, 1] - i[k, 0])
+        table.add_row(f"{x:g}", f"{i[k, 20]:.3f}", f"{i[k, 40]:.3f}", f"{share[k, 40]:.1%}", f"{flat:.1%}")
+        axes.plot(volts, i[k], color=SPARE[k], label=f"X = {x:g}")
+    progress.step()
+    console.print(table)
+    console.print(
+        "Little charge, no plateau: below that of the solution the curve hardly bends, at ten times it lies flat as before an ideal membrane, which carries less.\n"
+    )
+    axes.axhline(2.0, color="0.5", ls="--", lw=0.9, label="limiting, ideal")
+    axes.set(xlabel="voltage between the bulks (RT/F)", ylabel="current at rest (F D c₀/L)", ylim=(0.0, 10.0))
+    axes.legend(loc="upper right")
+    axes.figure.savefig(out / "ec_membrane_charge.png")
 
 
 def thresholds(console: Any, progress: Bar, out: Path) -> None:

@@ -26,6 +26,17 @@ REFUSED = {
     "unknown salt": (lambda: jm.Mixture.from_concentration({"Xx+": 1.0, "Cl-": 1.0}), "'Xx+' is not known"),
     "charged reservoir": (lambda: jm.Mixture.from_concentration({"Na+": 1.0, "Cl-": 1.2}), "net charge"),
     "channel at rest": (lambda: ask(membrane=jm.MembranePair(CEM, AEM)), "only depletes"),
+    "inside of a membrane in the plane": (
+        lambda: ask(PLANE, membrane=jm.FixedChargeMembrane()),
+        "IonExchangeMembrane('cations')",
+    ),
+    "growth at a membrane with an inside": (
+        lambda: jm.onset(LINE, jm.Groups(1e-2).case(jm.FixedChargeMembrane(), voltage=20.0)),
+        "Currents at rest",
+    ),
+    "wrong kind with an inside": (lambda: jm.FixedChargeMembrane("protons"), "jm.FixedChargeMembrane('cations')"),
+    "charge with its sign": (lambda: jm.FixedChargeMembrane("cations", -500.0), "charge_density = -500"),
+    "thickness in micrometres": (lambda: jm.FixedChargeMembrane("cations", 500.0, 100.0), "100 * jm.units.um"),
     "no membrane in a pair": (lambda: jm.MembranePair(CEM, jm.membrane("NF270")), "MembranePair.high"),
     "wrong kind": (lambda: jm.IonExchangeMembrane("protons"), "cations or anions"),
     "volts for millivolts": (lambda: jm.Voltage(500.0, 20 * um), "500 * jm.units.mV"),

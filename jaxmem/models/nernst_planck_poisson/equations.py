@@ -24,6 +24,13 @@ class Wall(NamedTuple):
     passes: Array  # (2,)
 
 
+class Body(NamedTuple):
+    """Where cells lie in a membrane and where in solution."""
+
+    fixed: Array  # X, equivalents of fixed charge in every cell, with its sign, (N,)
+    mobility: Array  # diffusivities over those in solution, (N,)
+
+
 class Layer(NamedTuple):
     """One question, scaled."""
 
@@ -33,7 +40,7 @@ class Layer(NamedTuple):
     eps: Array
     low: Wall
     high: Wall
-    fixed: Array  # X, equivalents of fixed charge in every cell, with its sign, (N,)
+    body: "Body | None" = None  # of a membrane within the layer
 
     @property
     def sign(self) -> Array:
@@ -62,9 +69,15 @@ def faces(p: Layer, cells: Array, voltage: Array) -> FaceFlux:
     c, phi = cells[:2], cells[2]
     wide = jnp.concatenate([p.low.concentration[:, None], c, p.high.concentration[:, None]], axis=1)
     potential = jnp.concatenate([jnp.zeros((1,), phi.dtype), phi, voltage[None]])
-    conductance = p.diffusivity[:, None] / p.grid.gaps[None]
+    conductance = p.diffusivity[:, None] / (p.grid.gaps if p.body is None else _resistance(p.grid, p.body))[None]
     ends = jnp.ones_like(conductance).at[:, 0].set(p.low.passes).at[:, -1].set(p.high.passes)
     return face_flux(conductance * ends, wide[:, :-1], wide[:, 1:], p.charge[:, None] * jnp.diff(potential)[None])
+
+
+def _resistance(grid: Grid, body: Body) -> Array:
+    """From centre to centre: half cells in series, ``(N + 1,)``."""
+    half = 0.5 * grid.widths / body.mobility
+    return jnp.concatenate([half[:1], half[:-1] + half[1:], half[-1:]])
 
 
 def current(p: Layer, flux: Array) -> Array:
@@ -76,7 +89,8 @@ def residual(p: Layer, cells: Array, voltage: Array, flux: Array) -> Array:
     """Of every cell ``(3, N)``: what leaves less what enters, and Gauss's law."""
     potential = jnp.concatenate([jnp.zeros((1,), cells.dtype), cells[2], voltage[None]])
     field = jnp.diff(potential) / p.grid.gaps
-    gauss = 2.0 * p.eps**2 * jnp.diff(field) + (p.sign * (cells[0] - cells[1]) + p.fixed) * p.grid.widths
+    charge = p.sign * (cells[0] - cells[1]) + (0.0 if p.body is None else p.body.fixed)
+    gauss = 2.0 * p.eps**2 * jnp.diff(field) + charge * p.grid.widths
     return jnp.concatenate([jnp.diff(flux, axis=1), gauss[None]])
 
 

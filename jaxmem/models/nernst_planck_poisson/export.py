@@ -11,6 +11,7 @@ CURVE = {
     "current": ("A m-2", "current density, positive where cations go to y = 0"),
     "scaled_voltage": ("1", "voltage in RT/F"),
     "scaled_current": ("1", "current in F D c0/L"),
+    "transport_number": ("1", "share of the current that counter-ions carry"),
     "space_charge_thickness": ("1", "height of space charge over L"),
     "closure": ("1", "difference of the current between faces, relative"),
 }

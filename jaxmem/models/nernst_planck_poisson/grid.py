@@ -11,7 +11,7 @@ from ...nonlinear.increasing import root_of_increasing
 
 
 class Grid(NamedTuple):
-    """N cells of ``[0, 1]``."""
+    """N cells of ``[0, 1]``, or of a stack of layers of which this is one."""
 
     faces: Array  # (N + 1,)
 
@@ -29,6 +29,12 @@ class Grid(NamedTuple):
     def gaps(self) -> Array:
         """From centre to centre, and from the walls to the first and last: ``(N + 1,)``."""
         return jnp.diff(self.centres, prepend=self.faces[:1], append=self.faces[-1:])
+
+
+def stacked(front: Array, body: Array, thickness: Array) -> Grid:
+    """A membrane of a ``thickness`` below y = 0 between two layers of one: ``front`` crowds at 0, ``body`` at both of its ends."""
+    behind = -thickness - front[::-1]
+    return Grid(jnp.concatenate([behind[:-1], thickness * (body[:-1] - 1.0), front]))
 
 
 def stretched(cells: int, scale: Array, share: float, both: bool = False) -> Grid:

@@ -12,7 +12,7 @@ from ..._fields import whole
 from ..._status import code
 from ...case import Case
 from ...conditions import CurrentDriven, VoltageRamp
-from ...membranes.ion_exchange import MembranePair
+from ...membranes.ion_exchange import FixedChargeMembrane, MembranePair
 from ..base import AbstractModel
 from ..inputs import benign, input_status
 from ..lanes import known, over_lanes
@@ -34,7 +34,9 @@ class CurrentState(NamedTuple):
     cells: Array  # c_1, c_2, phi: (3, N), counter-ions first
     voltage: Array
     current: Array  # at the lower wall
+    counter: Array  # what counter-ions carry of it
     spread: Array  # of the current over all faces, relative
+    round_off: Array  # how much of it the digits of a state may leave
     turns: Array  # Newton steps
     arrived: Array
     status: Array  # of the inputs
@@ -44,7 +46,8 @@ class NernstPlanckPoisson(AbstractModel):
     """``dJ_i/dy = 0``, ``J_i = -D_i (dc_i/dy + z_i c_i F/RT dphi/dy)``, ``e d2phi/dy2 = -F sum z_i c_i``; no electroneutrality assumed.
 
     An ``IonExchangeMembrane`` at y = 0 faces a stirred bulk of the feed at ``thickness``; a ``MembranePair`` of one kind closes a gap whose
-    mean concentration is that of the feed. ``Voltage``, ``VoltageSweep`` or ``CurrentDriven``. The equations stand in
+    mean concentration is that of the feed; a ``FixedChargeMembrane`` below y = 0 lies between two layers of ``thickness``, and is resolved
+    with them, each on as many ``cells``. ``Voltage``, ``VoltageSweep`` or ``CurrentDriven``. The equations stand in
     ``jaxmem/models/nernst_planck_poisson/equations.py``: finite volumes of second order, fine at the walls. Tried for eps of 1e-4 to 1e-2 and up
     to 120 thermal voltages. No flow: above the onset of electroconvection (``jm.onset``) real currents are larger.
     """
@@ -69,7 +72,7 @@ class NernstPlanckPoisson(AbstractModel):
 
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
-        check_electric(case, self.precision)
+        check_electric(case, self.precision, resolved=True)
         if isinstance(case.conditions, VoltageRamp):
             raise JaxmemError(
                 "A steady layer knows no ramp. Write jm.VoltageSweep(jnp.linspace(0.0, 1.0, 41), thickness=1e-4)."
@@ -125,6 +128,15 @@ class NernstPlanckPoisson(AbstractModel):
         grid = found.faces[0]
         return (found if wanted.ndim else jax.tree.map(lambda x: x[0], found))._replace(faces=grid)
 
+    def _widest(self, state: CurrentState, case: Case) -> Array:
+        """Cell at a wall or surface, in Debye lengths of what it lies in."""
+        eps, widths = similarity(case).eps, jnp.diff(state.faces)
+        if not isinstance(case.membrane, FixedChargeMembrane):
+            return widths[..., 0] / eps
+        fixed = case.membrane.charge_density / scales(case.feed, case.conditions.thickness).concentration
+        inside = widths[..., 2 * self.cells - 1] * jnp.sqrt(1.0 + 0.5 * fixed)  # both surfaces are alike
+        return jnp.maximum(widths[..., 2 * self.cells], inside) / eps
+
     def residual(self, state: CurrentState, case: Case) -> Array:
         """Difference of the current between the faces, relative, ``(*batch, 1)``: zero at the solution."""
         return _worst(state.spread, len(case.batch_shape))[..., None]
@@ -135,10 +147,10 @@ class NernstPlanckPoisson(AbstractModel):
         sound = state.status == code("successful")
         clean = benign(case, sound)
         shape = state.status.shape
-        eps = jnp.broadcast_to(similarity(clean).eps, shape)
-        wide = state.faces[..., 1] - state.faces[..., 0] > _RESOLVED * eps
+        wide = jnp.broadcast_to(self._widest(state, clean) > _RESOLVED, shape)
         stopped = "current_out_of_reach" if isinstance(case.conditions, CurrentDriven) else "continuation_stopped"
-        there = state.arrived.reshape(*shape, -1).all(-1) & (_worst(state.spread, len(shape)) < _CLOSED)
+        there = state.arrived & (state.spread < _CLOSED + state.round_off)
+        there = there.reshape(*shape, -1).all(-1)
         status = jnp.where(there, code("successful"), code(stopped))
         status = jnp.where(wide, code("debye_layer_unresolved"), status)
         status = jnp.where(sound, status, state.status)
@@ -149,10 +161,19 @@ class NernstPlanckPoisson(AbstractModel):
 def _seen(layer: Layer, given: Imposed, found: Unknown, turns: Array, arrived: Array) -> CurrentState:
     """The state with its derivatives, and what is told of it."""
     x = differentiable(layer, given, found)
-    all_faces = current(layer, faces(layer, x.cells, x.voltage).flux)
-    spread = (jnp.max(all_faces) - jnp.min(all_faces)) / (1.0 + jnp.abs(all_faces[0]))
+    at = faces(layer, x.cells, x.voltage)
+    all_faces, flux = current(layer, at.flux), at.flux
+    size = 1.0 + jnp.abs(all_faces[0])
+    spread = (jnp.max(all_faces) - jnp.min(all_faces)) / size
+    one_way = jnp.max(
+        at.left[:, 1:] * x.cells[:2]
+    )  # through faces of small cells in a charged membrane, far more than what is left of it
+    round_off = 8.0 * jnp.finfo(one_way.dtype).eps * jax.lax.stop_gradient(one_way / size)
     zero = jnp.zeros((), jnp.int32)
-    return CurrentState(layer.grid.faces, x.cells, x.voltage, all_faces[0], spread, turns, arrived, zero)
+    counter = -layer.sign * flux[0, 0]
+    return CurrentState(
+        layer.grid.faces, x.cells, x.voltage, all_faces[0], counter, spread, round_off, turns, arrived, zero
+    )
 
 
 def _worst(x: Array, batch: int) -> Array:

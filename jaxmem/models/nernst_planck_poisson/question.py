@@ -10,11 +10,11 @@ from ..._errors import JaxmemError
 from ..._fields import is_concrete
 from ...case import Case
 from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
-from ...membranes.ion_exchange import IonExchangeMembrane, MembranePair
+from ...membranes.ion_exchange import FixedChargeMembrane, IonExchangeMembrane, MembranePair
 from ..inputs import check_precision
-from .equations import Layer, Wall
-from .grid import stretched
-from .groups import charges, scales, similarity
+from .equations import Body, Layer, Wall
+from .grid import stacked, stretched
+from .groups import Groups, charges, scales, similarity
 
 
 class Rows(NamedTuple):
@@ -25,9 +25,14 @@ class Rows(NamedTuple):
     fixed: bool = False
 
 
-def check_electric(case: Case, precision: str) -> None:
-    """Refuse what is no current through a binary salt at ion-exchange membranes."""
-    if not isinstance(case.membrane, IonExchangeMembrane | MembranePair):
+def check_electric(case: Case, precision: str, resolved: bool = False) -> None:
+    """Refuse what is no current through a binary salt at ion-exchange membranes; ``resolved``: a membrane may have an inside."""
+    if isinstance(case.membrane, FixedChargeMembrane) and not resolved:
+        raise JaxmemError(
+            "Currents at rest through a FixedChargeMembrane are all that is known, from jm.NernstPlanckPoisson(). Write jm.IonExchangeMembrane("
+            f"{case.membrane.exchanges!r}) here: the two are alike where the fixed charge is ten times that of the solution, or more."
+        )
+    if not isinstance(case.membrane, IonExchangeMembrane | MembranePair | FixedChargeMembrane):
         raise JaxmemError(
             f"Case.membrane is a {type(case.membrane).__name__}, not an ion-exchange membrane. Write jm.IonExchangeMembrane() or "
             "jm.MembranePair()."
@@ -67,6 +72,8 @@ def is_channel(case: Case) -> bool:
 def layer_of(case: Case, cells: int, rows: Rows) -> tuple[Layer, Array | None]:
     """The scaled layer of one lane, and the mean co-ions where no wall holds them (between two membranes of one kind)."""
     m, groups, first = case.membrane, similarity(case), counter_first(case)
+    if isinstance(m, FixedChargeMembrane):
+        return _through(case, m, groups, first, cells, rows), None
     one, two, counter = jnp.ones(()), jnp.ones(2), jnp.asarray([1.0, 0.0])
     wall = lambda membrane: Wall(jnp.stack([membrane.enrichment, one]), counter)
     low, high = wall(m.low if isinstance(m, MembranePair) else m), Wall(two, two)  # else a stirred bulk
@@ -76,5 +83,22 @@ def layer_of(case: Case, cells: int, rows: Rows) -> tuple[Layer, Array | None]:
     scale = rows.scale * groups.eps * (2.0 if pair else 1.0)
     grid = stretched(cells, stop_gradient(scale) if rows.fixed else scale, rows.share, pair)
     diffusivity = case.feed.diffusivity / scales(case.feed, case.conditions.thickness).diffusivity
-    layer = Layer(grid, charges(case.feed)[first], diffusivity[first], groups.eps, low, high, jnp.zeros(cells))
+    layer = Layer(grid, charges(case.feed)[first], diffusivity[first], groups.eps, low, high)
     return layer, one if pair and not is_channel(case) else None
+
+
+def _through(case: Case, m: FixedChargeMembrane, groups: Groups, first: Array, cells: int, rows: Rows) -> Layer:
+    """Behind, membrane and front, of as many cells each; the front is the layer between y = 0 and 1."""
+    unit = scales(case.feed, case.conditions.thickness)
+    fixed, thickness = m.charge_density / unit.concentration, m.thickness / unit.length
+    outer, inner = rows.scale * groups.eps, 2.0 * rows.scale * groups.eps / thickness / jnp.sqrt(1.0 + 0.5 * fixed)
+    front, body = stretched(cells, outer, rows.share), stretched(cells, inner, rows.share, both=True)
+    grid, (bulk, inside) = stacked(front.faces, body.faces, thickness), (jnp.zeros(cells), jnp.ones(cells))
+    where = jnp.concatenate([bulk, inside, bulk])
+    sign = 1.0 if m.exchanges == "cations" else -1.0
+    stirred = Wall(jnp.ones(2), jnp.ones(2))
+    diffusivity = case.feed.diffusivity / unit.diffusivity
+    return Layer(
+        grid, charges(case.feed)[first], diffusivity[first], groups.eps, stirred, stirred,
+        Body(-sign * fixed * where, 1.0 + (m.diffusion - 1.0) * where),
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ...case import Case
-from ...membranes.ion_exchange import MembranePair
+from ...membranes.ion_exchange import FixedChargeMembrane, MembranePair
 from .groups import charges
 from .scaled import AbstractScaledResult
 
@@ -58,17 +58,31 @@ class CurrentResult(AbstractScaledResult):
 
     @property
     def voltage(self) -> Array:
-        """From y = 0 to the far end, V; the Donnan jump at y = 0 is inside it."""
+        """From y = 0 to the far end, V, with the Donnan jump at y = 0; across a membrane with an inside from bulk to bulk."""
         return self.state.voltage * self.wide(self.scales.potential)
 
     @property
+    def counter_current(self) -> Array:
+        """What counter-ions of the lower membrane carry of the current, A/m2; co-ions carry the rest."""
+        return self.state.counter * self.wide(self.scales.current)
+
+    @property
+    def transport_number(self) -> Array:
+        """Share of the current that counter-ions carry: 1 through an ideally selective membrane; NaN where no current flows."""
+        some = jnp.abs(self.state.current) > 1e-9
+        return jnp.where(some, self.state.counter / jnp.where(some, self.state.current, 1.0), jnp.nan)
+
+    @property
     def limiting_current(self) -> Array:
-        """``F D_1 (1 + |z_1/z_2|) c0/L`` before a stirred bulk and twice that in a gap, A/m2, ``(*batch)``: that of electroneutral solution."""
+        """``F D_1 (1 + |z_1/z_2|) c0/L`` before a stirred bulk and twice that in a gap, A/m2, ``(*batch)``: that of electroneutral solution
+        at an ideally selective membrane."""
         return self.scaled_limiting_current * self.scales.current
 
     @property
     def open_circuit_voltage(self) -> Array:
         """Without current, V, ``(*batch)``: ``(RT/z F) ln(c_w/c0)`` before a stirred bulk."""
+        if isinstance(self.clean.membrane, FixedChargeMembrane):  # the same solution on both sides
+            return jnp.zeros(self.status.shape)
         ratio = self._low.enrichment
         if isinstance(self.clean.membrane, MembranePair):
             ratio = ratio / self.clean.membrane.high.enrichment
@@ -104,7 +118,7 @@ class CurrentResult(AbstractScaledResult):
 
     @property
     def position(self) -> Array:
-        """Centres of the cells over L, ``(*batch, N)``."""
+        """Centres of the cells over L, ``(*batch, N)``; negative in a membrane with an inside and behind it."""
         return 0.5 * (self.state.faces[..., :-1] + self.state.faces[..., 1:])
 
     @property
@@ -125,9 +139,10 @@ class CurrentResult(AbstractScaledResult):
 
     @property
     def space_charge_thickness(self) -> Array:
-        """Height over L up to which ``|c_+ - c_-|/(c_+ + c_-)``, in equivalents, exceeds 1/2; zero where it never does."""
+        """Height over L up to which ``|c_+ - c_-|/(c_+ + c_-)``, in equivalents, exceeds 1/2 in solution; zero where it never does."""
         c = self.state.cells[..., :2, :]
         share = (c[..., 0, :] - c[..., 1, :]) / (c[..., 0, :] + c[..., 1, :])
+        share = jnp.where(self.position.reshape(*self.position.shape[:-1], *(1,) * self.points, -1) > 0.0, share, 0.0)
         y = jnp.broadcast_to(self.position.reshape(*self.position.shape[:-1], *(1,) * self.points, -1), share.shape)
         return crossing(y, share, 0.5)
 

@@ -18,6 +18,7 @@ from .equations import Unknown, current, faces
 from .groups import Scales, scales, similarity
 from .model import NernstPlanckPoisson
 from .perturbation import leading, matrix, residual
+from .question import check_electric
 from .steady import at_rest
 
 _COARSE = 48  # cells of the first look
@@ -201,6 +202,7 @@ def _first_look(model: NernstPlanckPoisson, case: Case) -> Array:
 def _check(model: Any, case: Case) -> None:
     if not isinstance(model, NernstPlanckPoisson):
         raise JaxmemError(f"{type(model).__name__} has no growth rates. Write jm.NernstPlanckPoisson().")
+    check_electric(case, model.precision)
     model.check(case)
     if not isinstance(case.conditions, Voltage) or case.batch_shape:
         raise JaxmemError(

@@ -10,14 +10,38 @@ from jax.flatten_util import ravel_pytree
 
 from ...linalg.bordered import BorderedBlockTridiagonal
 from ...nonlinear.continuation import Path, Strides, follow
-from .equations import Imposed, Layer, Unknown, current, faces, misfit, newton_change
+from ...nonlinear.increasing import root_of_increasing
+from .equations import Body, Imposed, Layer, Unknown, current, faces, misfit, newton_change
 
 STRIDES = Strides(first=5.0, largest=10.0, smallest=1e-3)  # in RT/F
 _FURTHEST = 1000.0  # RT/F that an imposed current is looked for at
 
 
+def donnan(charge: Array, fixed: Array) -> Array:
+    """Donnan potential ``x``, size in RT/F, of a membrane of ``fixed`` equivalents in solution of one: ``exp(|z_1| x) - exp(-|z_2| x) = fixed``."""
+    z1, z2 = jnp.abs(charge)
+    least, most = 0.0 * fixed, 1.0 + jnp.log1p(fixed) / z1
+    return root_of_increasing(lambda x: jnp.exp(z1 * x) - jnp.exp(-z2 * x) - fixed, least, most, most - 1.0)
+
+
+def within(p: Layer, body: Body) -> Unknown:
+    """Close to the state without current around a membrane: Donnan potential inside, diffuse layers on both sides of both surfaces
+    (that of a symmetric salt, Ohshima and Ohki 1985, doi 10.1016/S0006-3495(85)83982-7)."""
+    size, inside = jnp.max(jnp.abs(body.fixed)), body.fixed != 0.0
+    x, thick = donnan(p.charge, size), jnp.sum(jnp.where(inside, p.grid.widths, 0.0))
+    from_surface = jnp.minimum(jnp.abs(p.grid.centres), jnp.abs(p.grid.centres + thick))
+    surface = x - jnp.tanh(0.5 * x)
+    far = jnp.tanh(0.25 * surface) * jnp.exp(-from_surface / p.eps)
+    deep = x + (surface - x) * jnp.exp(-from_surface * jnp.sqrt(jnp.cosh(x)) / p.eps)
+    x = jnp.where(inside, deep, 4.0 * jnp.arctanh(far))
+    c = jnp.exp(jnp.stack([1.0, -1.0])[:, None] * jnp.abs(p.charge)[:, None] * x)
+    return Unknown(jnp.concatenate([c, -p.sign * x[None]]), jnp.zeros(()), c[1, -1])
+
+
 def equilibrium(p: Layer, mean: bool) -> Unknown:
     """Close to the state without current: a diffuse layer at each wall that counter-ions alone pass."""
+    if p.body is not None:
+        return within(p, p.body)
     y, s = p.grid.centres, p.sign
     bulk = jnp.ones(()) if mean else p.high.concentration[0]
     jump = s * jnp.log(p.low.concentration[0] / bulk) / jnp.abs(p.charge[0])  # of the potential, into the solution
