@@ -141,6 +141,7 @@ from .surrogate.conformal import Calibrated as Calibrated
 from .surrogate.conformal import calibrate as calibrate
 from .surrogate.corpus import corpus as corpus
 from .surrogate.corpus import random_case as random_case
+from .surrogate.members import Ensemble as Ensemble
 from .surrogate.neural_ode import AttentionNeuralODE as AttentionNeuralODE
 from .surrogate.pretrain import pretrain as pretrain
 from .surrogate.residual import BoundedResidual as BoundedResidual

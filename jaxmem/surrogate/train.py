@@ -1,6 +1,7 @@
 """``jm.train``: the networks inside a membrane or a model learn from measurements, through the solved transport equations."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ..models.solve import solve
 from ..noise import LogTransmission
 from .descent import ROUND, descend
 from .field import FluxField
+from .laplace import Flat, Laplace, laplace, predicted
+from .members import EachJudged, Ensemble, Members, spread
 from .network import Network
 
 PARTS = {"all": 0, "last two": 2, "last": 1}  # layers that learn; "last two" is the paper's fine-tuning
@@ -44,15 +47,34 @@ def learning(tree: Any, part: str = "all") -> Any:
 class Trained:
     """What ``jm.train`` found: ``model`` and ``case`` with the best weights; ``train`` and ``check`` are losses of every round."""
 
-    def __init__(self, model: Any, case: Case, data: Any, descent: Any, numbers: int) -> None:
-        self.model, self.case, self.data = model, case, data
+    def __init__(self, misfit: "_Misfit", data: Any, descent: Any, numbers: int) -> None:
+        self.model, self.case = misfit.parts(descent.best)
+        self.data, self._misfit, self._weights = data, misfit, descent.best
         self.train, self.check, self.told = descent.train, descent.check, descent.told
         self.least, self.numbers = float(descent.least), numbers
 
     @property
     def result(self) -> Any:
         """The model's answer at the conditions of the data."""
-        return solve(self.model, self.case, throw=False)
+        return self.answer()
+
+    def answer(self, case: Case | None = None) -> Any:
+        """The Result for the feeds and conditions of another case, with this membrane; for those of the data when None."""
+        return solve(*self._misfit.parts(self._weights, case), throw=False)
+
+    @cached_property
+    def _around(self) -> Laplace:
+        return laplace(self._misfit, self._weights)
+
+    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """An output of the Result with the trained weights, and one standard error of it by Laplace's approximation.
+
+        ``case``: feeds and conditions of another question, answered with this membrane; those of the data when None. The output has the lanes
+        first. The error is that of what was learned from these data: neither the scatter of a new measurement nor a wrong form is in it.
+        Weights not at a minimum (few steps, or a best state chosen early) have errors that are as good as a guess.
+        """
+        misfit = self._misfit
+        return predicted(self._around, Flat(self._weights), lambda w: misfit.parts(w, case), output)
 
     def __str__(self) -> str:
         lines = [
@@ -73,32 +95,43 @@ class _Misfit(eqx.Module):
     resample: bool = eqx.field(static=True)
     batch: int | None = eqx.field(static=True)
 
-    def parts(self, weights: Any) -> tuple[Any, Case]:
-        """The model and the case with these weights."""
+    def parts(self, weights: Any, asked: Case | None = None) -> tuple[Any, Case]:
+        """The model with these weights, and its case: the feeds and conditions that are ``asked``, or of the data."""
+        given: Case = self.data.case if asked is None else asked
         model, membrane = eqx.combine(weights[0], self.rest)
-        case = Case(self.data.case.feed, membrane, self.data.case.conditions)
+        case = Case(given.feed, membrane, given.conditions)
         return model, case if self.free is None else self.free.apply(case, weights[1])
+
+    def prior(self, case: Case, weights: Any) -> Array:
+        """Residuals of the priors of physical numbers."""
+        return jnp.zeros(0) if self.free is None else self.free.prior(case, weights[1])
+
+    def residual(self, result: Any, seen: Array | None = None, sigma: Array | None = None) -> tuple[Array, Array]:
+        """``(N, S)`` in standard deviations, zero without a measurement or an answer; and where there is a measurement without one."""
+        seen, sigma = self.data.rejection if seen is None else seen, self.data.sigma if sigma is None else sigma
+        there = ~jnp.isnan(seen)
+        answered = there & result.ok[..., None]
+        residual = self.noise(getattr(result, f"{self.data.kind}_rejection"), seen, sigma)
+        return jnp.where(answered, residual, 0.0), there & ~answered
 
     def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
         """Loss, and share of measurements without an answer."""
         pick, spread = jax.random.split(key)
         model, case = self.parts(weights)
         seen, sigma, n = self.data.rejection, self.data.sigma, self.data.rejection.shape[0]
-        prior = jnp.zeros(()) if self.free is None else jnp.sum(jnp.square(self.free.prior(case, weights[1])))
+        prior = jnp.sum(jnp.square(self.prior(case, weights)))
         if self.batch is not None and self.batch < n:
             rows = jax.random.choice(pick, n, (self.batch,), replace=False)
             case, seen, sigma = case[rows], seen[rows], sigma[rows]
         if self.resample:
             seen = seen + jnp.where(jnp.isnan(sigma), 0.0, sigma) * jax.random.normal(spread, seen.shape)
-        result = solve(model, case, throw=False)
-        there = ~jnp.isnan(seen)
-        answered = there & result.ok[..., None]
-        residual = self.noise(getattr(result, f"{self.data.kind}_rejection"), seen, sigma)
-        total = jnp.sum(jnp.where(answered, residual, 0.0) ** 2)
+        residual, lost = self.residual(solve(model, case, throw=False), seen, sigma)
         size = sum(jnp.sum(jnp.square(x.astype(float))) for x in jax.tree.leaves(weights[0]))
         count = lambda x: jnp.maximum(jnp.sum(x.astype(float)), 1.0)
-        failed = jnp.sum((there & ~answered).astype(float)) / count(there)
-        return total / count(answered) + prior / count(~jnp.isnan(self.data.rejection)) + self.ridge * size, failed
+        there = ~jnp.isnan(seen)
+        failed = jnp.sum(lost.astype(float)) / count(there)
+        cost = prior / count(~jnp.isnan(self.data.rejection)) + self.ridge * size
+        return jnp.sum(residual**2) / count(there & ~lost) + cost, failed
 
 
 class _Judge(eqx.Module):
@@ -125,22 +158,23 @@ def train(
     held: np.ndarray | None = None,
     resample: bool = False,
     batch: int | None = None,
+    members: int | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     told: Callable[[int, float, float], None] | None = None,
-) -> Trained:
+) -> Any:
     """Adam on every network found in ``model`` and in ``data.case.membrane``, by exact gradients through the solve.
 
     ``free``: physical numbers that move with them, from the case as it is. ``noise`` as in ``jm.fit``; ``ridge`` times the squared weights is
     added to the mean square residual. ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
     points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
-    ``batch`` points a step, all when None. ``checkpoint``: a file to go on from after an interruption, to the same bits.
+    ``batch`` points a step, all when None. ``members``: so many trainings in one, an ``Ensemble``. ``checkpoint``: a file to go on from after an interruption, to the same bits.
 
     ``steps`` are taken in rounds of 20. Solves that fail have no gradient, and count as ten standard deviations off where the best state is chosen; more
     than half of them, or a loss that is no number, end the training with the best state so far. Raises ``ConvergenceError`` when that is the first.
     """
     _check(model, data, free)
-    _check_options(ridge, batch, noise)
+    _check_options(ridge, batch, noise, members)
     noise = LogTransmission() if noise is None else noise
     both = (model, data.case.membrane)
     nets, rest = eqx.partition(both, learning(both, part))
@@ -158,13 +192,27 @@ def train(
         )
     misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), resample, batch)
     judged = data if held is None else data.only(~kept)
-    judge = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), False, None))
-    found = descend(misfit, judge, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
-    if not np.isfinite(found.least):
+    judge: Any = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), False, None))
+    loss: Any = misfit
+    if members is not None:
+        nets, seen = spread(nets, misfit.data, members, part == "all", seed)
+        same = jax.tree.map(lambda x: jnp.stack([x] * members), weights[1])
+        weights, loss, judge = (nets, same), Members(misfit, seen), EachJudged(judge)
+    found = descend(loss, judge, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
+    if not np.all(np.isfinite(found.least)):
         raise ConvergenceError(
             f"No state could be judged: {found.told or 'a point fails in each'}. Look at one: jm.solve(model, data.case, throw=False)."
         )
-    return Trained(*misfit.parts(found.best), data, found, numbers)
+    if members is None:
+        return Trained(misfit, data, found, numbers)
+    each = []
+    for i in range(members):
+        own = found._replace(
+            best=jax.tree.map(lambda x, i=i: x[i], found.best), least=found.least[i], check=found.check[:, i]
+        )
+        with_seen = eqx.tree_at(lambda m: m.data.rejection, misfit, seen[i])
+        each.append(Trained(with_seen, data, own, numbers))
+    return Ensemble(tuple(each))
 
 
 def _mask(held: Any, n: int) -> np.ndarray:
@@ -176,7 +224,11 @@ def _mask(held: Any, n: int) -> np.ndarray:
     return mask
 
 
-def _check_options(ridge: Any, batch: Any, noise: Any) -> None:
+def _check_options(ridge: Any, batch: Any, noise: Any, members: Any) -> None:
+    if not (members is None or (type(members) is int and members >= 2)):
+        raise JaxmemError(
+            f"members = {members!r} must be a whole number above one, or None for one training. Write members=5."
+        )
     if not 0.0 <= ridge < np.inf:
         raise JaxmemError(f"ridge = {ridge!r} must be a number from zero up. Write ridge=1e-4.")
     if not (batch is None or (isinstance(batch, int) and batch >= 1)):

@@ -1,0 +1,79 @@
+"""Several trainings in one, and what they agree on: deep ensembles (Lakshminarayanan et al. 2017, arXiv 1612.01474)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..case import Case
+from .laplace import outputs
+
+
+class Members(eqx.Module):
+    """The misfit of several sets of weights at once, each with measurements of its own: they do not meet."""
+
+    misfit: Any
+    seen: Array  # (members, N, S)
+
+    def __call__(self, weights: Any, key: Array) -> tuple[Array, Array]:
+        """Means over members."""
+
+        def one(weights: Any, seen: Array, key: Array) -> tuple[Array, Array]:
+            return eqx.tree_at(lambda m: m.data.rejection, self.misfit, seen)(weights, key)
+
+        losses, failed = jax.vmap(one)(weights, self.seen, jax.random.split(key, self.seen.shape[0]))
+        return jnp.mean(losses), jnp.mean(failed)
+
+
+class EachJudged(eqx.Module):
+    """What chooses the best state, for each member by itself."""
+
+    judge: Any
+
+    def __call__(self, weights: Any) -> Array:
+        """``(members,)``."""
+        return jax.vmap(self.judge)(weights)
+
+
+class Ensemble:
+    """What ``jm.train(..., members=5)`` found: ``members``, each as if trained alone, from its own first weights on measurements drawn anew
+    from their sigma (Lakshminarayanan et al. 2017, arXiv 1612.01474)."""
+
+    def __init__(self, members: tuple[Any, ...]) -> None:
+        self.members = members
+
+    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over members of an output of the Result, and its standard deviation between them. See ``Trained.predict``."""
+        each = [np.asarray(outputs(output, member.answer(case))) for member in self.members]
+        return np.mean(each, axis=0), np.std(each, axis=0, ddof=1)
+
+    def __str__(self) -> str:
+        least = np.sqrt([member.least for member in self.members])
+        return f"Ensemble of {len(self.members)}, misfits {least.min():.3g} to {least.max():.3g} standard deviations\n  of {self.members[0]}"
+
+
+def _fresh(nets: Any, key: Array) -> Any:
+    """Linear layers drawn anew as equinox draws them; those that start at zero stay there."""
+    linear = lambda x: isinstance(x, eqx.nn.Linear)
+    leaves, tree = jax.tree.flatten(nets, is_leaf=linear)
+    made = []
+    for leaf, k in zip(leaves, jax.random.split(key, max(len(leaves), 1)), strict=True):
+        if linear(leaf) and bool(jnp.any(leaf.weight != 0.0)):
+            new = eqx.nn.Linear(leaf.in_features, leaf.out_features, leaf.bias is not None, leaf.weight.dtype, key=k)
+            leaf = eqx.tree_at(lambda x: (x.weight, x.bias), leaf, (new.weight, new.bias), is_leaf=lambda x: x is None)
+        made.append(leaf)
+    return jax.tree.unflatten(tree, made)
+
+
+def spread(nets: Any, data: Any, members: int, anew: bool, seed: int) -> tuple[Any, Array]:
+    """First weights ``(members, ...)`` and measurements ``(members, N, S)``; those of the first member are as given. ``anew``: the others
+    draw their weights, else only their measurements."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), members)
+    each = [nets, *(_fresh(nets, k) if anew else nets for k in keys[1:])]
+    known = jnp.where(jnp.isnan(data.sigma), 0.0, data.sigma)
+    draws = [0.0 * known, *(known * jax.random.normal(k, known.shape) for k in keys[1:])]
+    return jax.tree.map(lambda *x: jnp.stack(x), *each), data.rejection + jnp.stack(draws)
