@@ -15,6 +15,7 @@ from .. import (
     LogInterval,
     MultivalentCharge,
     PermeanceMembrane,
+    calibrate,
     fit,
     membrane,
 )
@@ -78,7 +79,8 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     flux, seen = np.asarray(points.case.conditions.volume_flux), np.asarray(points.rejection)
     folds = {name: held_out(name, points.feed_group, flux) for name in SPLITS}
     models, rows, last = candidates(points.case.feed.species.names), {}, None
-    with bar(console, (len(models) + 3) * (1 + sum(map(len, folds.values())))) as progress:
+    fits = (len(models) + 3) * (1 + sum(map(len, folds.values()))) + len(folds["S1"]) * 6 + len(folds["S3"]) ** 2
+    with bar(console, fits) as progress:
 
         def tried(name: str, free: int, predict: Any) -> Row:
             """``predict(kept) -> (members, N, S)`` from the kept points, on every fold."""
@@ -115,6 +117,15 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
 
             count = len(one.free.labels(points.on(one.membrane).case))
             rows[one.name] = tried(one.name, count, fitted)
+        best = models[-1]
+
+        def refit(part: Dataset) -> Any:
+            progress.say(f"{best.name}: intervals")
+            found = fit(best.model, part.on(best.membrane), best.free, noise=NOISE, starts=STARTS)
+            progress.step()
+            return found.case.membrane
+
+        told = [_intervals(best, points, folds, *what, refit) for what in _PROMISES]
     table = plain_table("Fitted to one part, judged on the rest: RMSE in real rejection")
     for heading in ("model", "free", "in sample", *SPLITS.values()):
         table.add_column(heading, justify="left" if heading == "model" else "right")
@@ -124,6 +135,13 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
         )
         table.add_row(name, f"{row.free:,}", f"{row.sample:.3f}", *cells)
     console.print(table)
+    intervals = plain_table(f"Intervals of {best.name}, from refits to parts of the training points")
+    for heading in ("held out", "promised", "inside", "values", "half width, median"):
+        intervals.add_column(heading, justify="left" if heading == "held out" else "right")
+    for split, promised, inside, half in told:
+        width = f"{np.median(half):.2f}" if np.isfinite(half).all() else "-"
+        intervals.add_row(SPLITS[split], f"{promised:.0%}", f"{inside.mean():.0%}", str(inside.size), width)
+    console.print(intervals)
     feeds = len(set(points.feed_group))
     console.print(
         f"{feeds} feeds: the unit of replication is the feed, not the point. Networks: {MEMBERS} seeds, from random weights.",
@@ -132,6 +150,23 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     console.print(str(last), highlight=False)
     console.print(f"figure  {draw_parity(rows, seen, out)}", highlight=False)
     return rows
+
+
+_PROMISES = (("S1", "point", 0.9), ("S3", "feed", 0.75))  # three feeds to learn from cannot promise more for a fourth
+
+
+def _intervals(one: Candidate, points: Dataset, folds: dict, split: str, by: str, coverage: float, refit: Any) -> tuple:
+    """Of the held-out values of a split: which lie inside, and the half widths."""
+    inside, half = [], []
+    for test in folds[split]:
+        kept, asked = points.only(~test), points.only(test)
+        trust = calibrate(one.model, kept.on(refit(kept)), refit=refit, by=by, coverage=coverage)
+        told, seen = trust.predict(asked.case), np.asarray(asked.rejection)
+        there = np.isfinite(seen)
+        low, high = np.asarray(told.low)[there], np.asarray(told.high)[there]
+        inside.append((low <= seen[there]) & (seen[there] <= high))
+        half.append(np.asarray(told.rejection)[there] - low)
+    return split, coverage, np.concatenate(inside), np.concatenate(half)
 
 
 def draw_parity(rows: dict[str, Row], seen: np.ndarray, out: Path) -> Path:

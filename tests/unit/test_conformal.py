@@ -112,3 +112,32 @@ def test_refusals(untyped: None) -> None:
         jm.calibrate(jm.SDEM(), data, seen=data)
     with pytest.raises(jm.JaxmemError, match="no measurement"):
         jm.calibrate(jm.SDEM(), data.only(np.zeros(12, bool)))
+
+
+def test_few_measurements_are_fitted_and_calibrated_in_turn(untyped: None) -> None:
+    """Every feed, or every fifth flux, scored by a fit to the others; what was left out is no domain."""
+    data, asked = measured(12, 3), []
+    free = jm.Free(permeance=jm.LogInterval(1e-7, 1e-3))
+
+    def refit(part: jm.Dataset) -> jm.PermeanceMembrane:
+        asked.append(np.asarray(part.measured).any(axis=1))
+        return jm.fit(jm.SDEM(), part, free, starts=1).case.membrane
+
+    fitted = data.on(refit(data))
+    trust = jm.calibrate(jm.SDEM(), fitted, refit=refit)
+    assert len(asked) == 13
+    assert all(mask.sum() == 44 for mask in asked[1:])
+    assert jm.calibrate(jm.SDEM(), fitted).half < trust.half < 2.0 * jm.calibrate(jm.SDEM(), fitted).half
+    new = measured(60, 5)
+    assert 0.85 < inside(trust.predict(new.case), new).mean() <= 0.99
+    jm.calibrate(jm.SDEM(), fitted, refit=refit, by="point")
+    assert len(asked) == 13 + 4
+    assert all(mask.sum() == 36 for mask in asked[13:])
+    short = fitted.only(np.asarray(data.case.conditions.volume_flux) < 3e-5)
+    narrow, wide = jm.calibrate(jm.SDEM(), short), jm.calibrate(jm.SDEM(), fitted)
+    assert not bool(wide.predict(data.case).outside.any())
+    assert bool(narrow.predict(data.case).outside.reshape(-1, 4)[:, 3].all())
+    with pytest.raises(jm.JaxmemError, match="cannot be called"):
+        jm.calibrate(jm.SDEM(), data, refit="all")
+    with pytest.raises(jm.JaxmemError, match="one feed only"):
+        jm.calibrate(jm.SDEM(), data.only(np.arange(48) < 4), refit=refit)
