@@ -160,7 +160,7 @@ def _intervals(one: Candidate, points: Dataset, folds: dict, split: str, by: str
     inside, half = [], []
     for test in folds[split]:
         kept, asked = points.only(~test), points.only(test)
-        trust = calibrate(one.model, kept.on(refit(kept)), refit=refit, by=by, coverage=coverage)
+        trust = calibrate(one.model, kept, refit=refit, by=by, coverage=coverage)
         told, seen = trust.predict(asked.case), np.asarray(asked.rejection)
         there = np.isfinite(seen)
         low, high = np.asarray(told.low)[there], np.asarray(told.high)[there]

@@ -89,7 +89,7 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
         structure, domain = _vortices(model)
         arrays = [np.asarray(x) for x in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
     elif not isinstance(model, Trained | eqx.Module):
-        raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), or jm.save(membrane, ...).")  # fmt: skip
+        raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), jm.save(ensemble.members[0], ...) or jm.save(membrane, ...).")  # fmt: skip
     else:
         domain = _domain(model)
         kept = (model.model, model.case.membrane) if isinstance(model, Trained) else model

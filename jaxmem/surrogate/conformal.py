@@ -95,9 +95,9 @@ def calibrate(
     interval can be promised, and none is given. ``by="point"``: for new fluxes of the feeds that were seen, every point its own group
     (Lei et al. 2018, doi 10.1080/01621459.2017.1307116).
 
-    ``refit(part)`` gives the membrane fitted to a part of the measurements: then ``data`` may be those that the membrane of ``data.case`` was fitted to.
-    Every feed, or with ``by="point"`` every fifth flux of each feed, is scored by a fit to the others (cross-conformal, Barber et al. 2021,
-    doi 10.1214/20-AOS1965: on average the coverage asked for; guaranteed is twice the miss).
+    ``refit(part)`` gives the membrane fitted to a part of the measurements: then no fit is needed before, and none need be kept for calibration. The answer is that of
+    ``refit(data)``; every feed, or with ``by="point"`` every fifth flux of each feed, is scored by a fit to the others (jackknife). That holds where fits to
+    a little less are about as good; free of assumptions it is not (Barber et al. 2021, doi 10.1214/20-AOS1965).
 
     ``seen``: the measurements of the fit; together with ``data`` they are the domain that questions are flagged by.
     """
@@ -115,10 +115,11 @@ def calibrate(
         raise JaxmemError(
             f"refit = {refit!r} cannot be called. Write refit=lambda part: jm.fit(model, part, free).case.membrane."
         )
+    start, data = data, data if refit is None else data.on(refit(data))
     there, score = np.asarray(data.measured), _scores(model, data, relative, limit)
     if refit is not None:
         for part in _parts(data, by):
-            score[part] = _scores(model, data.on(refit(data.only(~part))), relative, limit)[part]
+            score[part] = _scores(model, data.on(refit(start.only(~part))), relative, limit)[part]
     failed = there & np.isinf(score)
     rows = np.asarray(data.feed_group) if by == "feed" else np.arange(there.shape[0])
     groups = [score[rows == g][there[rows == g]] for g in dict.fromkeys(rows.tolist())]
@@ -158,9 +159,9 @@ def _parts(data: Any, by: str) -> list[np.ndarray]:
     else:
         flux = getattr(data.case.conditions, "volume_flux", getattr(data.case.conditions, "pressure", 0.0))
         flux, rank = np.broadcast_to(np.asarray(flux), labels.shape), np.full(len(labels), -1)
-        for name in names:
+        for first, name in enumerate(names):
             rows = np.flatnonzero((labels == name) & there)
-            rank[rows[np.argsort(flux[rows], kind="stable")]] = np.arange(len(rows)) % _FOLDS
+            rank[rows[np.argsort(flux[rows], kind="stable")]] = (first + np.arange(len(rows))) % _FOLDS
         parts = [rank == k for k in range(_FOLDS) if (rank == k).any()]
     if len(parts) < 2:
         raise JaxmemError(
@@ -215,8 +216,10 @@ def _domain(scaled: np.ndarray, groups: np.ndarray) -> Domain:
 
 
 def _present(data: Any) -> np.ndarray:
-    feed = np.asarray(data.case.feed.concentration)
-    return feed.reshape(-1, feed.shape[-1]).max(axis=0) > 0.0
+    """Species in the feed of a point that was measured."""
+    known = np.asarray(data.measured).any(axis=1)
+    feed = np.broadcast_to(np.asarray(data.case.feed.concentration), data.rejection.shape)
+    return (feed[known] > 0.0).any(axis=0)
 
 
 def _features(case: Case, flux: Array, species: tuple[str, ...]) -> Array:

@@ -1,9 +1,9 @@
 r"""Laplace's approximation around trained weights (MacKay 1992, doi 10.1162/neco.1992.4.3.448): how far data leave them open.
 
-    C = s (J^T J + L)^-1,    error of an output = sqrt(g C g^T)
+    C = ((J^T J + N r)/s + J_p^T J_p)^-1,    error of an output = sqrt(g C g^T)
 
-with the slopes ``J`` of all residuals (standard deviations, priors among them) and ``g`` of the output to the numbers that learn,
-generalised Gauss-Newton; ``L`` is what the ridge adds for N measurements, and ``s`` the scatter of the residuals.
+with the slopes ``J`` of N residuals (standard deviations), ``J_p`` of the priors and ``g`` of the output to the numbers that learn, generalised
+Gauss-Newton; ``r`` is the ridge of weights, a hundred standard deviations that of physical numbers, and ``s`` the scatter of the residuals.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from ..case import Case
 from ..models.linearised import answer, columns, found
 
 MOST = 4000  # numbers, whose covariance is a matrix
+_TURNS, _EXACT = 20, 1e-12  # of scatter and numbers held; the least scatter
 _LOOSE = 1e-4  # precision of a physical number, in its unbounded form, that neither data nor prior hold
 
 
@@ -54,25 +55,28 @@ def laplace(misfit: Any, weights: Any) -> Laplace:
     flat = Flat(weights)
     u = flat.pack(weights)
     networks = sum(x.size for x in jax.tree.leaves(weights[0]))
-    ridge = float(misfit.ridge) * len(misfit.data)
-    _check(misfit, u.size, ridge)
+    _check(u.size, float(misfit.ridge))
 
     @eqx.filter_jit
-    def run(u: Array, state: Any) -> tuple[Array, Array]:
+    def run(u: Array, state: Any) -> tuple[tuple[Array, Array], Array]:
         def rows(u: Array) -> Array:
-            model, case = misfit.parts(flat.unpack(u[0]))
-            data, priors = misfit.residual(answer(model, case, state))[0], misfit.prior(case, flat.unpack(u[0]))
-            return jnp.concatenate([data.reshape(1, -1), priors.reshape(1, -1)], axis=1)
+            model, case = misfit.parts(flat.unpack(u))
+            data, priors = misfit.residual(answer(model, case, state))[0], misfit.prior(case, flat.unpack(u))
+            return jnp.concatenate([data.reshape(-1), priors.reshape(-1)])
 
-        return columns(rows, u[None])
+        return _linear(rows, u, state is not None), misfit.residual(answer(*misfit.parts(weights), state))[1]
 
-    r, jac = (np.asarray(x)[0] for x in run(u, found(*misfit.parts(weights))))
-    held = jac.T @ jac
-    floor = np.where(np.arange(u.size) < networks, ridge, _LOOSE)
-    inverse = np.linalg.inv(held + np.diag(floor))
-    taken = float(np.trace(held @ inverse))
-    scatter = float(np.sum(r**2)) / max(len(misfit.data) - taken, 1.0)
-    return Laplace(u, scatter * 0.5 * (inverse + inverse.T), scatter, taken)
+    (r, jac), lost = jax.tree.map(np.asarray, run(u, found(*misfit.parts(weights))))
+    of_data, of_priors = jac[: lost.size], jac[lost.size :]
+    held, priors, count = of_data.T @ of_data, of_priors.T @ of_priors, len(misfit.data) - int(lost.sum())
+    weak = np.diag(np.where(np.arange(u.size) < networks, count * float(misfit.ridge), _LOOSE))
+    squares, scatter = float(np.sum(r[: lost.size] ** 2)), 1.0
+    for _ in range(_TURNS):  # how many numbers the data hold depends on the scatter, and it on them
+        covariance = np.linalg.inv((held + weak) / scatter + priors)
+        taken = float(np.trace(held @ covariance)) / scatter
+        scatter = max(squares / max(count - taken, 1.0), _EXACT)
+    covariance = np.linalg.inv((held + weak) / scatter + priors)
+    return Laplace(u, 0.5 * (covariance + covariance.T), scatter, taken)
 
 
 def predicted(
@@ -85,11 +89,21 @@ def predicted(
         def value(u: Array) -> Array:
             return outputs(output, answer(*at(flat.unpack(u)), state))
 
-        return value(u), columns(lambda u: value(u[0]).reshape(1, -1), u[None])[1][0]
+        return value(u), _linear(lambda u: value(u).reshape(-1), u, state is not None)[1]
 
-    y, slope = (np.asarray(x) for x in run(around.u, found(*at(flat.unpack(around.u)))))
+    model, case = at(flat.unpack(around.u))
+    model.check(case)
+    y, slope = (np.asarray(x) for x in run(around.u, found(model, case)))
     error = np.sqrt(np.maximum(np.einsum("qi,ij,qj->q", slope, around.covariance, slope), 0.0)).reshape(y.shape)
     return y, np.where(np.isnan(y), np.nan, error)
+
+
+def _linear(f: Callable[[Array], Array], u: Array, forward: bool) -> tuple[Array, Array]:
+    """``f(u) (m)`` and its slopes ``(m, n)``: forward through an implicit solve, in reverse through an integrator, which knows no other way."""
+    if forward:
+        y, slopes = columns(lambda rows: f(rows[0])[None], u[None])
+        return y[0], slopes[0]
+    return f(u), jax.jacrev(f)(u)
 
 
 def outputs(output: Callable[[Any], Array], result: Any) -> Array:
@@ -102,7 +116,7 @@ def outputs(output: Callable[[Any], Array], result: Any) -> Array:
     return jnp.where(result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim)), y, jnp.nan)
 
 
-def _check(misfit: Any, numbers: int, ridge: float) -> None:
+def _check(numbers: int, ridge: float) -> None:
     if numbers > MOST:
         raise JaxmemError(
             f"{numbers} numbers have a covariance of {numbers} x {numbers}: too many. Write jm.train(..., part='last'), or members=5 for an ensemble."

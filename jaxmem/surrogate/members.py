@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._errors import JaxmemError
 from ..case import Case
+from .field import FluxField
 from .laplace import outputs
+from .network import Network
 
 
 class Members(eqx.Module):
@@ -30,18 +33,24 @@ class Members(eqx.Module):
 
 
 class EachJudged(eqx.Module):
-    """What chooses the best state, for each member by itself."""
+    """What chooses the best state, for each member by itself: by its own measurements, or by those held back from all."""
 
     judge: Any
+    seen: Array | None  # (members, N, S)
 
     def __call__(self, weights: Any) -> Array:
         """``(members,)``."""
-        return jax.vmap(self.judge)(weights)
+        if self.seen is None:
+            return jax.vmap(self.judge)(weights)
+        own = lambda w, seen: eqx.tree_at(lambda j: j.misfit.data.rejection, self.judge, seen)(w)
+        return jax.vmap(own)(weights, self.seen)
 
 
 class Ensemble:
     """What ``jm.train(..., members=5)`` found: ``members``, each as if trained alone, from its own first weights on measurements drawn anew
-    from their sigma (Lakshminarayanan et al. 2017, arXiv 1612.01474)."""
+    from their sigma (Lakshminarayanan et al. 2017, arXiv 1612.01474). Networks that have learned before keep their weights, so that only the
+    measurements differ. ``train`` of a member is the mean over all; a loss that is no number in one ends the training of all.
+    ``jm.save(found.members[0], ...)`` writes one of them."""
 
     def __init__(self, members: tuple[Any, ...]) -> None:
         self.members = members
@@ -57,16 +66,26 @@ class Ensemble:
 
 
 def _fresh(nets: Any, key: Array) -> Any:
-    """Linear layers drawn anew as equinox draws them; those that start at zero stay there."""
-    linear = lambda x: isinstance(x, eqx.nn.Linear)
-    leaves, tree = jax.tree.flatten(nets, is_leaf=linear)
-    made = []
-    for leaf, k in zip(leaves, jax.random.split(key, max(len(leaves), 1)), strict=True):
-        if linear(leaf) and bool(jnp.any(leaf.weight != 0.0)):
-            new = eqx.nn.Linear(leaf.in_features, leaf.out_features, leaf.bias is not None, leaf.weight.dtype, key=k)
-            leaf = eqx.tree_at(lambda x: (x.weight, x.bias), leaf, (new.weight, new.bias), is_leaf=lambda x: x is None)
-        made.append(leaf)
-    return jax.tree.unflatten(tree, made)
+    """Networks that have not learned, which answer zero, with their layers drawn anew as equinox draws them; the last stays zero."""
+    is_network, linear = (lambda x: isinstance(x, Network | FluxField)), (lambda x: isinstance(x, eqx.nn.Linear))
+
+    def drawn(leaf: Any, key: Array) -> Any:
+        if not linear(leaf) or not bool(jnp.any(leaf.weight != 0.0)):
+            return leaf
+        new = eqx.nn.Linear(leaf.in_features, leaf.out_features, leaf.bias is not None, leaf.weight.dtype, key=key)
+        return eqx.tree_at(lambda x: (x.weight, x.bias), leaf, (new.weight, new.bias), is_leaf=lambda x: x is None)
+
+    def anew(net: Any, key: Array) -> Any:
+        if not is_network(net) or bool(jnp.any(net.layers[-1].weight != 0.0)):
+            return net
+        leaves, tree = jax.tree.flatten(net, is_leaf=linear)
+        return jax.tree.unflatten(
+            tree, [drawn(x, k) for x, k in zip(leaves, jax.random.split(key, len(leaves)), strict=True)]
+        )
+
+    leaves, tree = jax.tree.flatten(nets, is_leaf=is_network)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    return jax.tree.unflatten(tree, [anew(x, k) for x, k in zip(leaves, keys, strict=True)])
 
 
 def spread(nets: Any, data: Any, members: int, anew: bool, seed: int) -> tuple[Any, Array]:
@@ -76,4 +95,10 @@ def spread(nets: Any, data: Any, members: int, anew: bool, seed: int) -> tuple[A
     each = [nets, *(_fresh(nets, k) if anew else nets for k in keys[1:])]
     known = jnp.where(jnp.isnan(data.sigma), 0.0, data.sigma)
     draws = [0.0 * known, *(known * jax.random.normal(k, known.shape) for k in keys[1:])]
-    return jax.tree.map(lambda *x: jnp.stack(x), *each), data.rejection + jnp.stack(draws)
+    first = jax.tree.map(lambda *x: jnp.stack(x), *each)
+    alike = all(bool(jnp.all(x == x[:1])) for x in jax.tree.leaves(first)) and not bool(jnp.any(known > 0.0))
+    if alike:
+        raise JaxmemError(
+            "The members would be alike: the measurements have no sigma to draw them from, and the networks no weights to draw anew. Give sigma."
+        )
+    return first, data.rejection + jnp.stack(draws)

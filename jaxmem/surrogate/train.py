@@ -168,7 +168,7 @@ def train(
     ``free``: physical numbers that move with them, from the case as it is. ``noise`` as in ``jm.fit``; ``ridge`` times the squared weights is
     added to the mean square residual. ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
     points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
-    ``batch`` points a step, all when None. ``members``: so many trainings in one, an ``Ensemble``. ``checkpoint``: a file to go on from after an interruption, to the same bits.
+    ``batch`` points a step, all when None. ``members``: so many trainings in one, an ``Ensemble``, which differ by first weights and draws of the measurements. ``checkpoint``: a file to go on from after an interruption, to the same bits.
 
     ``steps`` are taken in rounds of 20. Solves that fail have no gradient, and count as ten standard deviations off where the best state is chosen; more
     than half of them, or a loss that is no number, end the training with the best state so far. Raises ``ConvergenceError`` when that is the first.
@@ -197,7 +197,7 @@ def train(
     if members is not None:
         nets, seen = spread(nets, misfit.data, members, part == "all", seed)
         same = jax.tree.map(lambda x: jnp.stack([x] * members), weights[1])
-        weights, loss, judge = (nets, same), Members(misfit, seen), EachJudged(judge)
+        weights, loss, judge = (nets, same), Members(misfit, seen), EachJudged(judge, seen if held is None else None)
     found = descend(loss, judge, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
     if not np.all(np.isfinite(found.least)):
         raise ConvergenceError(

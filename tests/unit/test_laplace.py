@@ -1,5 +1,6 @@
 """Errors of what was learned: Laplace's approximation against differences and drawn weights; ensembles."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import jaxmem as jm
 from jaxmem.noise import AbsoluteRejection
 from jaxmem.surrogate.laplace import Flat
+from jaxmem.surrogate.members import spread
 
 from .test_train import FEEDS, KEY, PERMEANCE, seen, shift
 
@@ -107,6 +109,56 @@ def test_charge_through_dspmde_with_a_physical_number():
     assert value.shape == (12,)
     assert np.all(error > 0.0)
     assert np.all(error < 0.1)
+
+
+def test_priors_stay_as_wide_as_they_are():
+    """Of a number that the data do not see, whatever their scatter: here the permeance of an ion that no feed holds."""
+    names = {**PERMEANCE, "K+": 3e-5}
+    membrane = jm.PermeanceMembrane.of(names, law=jm.LearnedShift.new(KEY, width=0))
+    data = noisy()
+    feed = jm.Mixture(jm.species(*names), jnp.concatenate([data.case.feed.concentration, jnp.zeros((12, 1))], axis=1))
+    blank = jnp.full((12, 1), jnp.nan)
+    wide = lambda x: jnp.concatenate([x, blank], axis=1)
+    case = jm.Case(feed, membrane, data.case.conditions)
+    flux = case.conditions.volume_flux.at[4].set(jnp.nan)  # no answer: its four values count nowhere
+    case = jm.Case(feed, membrane, jm.FluxDriven(flux))
+    asked = jm.Dataset(case, wide(data.rejection), wide(data.sigma), "real", data.feed_group)
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3, prior=(3e-5, 0.1)))
+    out = jm.train(jm.SDEM(), asked, free=free, steps=20, noise=NOISE)
+    around = out._around
+    last = around.covariance.shape[0] - 1
+    alone = jax.jacfwd(lambda u: free.prior(case, u))(out._weights[1])[:, -1]
+    np.testing.assert_allclose(around.covariance[last, last], 1.0 / float(jnp.sum(alone**2)), rtol=1e-3)
+    rows = np.asarray(out._misfit.residual(out.result)[0])
+    values = int(np.isfinite(np.asarray(asked.rejection)).sum()) - 3  # of sodium, chloride, magnesium
+    np.testing.assert_allclose(around.scatter, np.sum(rows**2) / (values - around.held), rtol=1e-6)
+    assert around.scatter > 2.0  # hardly trained
+
+
+def test_a_neural_ode_in_reverse():
+    """Its integrator knows no forward mode; of its last layer alone, as its other weights are too many."""
+    net = jm.AttentionNeuralODE(key=KEY, width=8)
+    membrane = jm.PoreMembrane(0.45e-9, 1e-6, -30.0, 45.0)
+    case = jm.Case(
+        jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0}), membrane, jm.FluxDriven(jnp.asarray([5e-6, 2e-5]))
+    )
+    rejection = jm.solve(net, case).real_rejection + 0.01
+    data = jm.Dataset(case, rejection, jnp.full_like(rejection, 0.01), "real", ("one", "one"))
+    out = jm.train(net, data, part="last", steps=20, noise=NOISE)
+    value, error = out.predict(lambda r: r.real_rejection)
+    assert value.shape == error.shape == (2, 2)
+    assert np.all(error > 0.0)
+
+
+def test_members_that_learned_before_keep_their_weights(trained):
+    """Their measurements differ; where those have no sigma, nothing does."""
+    nets, data = trained._weights[0], trained.data
+    first, seen = spread(nets, data, 2, True, 0)
+    assert all(bool(jnp.all(x[0] == x[1])) for x in jax.tree.leaves(first))
+    assert float(jnp.nanstd(seen[1] - seen[0])) > 5e-3
+    bare = eqx.tree_at(lambda d: d.sigma, data, jnp.full_like(data.sigma, jnp.nan))
+    with pytest.raises(jm.JaxmemError, match="Give sigma"):
+        spread(nets, bare, 2, True, 0)
 
 
 def test_mistakes(trained, untyped):

@@ -7,7 +7,7 @@ import numpy as np
 from ..export import need
 
 CURVE = {
-    "voltage": ("V", "potential of the far end over y = 0"),
+    "voltage": ("V", "potential of the far end over the lower one"),
     "current": ("A m-2", "current density, positive where cations go to y = 0"),
     "scaled_voltage": ("1", "voltage in RT/F"),
     "scaled_current": ("1", "current in F D c0/L"),
@@ -42,7 +42,7 @@ def to_xarray(result: Any) -> Any:
     variables |= {n: variable(getattr(result, n), (), u, t) for n, (u, t) in LANE.items()}
     variables |= {n: variable(getattr(result.groups, n), (), "1", n.replace("_", " ")) for n in GROUPS}
     variables["concentration"] = variable(result.concentration, (*points, "ion", "cell"), "mol m-3", "concentration")
-    variables["potential"] = variable(result.potential, (*points, "cell"), "V", "potential, zero at y = 0")
+    variables["potential"] = variable(result.potential, (*points, "cell"), "V", "potential, zero at the lower end")
     variables["position"] = variable(result.position, ("cell",), "1", "height over L")
     variables["status"] = (batch, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
     names = list(result.clean.feed.species.names)

@@ -30,7 +30,7 @@ def check_electric(case: Case, precision: str, resolved: bool = False) -> None:
     if isinstance(case.membrane, FixedChargeMembrane) and not resolved:
         raise JaxmemError(
             "Currents at rest through a FixedChargeMembrane are all that is known, from jm.NernstPlanckPoisson(). Write jm.IonExchangeMembrane("
-            f"{case.membrane.exchanges!r}) here: the two are alike where the fixed charge is ten times that of the solution, or more."
+            f"{case.membrane.exchanges!r}) here: of much fixed charge, the layer before the two is alike beyond the limiting current."
         )
     if not isinstance(case.membrane, IonExchangeMembrane | MembranePair | FixedChargeMembrane):
         raise JaxmemError(

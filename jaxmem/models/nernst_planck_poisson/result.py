@@ -134,7 +134,7 @@ class CurrentResult(AbstractScaledResult):
 
     @property
     def potential(self) -> Array:
-        """V, zero at y = 0, ``(*batch, [V,] N)``."""
+        """V, zero at the lower end (y = 0, or the bulk behind a membrane with an inside), ``(*batch, [V,] N)``."""
         return self.state.cells[..., 2, :] * self.wide(self.scales.potential, 1)
 
     @property
