@@ -8,7 +8,7 @@ import pytest
 
 import jaxmem as jm
 from jaxmem.noise import AbsoluteRejection
-from jaxmem.surrogate.laplace import Flat
+from jaxmem.surrogate.laplace import Flat, laplace
 from jaxmem.surrogate.members import spread
 
 from .test_train import FEEDS, KEY, PERMEANCE, seen, shift
@@ -26,7 +26,7 @@ def noisy():
 def trained():
     """A linear law: 12 weights, 21 measurements of errors that are known."""
     data = noisy().on(shift(width=0))
-    return jm.train(jm.SDEM(), data, steps=500, rate=6e-2, ridge=1e-5, noise=NOISE)
+    return jm.train(jm.SDEM(), data, steps=240, rate=1e-1, ridge=1e-5, noise=NOISE)
 
 
 def test_covariance_is_that_of_the_linearised_problem(trained):
@@ -92,7 +92,6 @@ def test_an_ensemble_is_its_members():
     np.testing.assert_allclose(error, each.std(0, ddof=1), rtol=1e-9, atol=1e-12)
     assert 1e-4 < np.median(error[np.isfinite(error)]) < 0.1
     assert "Ensemble of 3" in str(found)
-    assert found.members[1].predict(lambda r: r.real_rejection)[1].shape == value.shape
     weights = [np.asarray(m._weights[0][1].law.network.layers[0].weight) for m in found.members]
     assert not np.allclose(weights[0], weights[1])
 
@@ -165,9 +164,9 @@ def test_mistakes(trained, untyped):
     data = noisy().on(shift(width=2))
     with pytest.raises(jm.JaxmemError, match="members=5"):
         jm.train(jm.SDEM(), data, members=1)
-    bare = jm.train(jm.SDEM(), data, steps=20, ridge=0.0)
+    bare = eqx.tree_at(lambda m: m.ridge, trained._misfit, jnp.zeros(()))
     with pytest.raises(jm.JaxmemError, match="ridge=1e-4"):
-        bare.predict(lambda r: r.passage)
+        laplace(bare, trained._weights)
     with pytest.raises(jm.ShapeError, match="Lanes come first"):
         trained.predict(lambda r: r.passage.T)
     assert len(PERMEANCE) == 4
