@@ -219,7 +219,7 @@ def _present(data: Any) -> np.ndarray:
     """Species in the feed of a point that was measured."""
     known = np.asarray(data.measured).any(axis=1)
     feed = np.broadcast_to(np.asarray(data.case.feed.concentration), data.rejection.shape)
-    return (feed[known] > 0.0).any(axis=0)
+    return np.asarray((feed[known] > 0.0).any(axis=0))
 
 
 def _features(case: Case, flux: Array, species: tuple[str, ...]) -> Array:
