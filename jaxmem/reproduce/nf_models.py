@@ -135,13 +135,7 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
         )
         table.add_row(name, f"{row.free:,}", f"{row.sample:.3f}", *cells)
     console.print(table)
-    intervals = plain_table(f"Intervals of {best.name}, from refits to parts of the training points")
-    for heading in ("held out", "promised", "inside", "values", "half width, median"):
-        intervals.add_column(heading, justify="left" if heading == "held out" else "right")
-    for split, promised, inside, half in told:
-        width = f"{np.median(half):.2f}" if np.isfinite(half).all() else "-"
-        intervals.add_row(SPLITS[split], f"{promised:.0%}", f"{inside.mean():.0%}", str(inside.size), width)
-    console.print(intervals)
+    _print_intervals(console, best.name, told)
     feeds = len(set(points.feed_group))
     console.print(
         f"{feeds} feeds: the unit of replication is the feed, not the point. Networks: {MEMBERS} seeds, from random weights.",
@@ -167,6 +161,16 @@ def _intervals(one: Candidate, points: Dataset, folds: dict, split: str, by: str
         inside.append((low <= seen[there]) & (seen[there] <= high))
         half.append(np.asarray(told.rejection)[there] - low)
     return split, coverage, np.concatenate(inside), np.concatenate(half)
+
+
+def _print_intervals(console: Any, name: str, told: list[tuple]) -> None:
+    intervals = plain_table(f"Intervals of {name}, from refits to parts of the training points")
+    for heading in ("held out", "promised", "inside", "values", "half width, median"):
+        intervals.add_column(heading, justify="left" if heading == "held out" else "right")
+    for split, promised, inside, half in told:
+        width = f"{np.median(half):.2f}" if np.isfinite(half).all() else "-"
+        intervals.add_row(SPLITS[split], f"{promised:.0%}", f"{inside.mean():.0%}", str(inside.size), width)
+    console.print(intervals)
 
 
 def draw_parity(rows: dict[str, Row], seen: np.ndarray, out: Path) -> Path:

@@ -101,20 +101,7 @@ def calibrate(
 
     ``seen``: the measurements of the fit; together with ``data`` they are the domain that questions are flagged by.
     """
-    if by not in ("feed", "point"):
-        raise JaxmemError(f"by = {by!r} is no unit of new questions. Write by='feed' or by='point'.")
-    if not (isinstance(coverage, float) and 0.0 < coverage < 1.0):
-        raise JaxmemError(f"coverage = {coverage!r} must lie between 0 and 1. Write coverage=0.9.")
-    if not all(hasattr(data, name) for name in ("case", "rejection", "kind", "feed_group")) or len(data) == 0:
-        raise JaxmemError("There is no measurement to calibrate with. Write jm.calibrate(model, data), with a Dataset.")
-    if not (np.isfinite([relative, limit]).all() and min(relative, limit) >= 0.0 and relative + limit > 0.0):
-        raise JaxmemError(f"relative = {relative!r}, limit = {limit!r} leave no width. Write relative=0.1, limit=0.02.")
-    if seen is not None and _shared(seen, data):
-        raise JaxmemError(f"{_shared(seen, data)} points of data are among those that the membrane was fitted to: intervals would be too narrow. Write data.only(~fitted).")  # fmt: skip
-    if refit is not None and not callable(refit):
-        raise JaxmemError(
-            f"refit = {refit!r} cannot be called. Write refit=lambda part: jm.fit(model, part, free).case.membrane."
-        )
+    _check(data, seen, refit, coverage, by, relative, limit)
     start, data = data, data if refit is None else data.on(refit(data))
     there, score = np.asarray(data.measured), _scores(model, data, relative, limit)
     if refit is not None:
@@ -137,6 +124,23 @@ def calibrate(
         model, data.case.membrane, data.kind, coverage, by, len(groups), relative, limit, _quantile(groups, coverage), int(failed.sum()), species, scaler,
         _domain(np.asarray(scaler(jnp.asarray(features[finite]))), labels[finite]),
     )  # fmt: skip
+
+
+def _check(data: Any, seen: Any, refit: Any, coverage: Any, by: str, relative: float, limit: float) -> None:
+    if by not in ("feed", "point"):
+        raise JaxmemError(f"by = {by!r} is no unit of new questions. Write by='feed' or by='point'.")
+    if not (isinstance(coverage, float) and 0.0 < coverage < 1.0):
+        raise JaxmemError(f"coverage = {coverage!r} must lie between 0 and 1. Write coverage=0.9.")
+    if not all(hasattr(data, name) for name in ("case", "rejection", "kind", "feed_group")) or len(data) == 0:
+        raise JaxmemError("There is no measurement to calibrate with. Write jm.calibrate(model, data), with a Dataset.")
+    if not (np.isfinite([relative, limit]).all() and min(relative, limit) >= 0.0 and relative + limit > 0.0):
+        raise JaxmemError(f"relative = {relative!r}, limit = {limit!r} leave no width. Write relative=0.1, limit=0.02.")
+    if seen is not None and _shared(seen, data):
+        raise JaxmemError(f"{_shared(seen, data)} points of data are among those that the membrane was fitted to: intervals would be too narrow. Write data.only(~fitted).")  # fmt: skip
+    if refit is not None and not callable(refit):
+        raise JaxmemError(
+            f"refit = {refit!r} cannot be called. Write refit=lambda part: jm.fit(model, part, free).case.membrane."
+        )
 
 
 def _scores(model: Any, data: Any, relative: float, limit: float) -> np.ndarray:

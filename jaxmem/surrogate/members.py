@@ -65,6 +65,12 @@ class Ensemble:
         return f"Ensemble of {len(self.members)}, misfits {least.min():.3g} to {least.max():.3g} standard deviations\n  of {self.members[0]}"
 
 
+def one_of(descent: Any, i: int) -> Any:
+    """Where the training of one member ended."""
+    best = jax.tree.map(lambda x: x[i], descent.best)
+    return descent._replace(best=best, least=descent.least[i], check=descent.check[:, i])
+
+
 def _fresh(nets: Any, key: Array) -> Any:
     """Networks that have not learned, which answer zero, with their layers drawn anew as equinox draws them; the last stays zero."""
     is_network, linear = (lambda x: isinstance(x, Network | FluxField)), (lambda x: isinstance(x, eqx.nn.Linear))

@@ -20,7 +20,7 @@ from ..noise import LogTransmission
 from .descent import ROUND, descend
 from .field import FluxField
 from .laplace import Flat, Laplace, laplace, predicted
-from .members import EachJudged, Ensemble, Members, spread
+from .members import EachJudged, Ensemble, Members, one_of, spread
 from .network import Network
 
 PARTS = {"all": 0, "last two": 2, "last": 1}  # layers that learn; "last two" is the paper's fine-tuning
@@ -205,14 +205,8 @@ def train(
         )
     if members is None:
         return Trained(misfit, data, found, numbers)
-    each = []
-    for i in range(members):
-        own = found._replace(
-            best=jax.tree.map(lambda x, i=i: x[i], found.best), least=found.least[i], check=found.check[:, i]
-        )
-        with_seen = eqx.tree_at(lambda m: m.data.rejection, misfit, seen[i])
-        each.append(Trained(with_seen, data, own, numbers))
-    return Ensemble(tuple(each))
+    own = lambda i: eqx.tree_at(lambda m: m.data.rejection, misfit, seen[i])
+    return Ensemble(tuple(Trained(own(i), data, one_of(found, i), numbers) for i in range(members)))
 
 
 def _mask(held: Any, n: int) -> np.ndarray:
