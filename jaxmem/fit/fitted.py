@@ -11,10 +11,10 @@ import numpy as np
 from jax import Array
 from scipy.special import stdtrit
 
-from .._errors import JaxmemError, ShapeError, check_seed, unknown
+from .._errors import JaxmemError, check_seed, unknown
 from ..case import Case, describe_lane
 from ..free import Free
-from ..models.linearised import answer, columns, found
+from ..models.linearised import answer, columns, found, outputs
 from ..models.solve import solve
 from .least_squares import Minima, levenberg_marquardt
 
@@ -239,12 +239,7 @@ class Fit:
         @eqx.filter_jit
         def run(u: Array, state: Any) -> tuple[Array, Array]:  # the output, and its slopes (size, n)
             def value(u: Array) -> Array:
-                result = answer(model, self.free.apply(asked, u), state)
-                y = jnp.asarray(output(result))
-                if y.shape[: result.ok.ndim] != result.ok.shape:
-                    raise ShapeError(f"The output has shape {y.shape} for lanes {result.ok.shape}. Lanes come first: write lambda r: r.real_rejection[..., 0].")  # fmt: skip
-                ok = result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim))
-                return jnp.where(ok, y, jnp.nan)
+                return outputs(output, answer(model, self.free.apply(asked, u), state))
 
             return value(u), columns(lambda u: value(u[0]).reshape(1, -1), u[None])[1][0]
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._errors import ShapeError
 from ..case import Case
 from .base import AbstractModel
 from .solve import solve
@@ -20,6 +21,16 @@ def found(model: AbstractModel, case: Case) -> Any:
 def answer(model: Any, case: Case, state: Any) -> Any:
     """The Result, differentiable to the case: at a state that was found before, or solved here when it is None."""
     return solve(model, case, throw=False) if state is None else model.observe(model.attach(state, case), case)
+
+
+def outputs(output: Callable[[Any], Array], result: Any) -> Array:
+    """What is asked of a Result, lanes first; not a number in lanes without an answer."""
+    y = jnp.asarray(output(result))
+    if y.shape[: result.ok.ndim] != result.ok.shape:
+        raise ShapeError(
+            f"The output has shape {y.shape} for lanes {result.ok.shape}. Lanes come first: write lambda r: r.real_rejection[..., 0]."
+        )
+    return jnp.where(result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim)), y, jnp.nan)
 
 
 def columns(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:

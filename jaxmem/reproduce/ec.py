@@ -132,7 +132,7 @@ def membrane_charge(console: Any, progress: Bar, out: Path) -> None:
     )
     axes.axhline(2.0, color="0.5", ls="--", lw=0.9, label="limiting, ideal")
     axes.set(xlabel="voltage between the bulks (RT/F)", ylabel="current at rest (F D c₀/L)", ylim=(0.0, 10.0))
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", ncols=3)
     axes.figure.savefig(out / "ec_membrane_charge.png")
 
 

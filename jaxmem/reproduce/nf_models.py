@@ -126,15 +126,7 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
             return found.case.membrane
 
         told = [_intervals(best, points, folds, *what, refit) for what in _PROMISES]
-    table = plain_table("Fitted to one part, judged on the rest: RMSE in real rejection")
-    for heading in ("model", "free", "in sample", *SPLITS.values()):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    for name, row in rows.items():
-        cells = (
-            f"{row.error[s]:.3f}" + (f" ± {row.spread[s]:.3f}" if name in (NETWORK, PUBLISHED) else "") for s in SPLITS
-        )
-        table.add_row(name, f"{row.free:,}", f"{row.sample:.3f}", *cells)
-    console.print(table)
+    _print_scores(console, rows)
     _print_intervals(console, best.name, told)
     feeds = len(set(points.feed_group))
     console.print(
@@ -161,6 +153,18 @@ def _intervals(one: Candidate, points: Dataset, folds: dict, split: str, by: str
         inside.append((low <= seen[there]) & (seen[there] <= high))
         half.append(np.asarray(told.rejection)[there] - low)
     return split, coverage, np.concatenate(inside), np.concatenate(half)
+
+
+def _print_scores(console: Any, rows: dict[str, Row]) -> None:
+    table = plain_table("Fitted to one part, judged on the rest: RMSE in real rejection")
+    for heading in ("model", "free", "in sample", *SPLITS.values()):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for name, row in rows.items():
+        cells = (
+            f"{row.error[s]:.3f}" + (f" ± {row.spread[s]:.3f}" if name in (NETWORK, PUBLISHED) else "") for s in SPLITS
+        )
+        table.add_row(name, f"{row.free:,}", f"{row.sample:.3f}", *cells)
+    console.print(table)
 
 
 def _print_intervals(console: Any, name: str, told: list[tuple]) -> None:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import JaxmemError, ShapeError
+from .._errors import JaxmemError
 from ..case import Case
-from ..models.linearised import answer, columns, found
+from ..models.linearised import answer, columns, found, outputs
 
 MOST = 4000  # numbers, whose covariance is a matrix
 _TURNS, _EXACT = 20, 1e-12  # of scatter and numbers held; the least scatter
@@ -104,16 +104,6 @@ def _linear(f: Callable[[Array], Array], u: Array, forward: bool) -> tuple[Array
         y, slopes = columns(lambda rows: f(rows[0])[None], u[None])
         return y[0], slopes[0]
     return f(u), jax.jacrev(f)(u)
-
-
-def outputs(output: Callable[[Any], Array], result: Any) -> Array:
-    """Lanes first; not a number where there is no answer."""
-    y = jnp.asarray(output(result))
-    if y.shape[: result.ok.ndim] != result.ok.shape:
-        raise ShapeError(
-            f"The output has shape {y.shape} for lanes {result.ok.shape}. Lanes come first: write lambda r: r.real_rejection[..., 0]."
-        )
-    return jnp.where(result.ok.reshape(*result.ok.shape, *(1,) * (y.ndim - result.ok.ndim)), y, jnp.nan)
 
 
 def _check(numbers: int, ridge: float) -> None:

@@ -11,8 +11,8 @@ from jax import Array
 
 from .._errors import JaxmemError
 from ..case import Case
+from ..models.linearised import outputs
 from .field import FluxField
-from .laplace import outputs
 from .network import Network
 
 

@@ -184,12 +184,7 @@ def train(
         raise JaxmemError(
             "There is no network in this model or membrane. Write for example jm.membrane('NF270', charge=jm.LearnedCharge.new(jax.random.key(0)))."
         )
-    kept = np.ones(data.rejection.shape[0], bool) if held is None else ~_mask(held, data.rejection.shape[0])
-    sides = [len(data.only(side)) for side in ((kept, ~kept) if held is not None else (kept,))]
-    if 0 in sides:
-        raise JaxmemError(
-            f"held splits {len(data)} measurements into {sides[0]} to train on and {sides[-1]} to judge by. Hold back some, not all."
-        )
+    kept = _kept(held, data)
     misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), resample, batch)
     judged = data if held is None else data.only(~kept)
     judge: Any = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), False, None))
@@ -207,6 +202,17 @@ def train(
         return Trained(misfit, data, found, numbers)
     own = lambda i: eqx.tree_at(lambda m: m.data.rejection, misfit, seen[i])
     return Ensemble(tuple(Trained(own(i), data, one_of(found, i), numbers) for i in range(members)))
+
+
+def _kept(held: Any, data: Any) -> np.ndarray:
+    """Points to train on."""
+    kept = np.ones(data.rejection.shape[0], bool) if held is None else ~_mask(held, data.rejection.shape[0])
+    sides = [len(data.only(side)) for side in ((kept, ~kept) if held is not None else (kept,))]
+    if 0 in sides:
+        raise JaxmemError(
+            f"held splits {len(data)} measurements into {sides[0]} to train on and {sides[-1]} to judge by. Hold back some, not all."
+        )
+    return kept
 
 
 def _mask(held: Any, n: int) -> np.ndarray:
