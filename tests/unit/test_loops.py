@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem.linalg.loops import in_units
 from jaxmem.linalg.small_dense import gauss_jordan
 from jaxmem.linalg.tridiagonal_rows import solve_rows
 
@@ -19,3 +20,14 @@ def test_several_turns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     there = solve_rows(lower, main, upper, right), gauss_jordan(matrix, matrix[:, :2])
     for a, b in zip(here, there, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_turns_of_a_loop_of_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, none left out or twice, whether the number of turns is traced or not."""
+
+    def digits(total: jax.Array | int) -> jax.Array:
+        return in_units(total, 3, lambda p, seen: 7.0 * seen + p, 1.0)
+
+    here = float(digits(12))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert float(digits(12)) == float(jax.jit(digits)(jnp.asarray(12))) == here

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ...linalg.loops import repeated
+from ...linalg.loops import in_units, repeated
 from .active import active_segment
 from .faces import State
 from .kernels import SCHEMES, Kernel
@@ -47,7 +47,9 @@ class Slab(NamedTuple):
 
 def _trial(scheme: str, slab: Slab, field: Array) -> tuple[Kernel, Array, Array]:
     """Kernel, ratios at the feed side for a field, and their derivative to ``a``."""
-    k = jax.lax.optimization_barrier(SCHEMES[scheme](slab.drift - slab.charge * (slab.h * field)))
+    k = SCHEMES[scheme](slab.drift - slab.charge * (slab.h * field))
+    if jax.default_backend() == "cpu":  # computed once; an accelerator has it in the kernels that read it
+        k = jax.lax.optimization_barrier(k)
     return k, k.decay * slab.ratio + slab.source * k.source, k.decay_slope * slab.ratio + slab.source * k.source_slope
 
 
@@ -222,11 +224,12 @@ def unknown_fields(levels: Levels, wall: Array) -> Fields:
 MOST = 16  # largest factor by which a set of grids may be finer than the first
 
 
-def _repeat(step: Callable, unit: int, factor: int | Array, total: int | Array, reverse: bool, carry: tuple) -> tuple:
-    """``step(p, carry)`` for ``p`` below ``total``. For reverse mode: ``factor`` units of ``unit`` steps, in a fixed loop that
+def _repeat(step: Callable, levels: Levels, unit: int, total: int | Array, reverse: bool, carry: tuple) -> tuple:
+    """``step(p, carry)`` for ``p`` below ``total``. For reverse mode: ``levels.factor`` units of ``unit`` steps, in a fixed loop that
     skips what is not asked for and computes each unit anew on the way back."""
     if not reverse:
-        return jax.lax.fori_loop(0, total, step, carry)
+        return in_units(total, levels.segments, step, carry)
+    factor = levels.factor
 
     @jax.checkpoint
     def again(u: Array, carry: tuple) -> tuple:
@@ -254,7 +257,7 @@ def across(
     def step(p: Array, carry: tuple) -> tuple:
         """One segment. Grids add to the sums at their last segment; the first one of each starts afresh."""
         sum_, less, state, left, fields = carry
-        grid = jnp.sum(p >= levels.factor * ends[:-1])
+        grid = sum((jnp.asarray(p >= levels.factor * end, np.int32) for end in ends[:-1]), np.int32(0))
         segments = levels.factor * jnp.asarray(counts)[grid]
         k = p - levels.factor * jnp.asarray(ends - counts)[grid]
         weight, less_weight = (
@@ -266,17 +269,18 @@ def across(
         if fields is None:
             new = segment(core, form, passage, h, state)
         else:
-            known = fields.known & jnp.isfinite(fields.field[p])
-            state = state._replace(field=jnp.where(known, fields.field[p], state.field))
+            before = jax.lax.dynamic_index_in_dim(fields.field, p, keepdims=False)
+            state = state._replace(field=jnp.where(fields.known & jnp.isfinite(before), before, state.field))
             new, miss = nearly_known(core, form, passage, h, state)
             miss = jnp.where(p == 0, 0.0, fields.miss) + miss
-            fields = fields._replace(field=fields.field.at[p].set(new.field), miss=miss)
+            field = jax.lax.dynamic_update_index_in_dim(fields.field, new.field, p, axis=0)
+            fields = fields._replace(field=field, miss=miss)
         slope = None if new.slope is None else sum_.slope + weight * new.slope
         sum_ = State(sum_.ratio + weight * new.ratio, slope, new.field)
         return sum_, less + less_weight * new.ratio, new, right, fields
 
     carry = (zero, jnp.zeros_like(start.ratio), start, jnp.zeros_like(grading[0]), near)
-    sum_, less, finest, _, fields = _repeat(step, int(ends[-1]), levels.factor, total, form.reverse, carry)
+    sum_, less, finest, _, fields = _repeat(step, levels, int(ends[-1]), total, form.reverse, carry)
     if most == 1:
         return Entrance(finest, finest, finest)
     if fields is not None:
