@@ -79,6 +79,7 @@ from .membranes.element import Vessel as Vessel
 from .membranes.element import element as element
 from .membranes.exclusion import BornExclusion as BornExclusion
 from .membranes.exclusion import StericExclusion as StericExclusion
+from .membranes.friction import PairFriction as PairFriction
 from .membranes.hindrance import Bowen as Bowen
 from .membranes.hindrance import DechadilokDeen as DechadilokDeen
 from .membranes.ion_exchange import FixedChargeMembrane as FixedChargeMembrane
@@ -134,6 +135,7 @@ from .surrogate.checkpoint import save as save
 from .surrogate.checkpoint import vortex_networks as vortex_networks
 from .surrogate.closures import LearnedCharge as LearnedCharge
 from .surrogate.closures import LearnedExclusion as LearnedExclusion
+from .surrogate.closures import LearnedFriction as LearnedFriction
 from .surrogate.closures import LearnedHindrance as LearnedHindrance
 from .surrogate.closures import LearnedPermeance as LearnedPermeance
 from .surrogate.closures import LearnedShift as LearnedShift

@@ -53,6 +53,7 @@ class PoreMembrane(eqx.Module):
     charge: Callable = ConstantCharge()
     permittivity: Callable = ConstantPermittivity()
     viscosity: Callable = BulkViscosity()
+    friction: Callable | None = None  # between ions; none: they only rub against the pore
     provenance: Provenance = Provenance()
 
     def __check_init__(self) -> None:

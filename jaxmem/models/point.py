@@ -55,6 +55,12 @@ def lanes(case: Case, x: Array, ions: bool) -> Array:
     return jnp.broadcast_to(x, (*shape, s)).reshape(-1, s).T
 
 
+def pairs(case: Case, x: Array) -> Array:
+    """``(*batch, S, S)`` to ``(S, S, N)``."""
+    s = len(case.feed.species)
+    return jnp.moveaxis(jnp.broadcast_to(x, (*case.batch_shape, s, s)).reshape(-1, s, s), 0, -1)
+
+
 def reference_flux(case: Case, water_permeance: Array) -> Array:
     """The imposed flux, or ``A dP``, ``(*batch)``."""
     if isinstance(case.conditions, FluxDriven):

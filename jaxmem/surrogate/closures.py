@@ -7,6 +7,7 @@ conservation law: the transport equations are solved around it. They read what a
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -137,3 +138,35 @@ class LearnedHindrance(eqx.Module):
         kd, kc = self.base(ratio)
         factor = jnp.exp(self.network(ratio[..., None]))
         return kd * factor[..., 0], kc * factor[..., 1]
+
+
+class LearnedFriction(eqx.Module):
+    """``1/D_ij = softplus(q_i . q_j - start)/D_0``, ``q = Q(ion)``: attention without a softmax, which physics can test. Fills ``PoreMembrane.friction``.
+
+    One map for both roles makes it symmetric and positive (Onsager), so that it dissipates, whatever it has learned. Unlike the other closures it does not start
+    at nothing, but small: ``softplus(-start)/D_0`` for each pair.
+    """
+
+    network: Network
+    start: float = eqx.field(static=True, default=4.0)
+    diffusivity: float = eqx.field(static=True, default=1e-10)  # D_0, m2/s
+
+    @classmethod
+    def new(
+        cls, key: Array, *, size: int = 4, start: float = 4.0, diffusivity: float = 1e-10, **options
+    ) -> "LearnedFriction":
+        """Untrained, with queries of ``size`` numbers; options of ``Network``."""
+        if not (isinstance(diffusivity, int | float) and 0.0 < diffusivity < 1.0):
+            raise JaxmemError(
+                f"diffusivity = {diffusivity!r} must be above zero, in m2/s. Write jm.LearnedFriction.new(key, diffusivity=1e-10)."
+            )
+        first, last = jax.random.split(key)
+        network = Network(len(DESCRIPTORS), size, key=first, **options)
+        weight = network.layers[-1].weight
+        weight = 0.3 * jax.random.normal(last, weight.shape, weight.dtype)  # at q = 0 nothing would be learned
+        return cls(eqx.tree_at(lambda n: n.layers[-1].weight, network, weight), float(start), float(diffusivity))
+
+    def __call__(self, feed: Mixture) -> Array:
+        """``(*batch, S, S)`` in the order of the feed's species, s/m2; what stands on the diagonal cancels."""
+        q = self.network(descriptors(feed))
+        return jax.nn.softplus(q @ jnp.swapaxes(q, -1, -2) - self.start) / self.diffusivity

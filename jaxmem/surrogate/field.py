@@ -14,7 +14,7 @@ _TOKEN = 8
 class FluxField(eqx.Module):
     """One scalar for each ion, ``(S,)``, from its passage, the flux and a context; the same weights for every ion, in any number and order.
 
-    A token is a lift of the ion's concentration plus an embedding of its descriptors. Attention mixes the tokens; five linear layers with tanh
+    A token is a lift of the ion's concentration (``conditioned``: and of what the feed holds of it) plus an embedding of its descriptors. Attention mixes the tokens; five linear layers with tanh
     between them (none after the last) turn token, mixture, their mean, flux and context into the answer. ``attend=False`` leaves the mixing out.
     """
 
@@ -36,7 +36,7 @@ class FluxField(eqx.Module):
     ) -> None:
         """``still``: the last layer starts at zero, and so does the answer."""
         keys = jax.random.split(key, 8)
-        self.lift = eqx.nn.Linear(2, _TOKEN, key=keys[0], dtype=dtype)
+        self.lift = eqx.nn.Linear(4 if conditioned else 2, _TOKEN, key=keys[0], dtype=dtype)
         self.embedding = eqx.nn.Linear(len(DESCRIPTORS), _TOKEN, key=keys[1], dtype=dtype)
         self.attention = IonAttention(_TOKEN, key=keys[2], dtype=dtype) if attend else None
         self.conditioned = conditioned
@@ -58,11 +58,12 @@ class FluxField(eqx.Module):
         return self.lift.weight.dtype
 
     def __call__(
-        self, h: Array, flux: Array, ions: Array, present: Array, context: Array
+        self, h: Array, flux: Array, feed: Array, ions: Array, present: Array, context: Array
     ) -> tuple[Array, Array | None]:
-        """``h (S)`` in equivalents of the feed, ``flux ()``, ``ions (S, 4)``, ``present (S)``, ``context (C)``: ``(S)``, attention ``(S, S)``."""
-        h, flux, ions, context = (x.astype(self.dtype) for x in (h, flux, ions, context))
-        amount = jnp.stack([h, jnp.log(jnp.maximum(h, 1e-6)) / 5.0], axis=-1)
+        """``h (S)`` and ``feed (S)`` in equivalents of the feed, ``flux ()``, ``ions (S, 4)``, ``present (S)``, ``context (C)``: ``(S)``, attention ``(S, S)``."""
+        h, flux, feed, ions, context = (x.astype(self.dtype) for x in (h, flux, feed, ions, context))
+        log = lambda x: jnp.log(jnp.maximum(x, 1e-6)) / 5.0
+        amount = jnp.stack([h, log(h), *([feed, log(h) - log(feed)] if self.conditioned else [])], axis=-1)
         tokens = jax.vmap(self.lift)(amount) + jax.vmap(self.embedding)(ions)
         mixed, weights = (tokens, None) if self.attention is None else self.attention(tokens, present)
         here = present[:, None].astype(self.dtype)

@@ -220,7 +220,7 @@ class AttentionNeuralODE(AbstractModel):
         h, zeta = (x[-1] for x in done.ys)
         solved = (done.result == diffrax.RESULTS.successful) & jnp.all(jnp.isfinite(h))
         h = jnp.where(solved, h, lane.feed)
-        _, weights = self.field(h, jnp.log1p(lane.flux / KNEE) / 4.0, lane.ions, lane.present, lane.context)
+        _, weights = self.field(h, jnp.log1p(lane.flux / KNEE) / 4.0, lane.feed, lane.ions, lane.present, lane.context)
         interface, shift = jnp.ones_like(h), jnp.zeros_like(h)
         if core is not None:
             assert form is not None
@@ -236,7 +236,7 @@ class AttentionNeuralODE(AbstractModel):
     ) -> tuple[Array, Array]:
         """The vector field over the share ``f`` of a lane's flux; ``y`` is the permeate in equivalents and the film's field."""
         h, zeta = y
-        g, _ = self.field(h, jnp.log1p(f * lane.flux / KNEE) / 4.0, lane.ions, lane.present, lane.context)
+        g, _ = self.field(h, jnp.log1p(f * lane.flux / KNEE) / 4.0, lane.feed, lane.ions, lane.present, lane.context)
         move = (
             lane.flux
             * g.astype(h.dtype)

@@ -117,6 +117,6 @@ class BoundedResidual(AbstractModel):
         lane = lane_of(case)
         h = lane.feed * jnp.where(plain.ok[..., None], plain.passage, 1.0).reshape(lane.feed.shape)
         clock = jnp.log1p(lane.flux / KNEE) / 4.0
-        r, _ = jax.vmap(self.field)(h, clock, lane.ions, lane.present, lane.context)
+        r, _ = jax.vmap(self.field)(h, clock, lane.feed, lane.ions, lane.present, lane.context)
         gate = -jnp.expm1(-lane.flux / _GATE)[:, None]
         return (gate * self.bound * jnp.tanh(r.astype(gate.dtype) / self.bound)).reshape(plain.passage.shape)

@@ -28,7 +28,7 @@ def cases() -> jm.Case:
 
 @pytest.fixture(scope="module")
 def net() -> jm.AttentionNeuralODE:
-    return wild(jm.AttentionNeuralODE(key=jax.random.key(1), width=16, rtol=1e-5, atol=1e-8))
+    return wild(jm.AttentionNeuralODE(key=jax.random.key(1), width=16, rtol=1e-5, atol=1e-8), 2.0)
 
 
 def test_neutral_positive_and_absent(net: jm.AttentionNeuralODE, cases: jm.Case) -> None:

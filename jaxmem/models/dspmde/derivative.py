@@ -103,6 +103,8 @@ def harmless(core: Core) -> Core:
     """A problem of the same shape with the exact solution ``y = 0``: no flux, no partition, no wall, no charge."""
     zero = ("charge", "convection", "exchange", "log_partition", "film_flux", "wall", "osmotic", "solute_mass", "debye")
     safe = eqx.tree_at(lambda c: [getattr(c, n) for n in zero], core, [jnp.zeros_like(getattr(core, n)) for n in zero])
+    if core.friction is not None:
+        safe = eqx.tree_at(lambda c: c.friction, safe, jnp.zeros_like(core.friction))
     if core.deeper is not None:
         safe = eqx.tree_at(lambda c: c.deeper, safe, jax.tree.map(jnp.zeros_like, core.deeper))
     return eqx.tree_at(lambda c: (c.share, c.film_field), safe, (jnp.ones_like(core.share),) * 2)

@@ -175,6 +175,7 @@ class DSPMDE(AbstractModel):
             solute_mass=lanes(c * feed.species.molar_mass / 1000.0, True),
             osmotic=lanes(osmotic),
             deeper=jax.tree.map(lambda *x: jnp.stack(x), *behind) if behind else None,
+            friction=first.friction,
         )
 
     def _layer(self, case: Case, membrane: PoreMembrane, flux: Array, total: Array) -> Layer:
@@ -191,7 +192,10 @@ class DSPMDE(AbstractModel):
         warm = feed.temperature[..., None]
         partition = membrane.exclusion(ratio, z, feed.species.born_radius, inside[..., None], bulk[..., None], warm)
         per_ion = (point.lanes(case, x, True) for x in (kc * exchange, exchange, partition))
-        return Layer(*per_ion, point.lanes(case, _wall(membrane, feed) / total, False))
+        wall, friction = point.lanes(case, _wall(membrane, feed) / total, False), None
+        if _rubbing(case.membrane):
+            friction = point.pairs(case, (flux * membrane.thickness_over_porosity)[..., None, None] * _friction(membrane, feed))  # fmt: skip
+        return Layer(*per_ion, wall, friction)
 
     def walls(self, case: Case, ratio: Array) -> Array:
         """``X/c_total`` of every layer in water of ``ratio (S, N)`` times the bulk concentrations, ``(L, N)``."""
@@ -248,6 +252,10 @@ class DSPMDE(AbstractModel):
             case, PoreMembrane | LayeredMembrane, "DSPMDE", 'jm.Case(feed, jm.membrane("NF270"), conditions)'
         )
         point.check_conditions(case)
+        if _rubbing(case.membrane) and (self.cells is not None or self.activity_gradient):
+            raise JaxmemError(
+                "Friction between ions needs a resolved pore without the gradient of activity. Write jm.DSPMDE(), without cells and activity_gradient."
+            )
         inputs.check_precision(case, self.precision)
         point.refuse_blocked(self, case)
 
@@ -278,6 +286,16 @@ class DSPMDE(AbstractModel):
 def _layers(membrane: PoreMembrane | LayeredMembrane) -> tuple[PoreMembrane, ...]:
     """Feed side first."""
     return membrane.layers if isinstance(membrane, LayeredMembrane) else (membrane,)
+
+
+def _rubbing(membrane: PoreMembrane | LayeredMembrane) -> bool:
+    return any(layer.friction is not None for layer in _layers(membrane))
+
+
+def _friction(membrane: PoreMembrane, feed: Mixture) -> Array:
+    """``1/D_ij``, ``(*batch, S, S)``."""
+    s = len(feed.species)
+    return jnp.zeros((s, s)) if membrane.friction is None else membrane.friction(feed)
 
 
 def _wall(membrane: PoreMembrane, water: Mixture) -> Array:

@@ -15,6 +15,7 @@ from jax import Array
 from ...linalg.loops import in_units, repeated
 from .active import active_segment
 from .faces import State
+from .friction import rubbing_segment
 from .kernels import SCHEMES, Kernel
 from .problem import Core, Form, identity, ion_sum, rough_log, tiny
 
@@ -134,6 +135,8 @@ def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> S
     """Carry ratios across one segment of width ``h``; the field is the one that keeps the new node neutral."""
     if form.activity_gradient:
         return active_segment(core, form, passage, h, state)
+    if core.friction is not None:
+        return rubbing_segment(core, passage, h, state, form.pressure)
     slab = _slab(core, passage, h, state)
     if state.slope is None:
         ratio, field = neutral(form.scheme, slab, state.field)

@@ -5,6 +5,7 @@ concentration and, on the march, as ratios to the bulk ``g = c/c_bulk``: an abse
 passage and finite derivatives, and needs no special case.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
@@ -20,6 +21,7 @@ class Layer(eqx.Module):
     exchange: Array  # (L, S, *b)
     log_partition: Array  # (L, S, *b)
     wall: Array  # (L, *b)
+    friction: Array | None = None  # (L, S, S, *b)
 
 
 class Core(eqx.Module):
@@ -41,18 +43,21 @@ class Core(eqx.Module):
     solute_mass: Array  # (S, *b) kg of solute per kg of solution at the bulk concentration; used when molal
     osmotic: Array  # (*b) sigma R T c_total / dP; used when the pressure is given
     deeper: Layer | None = None  # the layers behind the first
+    friction: Array | None = None  # (S, S, *b) f_ij = J_v dx_e/D_ij between ions, of the layer at the feed
+
+
+_OF_LAYERS = ("convection", "exchange", "log_partition", "wall", "friction")
 
 
 def layers(core: Core) -> Layer:
     """All layers, feed side first."""
-    first = Layer(core.convection[None], core.exchange[None], core.log_partition[None], core.wall[None])
+    first = Layer(*(None if x is None else x[None] for x in (getattr(core, name) for name in _OF_LAYERS)))
     return first if core.deeper is None else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, core.deeper)
 
 
 def at_layer(core: Core, one: Layer) -> Core:
     """The problem as a pore of that layer alone; ``one`` without its leading axis."""
-    names = ("convection", "exchange", "log_partition", "wall")
-    return eqx.tree_at(lambda c: [getattr(c, n) for n in names], core, [getattr(one, n) for n in names])
+    return dataclasses.replace(core, **{name: getattr(one, name) for name in _OF_LAYERS})
 
 
 def deepest(core: Core) -> Core:
@@ -65,7 +70,8 @@ def with_flux(core: Core, factor: Array) -> Core:
 
     def fluxes(c):
         behind = [] if c.deeper is None else [c.deeper.convection, c.deeper.exchange]
-        return [c.convection, c.exchange, c.film_flux, *behind]
+        rubbing = [x.friction for x in (c, c.deeper) if x is not None and x.friction is not None]
+        return [c.convection, c.exchange, c.film_flux, *behind, *rubbing]
 
     return eqx.tree_at(fluxes, core, [x * factor for x in fluxes(core)])
 

@@ -165,7 +165,8 @@ def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array,
     def go(now: Chord) -> Array:
         return (now.count == 0) | ((now.count <= most) & jnp.any(now.open))
 
-    near = None if levels.order != 3 or form.activity_gradient else blank_memory(core, levels)
+    whole = form.activity_gradient or core.friction is not None  # segments that are found with more than their field
+    near = None if levels.order != 3 or whole else blank_memory(core, levels)
     blank = Seen(jnp.zeros_like(at.y), none, none, *(jnp.zeros_like(x) for x in (core.share, none, core.share)))
     start = Chord(at.y, jnp.asarray(0), blank, near, at.matrix, none == 0.0)
     end = jax.lax.while_loop(go, chord, start)
