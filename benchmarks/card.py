@@ -147,7 +147,7 @@ def vortices(lanes: int, columns: int, cells: int, precision: str) -> Iterator[L
     yield row(f"electroconvection {columns} x {cells}, {lanes} boxes", steps, first, run, ok=solved(result), precision=precision, note=note)  # fmt: skip
 
 
-def rows(quick: bool) -> list[Line]:
+def rows(quick: bool) -> Iterator[Line]:
     """All of them; an accelerator gets more lanes too."""
     large = jax.default_backend() != "cpu"
     work = [
@@ -165,18 +165,15 @@ def rows(quick: bool) -> list[Line]:
         *[lambda: vortices(256, 64, 96, "float32")] * large,
         *[lambda: pores((1_000_000,), "float32")] * large,
     ]
-    found: list[Line] = []
     for some in work:
         try:
             for line in some():
-                found.append({"precision": "float64", **line})
                 print(f"{line['problem']}: {line['lanes_per_s']:,.0f} lanes/s {line.get('note', '')}", flush=True)
+                yield {"precision": "float64", **line}
         except Exception as error:  # a failure is a line
-            found.append(
-                {**row("failed", 1, 0.0, 1.0), "ok": 0.0, "note": f"{type(error).__name__}: {str(error)[:200]}"}
-            )
-            print(found[-1]["note"], flush=True)
-    return found
+            note = f"{type(error).__name__}: {str(error)[:200]}"
+            print(note, flush=True)
+            yield {**row("failed", 1, 0.0, 1.0), "ok": 0.0, "note": note}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -168,8 +168,8 @@ def card_markdown(found: Sequence[Mapping[str, Any]]) -> str:
     for data in found:
         about = data["environment"]
         for r in data["rows"]:
-            ratio = "-" if r.get("ratio") is None else f"{r['ratio']:,.0f}"
-            lines.append((about["device"], r["problem"], r["precision"], f"{r['lanes']:,}", f"{r['us_per_lane']:,.2f}", f"{r['lanes_per_s']:,.0f}", f"{r['ok']:.2%}", ratio, f"{r['compile_s']:.1f}", r.get("note") or "-"))  # fmt: skip
+            known = lambda name, form, r=r: "-" if r.get(name) is None else format(r[name], form)
+            lines.append((about["device"], r["problem"], r["precision"], f"{r['lanes']:,}", f"{r['us_per_lane']:,.2f}", f"{r['lanes_per_s']:,.0f}", known("ok", ".2%"), known("ratio", ",.0f"), known("compile_s", ".1f"), r.get("note") or "-"))  # fmt: skip
         notes.append(
             f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks`."
         )

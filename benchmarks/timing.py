@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,19 @@ def row(problem: str, lanes: int, first: float, run: float, **others: Any) -> di
 
 
 def measure(
-    text: str | None, folder: str, rows: Callable[[bool], list[dict[str, Any]]], argv: list[str] | None
+    text: str | None, folder: str, rows: Callable[[bool], Iterable[dict[str, Any]]], argv: list[str] | None
 ) -> None:
-    """Measure, print, write to ``results/folder``."""
+    """Measure, print, write to ``results/folder``: after every row, so that a run that is cut short leaves what it has."""
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
     about = environment()
-    found = rows(options.quick)
-    print(text_table(found))
     out = options.out or RESULTS / folder / f"{about['device']}-{about['date']}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"environment": about, "rows": found}, indent=1) + "\n")
+    found: list[dict[str, Any]] = []
+    for line in rows(options.quick):
+        found.append(line)
+        out.write_text(json.dumps({"environment": about, "rows": found}, indent=1) + "\n")
+    print(text_table(found))
     print(f"written to {out}", file=sys.stderr)

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxmem as jm
 from jaxmem.linalg.loops import in_units
 from jaxmem.linalg.small_dense import gauss_jordan
 from jaxmem.linalg.tridiagonal_rows import solve_rows
+from jaxmem.models.dspmde import sweeps
 
 
 def test_several_turns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +33,17 @@ def test_turns_of_a_loop_of_units(monkeypatch: pytest.MonkeyPatch) -> None:
     here = float(digits(12))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert float(digits(12)) == float(jax.jit(digits)(jnp.asarray(12))) == here
+
+
+def test_the_root_finder_of_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First sweep in one piece, two segments in a turn, sums by additions: the same roots."""
+    model = jm.DSPMDE(activity="ideal")
+    flux = jm.FluxDriven(jnp.linspace(1.0, 100.0, 10) * jm.units.LMH)
+    case = jm.Case(jm.feed("brackish8"), jm.membrane("NF270"), flux)
+    found = jm.solve(model, case)
+    core, form = found.state.core, model.form(case)._replace(reverse=False)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    there = jax.jit(lambda core: sweeps._solve(core, form, model.effort(), jnp.ones(10, bool)))(core)
+    assert bool(there.solved.all())
+    np.testing.assert_allclose(there.y, found.state.root.y, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(there.grid, found.state.root.grid)

@@ -136,7 +136,9 @@ class Chord(NamedTuple):
     open: Array  # (*b) whether the lane goes on; once closed it stays as it is, whatever its neighbours do
 
 
-def polish(core: Core, form: Form, at: Guess, levels: Levels, most: int | Array, effort: Effort, grid: Array) -> Root:
+def polish(
+    core: Core, form: Form, at: Guess, levels: Levels, most: int | Array, effort: Effort, grid: int | Array
+) -> Root:
     """Chord steps on all grids of ``levels``, at most ``most``, and the error estimate.
 
     A lane is left alone once its residual is small: the state returned is the one that was evaluated.
