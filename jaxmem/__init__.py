@@ -130,6 +130,7 @@ from .noise import AbsoluteRejection as AbsoluteRejection
 from .noise import Gaussian as Gaussian
 from .noise import LogTransmission as LogTransmission
 from .noise import Relative as Relative
+from .surrogate.checkpoint import ion_network as ion_network
 from .surrogate.checkpoint import load as load
 from .surrogate.checkpoint import save as save
 from .surrogate.checkpoint import vortex_networks as vortex_networks

@@ -28,7 +28,7 @@ from ..data.rejection import Dataset
 from ..surrogate.corpus import noisy
 from ..surrogate.descent import descend
 from ..surrogate.neural_ode import FLUX, lane_of
-from ..surrogate.rollouts import Slots, network
+from ..surrogate.rollouts import Slots, networks
 
 IONS = ("Na+", "K+", "Li+", "Mg+2", "Ca+2", "Cl-", "SO4-2", "NO3-")  # the slots of the paper
 SIMPLE = DSPMDE(activity="ideal", tolerance=1e-5)
@@ -252,7 +252,7 @@ def train_members(kind: str, plan: Plan, data: Experiments, told: Any) -> Traine
     """All arms of one network at once: those without pre-training start from the same weights, and learn on the same batches."""
     every = members(plan)
     keys = jnp.stack([jax.random.key(m.seed) for m in every])
-    nets = eqx.filter_vmap(lambda k: network(kind, len(IONS), k))(keys)
+    nets = networks(kind, len(IONS), keys)
     weights, rest = eqx.partition(nets, eqx.is_inexact_array)
     column = lambda f: jnp.asarray([float(f(m)) for m in every], jnp.float32)
 

@@ -15,7 +15,7 @@ from ..surrogate.descent import descend
 from ..surrogate.ensemble import train_networks
 from ..surrogate.field import parameters
 from ..surrogate.neural_ode import FLUX, lane_of
-from ..surrogate.rollouts import Slots, network
+from ..surrogate.rollouts import Slots, networks
 from ..surrogate.splits import Split
 
 MEMBERS = 5
@@ -104,13 +104,13 @@ class PublishedODE:
         seen = np.asarray(points.rejection)
         self.there = np.isfinite(seen[self.at]) & real[..., None]
         self.seen = jnp.asarray(np.where(self.there, seen[self.at], 0.0), jnp.float32)
-        self.make = eqx.filter_vmap(lambda key: network("ODE", seen.shape[1], key))
-        self.numbers = parameters(network("ODE", seen.shape[1], jax.random.key(0)))
+        self.nets = networks("ODE", seen.shape[1], jax.random.split(jax.random.key(0), MEMBERS))
+        self.numbers = parameters(self.nets) // MEMBERS
         self.shape = (MEMBERS, *seen.shape)
 
     def __call__(self, kept: np.ndarray) -> np.ndarray:
         """``(members, N, S)`` of networks that saw the kept points."""
-        weights, rest = eqx.partition(self.make(jax.random.split(jax.random.key(0), MEMBERS)), eqx.is_inexact_array)
+        weights, rest = eqx.partition(self.nets, eqx.is_inexact_array)
         late = stopping(kept)
         part = lambda rows: _Miss(
             rest, self.slots, self.flux, self.seen, jnp.asarray(self.there & rows[self.at][..., None])

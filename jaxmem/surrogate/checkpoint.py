@@ -167,6 +167,15 @@ def vortex_networks() -> VortexNetworks:
     return load(Path(__file__).parent.parent / "data" / "vortices.jaxmem")
 
 
+def ion_network() -> AttentionNeuralODE:
+    """The attention neural ODE that comes with the package: 20,000 random feeds through random pores (``jm.random_case``), solved by DSPM-DE.
+
+    A start for ``jm.train`` on measurements (``part="last two"``), and an answer without a film in one program for any ions; ``result.outside`` flags what lies beyond
+    its training. Its file names its errors in feeds never seen and the command that made it (``jaxmem.surrogate.checkpoint.header_of``).
+    """
+    return load(Path(__file__).parent.parent / "data" / "ions.jaxmem")
+
+
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     """Header and arrays as bytes, both sound."""
     if not path.exists():

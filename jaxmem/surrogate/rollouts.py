@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._config import quick_to_compile
 from .._errors import unknown
 from .attention import IonAttention
 from .neural_ode import Lane
@@ -213,3 +214,9 @@ def network(kind: str, slots: int, key: Array) -> Any:
     size = lambda w: sum(x.size for x in jax.tree.leaves(made(w)))
     width = min(range(16, 90), key=lambda w: abs(size(w) - NUMBERS))
     return KINDS[kind](slots, width, key)
+
+
+def networks(kind: str, slots: int, keys: Array) -> Any:
+    """One for each key, along a leading axis, by one program: random numbers are much code."""
+    made = eqx.filter_vmap(lambda key: network(kind, slots, key))
+    return eqx.filter_jit(made, compiler_options=quick_to_compile())(keys)

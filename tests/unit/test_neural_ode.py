@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem.surrogate.checkpoint import header_of
 from jaxmem.surrogate.field import parameters
 from jaxmem.surrogate.projection import orthogonal, positive, weighted
 
@@ -131,6 +132,26 @@ def test_learns_repeats_and_knows_its_range(school: tuple, tmp_path: Path) -> No
     assert (twin.rtol, twin.atol, twin.max_steps) == (1e-5, 1e-8, 2048)
     assert np.allclose(jm.solve(twin, case[:4]).passage, jm.solve(out.net, case[:4]).passage, rtol=1e-12)
     assert bool(jm.solve(twin, odd).outside)
+
+
+def test_the_network_that_comes_along() -> None:
+    """Feeds and pores that it never saw; its file says where it comes from."""
+    path = Path(jm.__file__).parent / "data" / "ions.jaxmem"
+    notes = header_of(path)["notes"]
+    assert "nf_pretrained" in notes["made by"]
+    assert path.stat().st_size < 1e6
+    net, case = jm.ion_network(), jm.random_case(40, 5, seed=11)
+    net = jm.AttentionNeuralODE(field=net.field, trained=net.trained, rtol=1e-4, atol=1e-6)
+    r, truth = jm.solve(net, case), jm.solve(jm.DSPMDE(tolerance=1e-4), case, throw=False)
+    there = np.asarray((truth.feed > 0.0) & truth.ok[..., None])
+    off = np.asarray(r.passage - truth.passage)[there]
+    assert np.median(np.abs(off)) < 0.04
+    assert np.sqrt(np.mean(off**2)) < 0.5 * np.std(np.asarray(truth.passage)[there])
+    assert float(r.closure.max()) < 1e-12
+    assert float(r.outside.mean()) < 0.1
+    part = case[:6]
+    strong = jm.Case(jm.Mixture(part.feed.species, 50.0 * part.feed.concentration), part.membrane, part.conditions)
+    assert float(r.outside.mean()) < float(jm.solve(net, strong).outside.mean())
 
 
 def test_counts_and_maps(net: jm.AttentionNeuralODE, cases: jm.Case) -> None:
