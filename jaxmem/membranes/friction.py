@@ -1,5 +1,8 @@
 """How much ions rub against one another in the pore: ``law(feed) -> 1/D_ij``, symmetric, in s/m2. Fills ``PoreMembrane.friction``."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -10,14 +13,18 @@ from .._fields import check, field
 from ..chemistry.mixture import Mixture
 
 
+def _plain(pairs: Iterable[Iterable[str]]) -> Any:
+    return tuple(tuple(str(ion) for ion in pair) for pair in pairs)
+
+
 class PairFriction(eqx.Module):
     """Maxwell-Stefan friction of given pairs: ``jm.PairFriction((("Na+", "Cl-"), ("Mg+2", "SO4-2")), [2e8, 1e9])``, the inverse of ``D_ij`` in s/m2.
 
-    Pairs that are not named do not rub. In free solution ``D_ij`` of oppositely charged ions is 1e-11 to 1e-9 m2/s and grows with the strength
-    (Wesselingh, Vonk and Kraaijeveld 1995, doi 10.1016/0923-0467(95)02985-5), that is 1e9 to 1e11 s/m2 per mole fraction of all ions here.
+    Pairs that are not named do not rub; a solve with friction takes 20 to 30 times as long as one without.
+    ``D_ij`` counts shares of all solutes in the pore, water left out. Krishna and Wesselingh 1997, doi 10.1016/S0009-2509(96)00458-7.
     """
 
-    pairs: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    pairs: tuple[tuple[str, str], ...] = eqx.field(static=True, converter=_plain)
     inverse_diffusivity: Array = field(
         unit="s/m2", low=0.0, high=1e15, ndim=1, symbol="1/D_ij", doc="friction of each pair"
     )
@@ -39,7 +46,7 @@ class PairFriction(eqx.Module):
         names = feed.species.names
         for ion in {ion for pair in self.pairs for ion in pair} - set(names):
             raise unknown("Ion of a pair", ion, names, f"The feed has {', '.join(names)}: leave the pair out.")
-        place = np.asarray([[names.index(a), names.index(b)] for a, b in self.pairs]).reshape(-1, 2)
+        at = lambda ion: np.asarray(names) == ion  # every species of that name
+        where = [np.outer(at(a), at(b)) | np.outer(at(b), at(a)) for a, b in self.pairs]
         x = self.inverse_diffusivity
-        empty = jnp.zeros((*x.shape[:-1], len(names), len(names)), x.dtype)
-        return empty.at[..., place[:, 0], place[:, 1]].set(x).at[..., place[:, 1], place[:, 0]].set(x)
+        return jnp.tensordot(x, np.reshape(where, (len(where), len(names), len(names))).astype(x.dtype), 1)

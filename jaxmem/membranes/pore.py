@@ -10,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import PhysicalRangeError, unknown
+from .._errors import JaxmemError, PhysicalRangeError, unknown
 from .._fields import check, field
 from ..chemistry.mixture import Mixture
 from .charge import ConstantCharge
@@ -58,6 +58,10 @@ class PoreMembrane(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+        if self.friction is not None and (isinstance(self.friction, type) or not callable(self.friction)):
+            raise JaxmemError(
+                f'friction = {self.friction!r} is no law of a water. Write friction=jm.PairFriction((("Na+", "Cl-"),), [1e9]).'
+            )
 
     @classmethod
     def from_thickness(cls, pore_radius, thickness, porosity, **others) -> "PoreMembrane":

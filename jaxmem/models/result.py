@@ -287,6 +287,10 @@ def citations(result: PointResult) -> list[str]:
         if provenance is not None:
             warning = f" ({provenance.warning})" if provenance.warning else ""
             lines.append(f"membrane {provenance.name}: {provenance.source}{warning}")
+    if any(getattr(wall, "friction", None) is not None for wall in walls):
+        lines.append(
+            "friction between ions: Krishna and Wesselingh 1997, Chem. Eng. Sci. 52, 861, doi 10.1016/S0009-2509(96)00458-7"
+        )
     for name in result.case.feed.species.names:
         source = records().get(name, {}).get("source", {})
         for quantity, text in source.items():

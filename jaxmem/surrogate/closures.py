@@ -9,6 +9,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .._errors import JaxmemError
@@ -156,6 +157,10 @@ class LearnedFriction(eqx.Module):
         cls, key: Array, *, size: int = 4, start: float = 4.0, diffusivity: float = 1e-10, **options
     ) -> "LearnedFriction":
         """Untrained, with queries of ``size`` numbers; options of ``Network``."""
+        if not (type(size) is int and size >= 1 and isinstance(start, int | float) and np.isfinite(start)):
+            raise JaxmemError(
+                f"size = {size!r} and start = {start!r} make no friction. Write jm.LearnedFriction.new(key, size=4, start=4.0)."
+            )
         if not (isinstance(diffusivity, int | float) and 0.0 < diffusivity < 1.0):
             raise JaxmemError(
                 f"diffusivity = {diffusivity!r} must be above zero, in m2/s. Write jm.LearnedFriction.new(key, diffusivity=1e-10)."
@@ -167,6 +172,6 @@ class LearnedFriction(eqx.Module):
         return cls(eqx.tree_at(lambda n: n.layers[-1].weight, network, weight), float(start), float(diffusivity))
 
     def __call__(self, feed: Mixture) -> Array:
-        """``(*batch, S, S)`` in the order of the feed's species, s/m2; what stands on the diagonal cancels."""
+        """``(*batch, S, S)`` in the order of the feed's species, s/m2; what stands on the diagonal is not used."""
         q = self.network(descriptors(feed))
         return jax.nn.softplus(q @ jnp.swapaxes(q, -1, -2) - self.start) / self.diffusivity

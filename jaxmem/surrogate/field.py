@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._errors import JaxmemError
 from .attention import DESCRIPTORS, IonAttention
 
 CONTEXT = 10  # numbers that describe feed and membrane
@@ -51,6 +52,13 @@ class FluxField(eqx.Module):
                 lambda x: (x.weight, x.bias), last, (jnp.zeros_like(last.weight), jnp.zeros_like(last.bias))
             )
         self.layers = tuple(layers)
+
+    def __check_init__(self) -> None:
+        asked = 4 if self.conditioned else 2
+        if self.lift.in_features != asked:
+            raise JaxmemError(
+                f"The tokens of this network hold {self.lift.in_features} numbers, not {asked}: it comes from another version. Train it again."
+            )
 
     @property
     def dtype(self) -> jnp.dtype:

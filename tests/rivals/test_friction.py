@@ -55,6 +55,7 @@ def test_the_pore_obeys_its_equations(result) -> None:  # type: ignore[no-untype
         entrance = crossed(asked(RUBS), flux, np.asarray(result.permeate[lane]), np.asarray(inside[1]))
         np.testing.assert_allclose(inside[0], entrance, rtol=2e-6)
     assert np.abs(IDEAL.residual(result.state, result.case)).max() < 1e-10
+    assert any("Krishna and Wesselingh" in line for line in jm.citations(result))
     assert np.abs(result.permeate @ result.case.feed.species.charge).max() < 1e-12 * np.abs(result.feed).sum()
 
 
@@ -94,7 +95,23 @@ def test_with_a_pressure_and_in_layers(result) -> None:  # type: ignore[no-untyp
     np.testing.assert_allclose(two.passage, result.passage, rtol=2e-6)
 
 
-def test_mistakes_are_named() -> None:
+def test_ions_split_in_two_and_the_diagonal_change_nothing(result) -> None:  # type: ignore[no-untyped-def]
+    s, share = jm.species(*WATER), 0.35
+    rows = [0, 1, 2, 3, 0, 2]
+    take = lambda x: jnp.asarray(np.asarray(x)[rows])
+    twins = jm.Species(
+        tuple(s.names[i] for i in rows), take(s.charge), take(s.diffusivity), take(s.stokes_radius), take(s.born_radius), take(s.molar_mass)
+    )  # fmt: skip
+    c = np.array(list(WATER.values()))[rows] * [share, 1.0, share, 1.0, 1.0 - share, 1.0 - share]
+    case = asked(RUBS)
+    split = jm.solve(IDEAL, jm.Case(jm.Mixture(twins, c), case.membrane, case.conditions)).passage
+    np.testing.assert_allclose(split[:, :4], result.passage, rtol=1e-7)
+    np.testing.assert_allclose(split[:, 4:], split[:, [0, 2]], rtol=1e-9)
+    own = jm.solve(IDEAL, asked(lambda feed: RUBS(feed) + 1e14 * jnp.eye(4))).passage
+    np.testing.assert_allclose(own, result.passage, rtol=1e-12)
+
+
+def test_mistakes_are_named(untyped: None) -> None:
     with pytest.raises(jm.JaxmemError, match="no pair twice"):
         jm.PairFriction((("Na+", "Cl-"), ("Cl-", "Na+")), [1e9, 1e9])
     with pytest.raises(jm.JaxmemError, match="1 pairs have 2 numbers"):
@@ -106,6 +123,15 @@ def test_mistakes_are_named() -> None:
     for model in (jm.DSPMDE(cells=10), jm.DSPMDE(activity_gradient=True)):
         with pytest.raises(jm.JaxmemError, match="needs a resolved pore"):
             jm.solve(model, asked(RUBS))
+    for law in (5e9, jm.PairFriction):
+        with pytest.raises(jm.JaxmemError, match="is no law of a water"):
+            asked(law)
+    with pytest.raises(jm.JaxmemError, match=r"\(3, 3\) for 4 solutes"):
+        jm.solve(IDEAL, asked(lambda feed: jnp.ones((3, 3))))
+    for options in ({"size": 0}, {"start": float("nan")}):
+        with pytest.raises(jm.JaxmemError, match="make no friction"):
+            jm.LearnedFriction.new(jax.random.key(0), **options)
+    assert not jm.PairFriction((), []).inverse_diffusivity.size
     with pytest.raises(jm.JaxmemError, match="diffusivity = -1"):
         jm.LearnedFriction.new(jax.random.key(0), diffusivity=-1.0)
 

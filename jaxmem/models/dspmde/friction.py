@@ -15,12 +15,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...linalg.loops import repeated
-from ...linalg.small_dense import apply, inverse
+from ...linalg.small_dense import apply, gauss_jordan, inverse
 from .faces import State
 from .kernels import Kernel, exponential
-from .problem import Core, charges, identity, ion_sum, tiny
+from .problem import Core, Form, charges, identity, ion_sum, tiny
 
-_FIELD, _STEPS = 5, 5  # of Newton: for the field with friction as before the segment, then for field and ratios
+_NEAR, _SETTLED = (
+    (2, 2),
+    (5, 5),
+)  # steps of Newton: near enough for a step of the root finder, and until nothing is left
 
 
 class Segment(NamedTuple):
@@ -60,11 +63,16 @@ def _response(at: Segment, t: Trial) -> Array:
     return identity(share.shape[1], at.ratio) - 0.5 * moved
 
 
-def _solved(at: Segment, t: Trial, rows: Array, charge: Array) -> tuple[Array, Array]:
+def _solved(at: Segment, t: Trial, rows: Array, charge: Array, differentiable: bool = True) -> tuple[Array, Array]:
     """Changes of ratios ``(S, R, *b)`` and field ``(R, *b)`` that add ``rows`` to ``new - trial`` and ``charge`` to the charge of the node."""
     to_field = -at.core.charge * at.h * t.along
-    back, weight = inverse(_response(at, t)), charges(at.core)[0]
-    free, by_field = jnp.sum(back[:, :, None] * rows[None], axis=1), apply(back, to_field)
+    response, weight = _response(at, t), charges(at.core)[0]
+    if differentiable:  # linear in rows, for reverse mode
+        back = inverse(response)
+        free, by_field = jnp.sum(back[:, :, None] * rows[None], axis=1), apply(back, to_field)
+    else:
+        moved = gauss_jordan(response, jnp.concatenate([rows, to_field[:, None]], axis=1))
+        free, by_field = moved[:, :-1], moved[:, -1]
     d_field = (charge - ion_sum(weight[:, None] * free)) / (ion_sum(weight * by_field) + tiny(charge))
     return free + by_field[:, None] * d_field[None], d_field
 
@@ -72,6 +80,11 @@ def _solved(at: Segment, t: Trial, rows: Array, charge: Array) -> tuple[Array, A
 @jax.custom_jvp
 def settled(at: Segment, field: Array) -> tuple[Array, Array]:
     """Ratios at the feed side and the field, from a first ``field``."""
+    return _found(at, field, *_SETTLED)
+
+
+def _found(at: Segment, field: Array, of_field: int, of_both: int) -> tuple[Array, Array]:
+    """After so many steps for the field with friction as before the segment, then for field and ratios."""
     core = at.core
     _, plus, minus = charges(core)
     x_plus, x_minus = jnp.maximum(core.wall, 0.0), jnp.maximum(-core.wall, 0.0)
@@ -86,11 +99,11 @@ def settled(at: Segment, field: Array) -> tuple[Array, Array]:
         new, field = now
         t = _trial(at, new, field)
         left = -ion_sum(charges(core)[0] * new) - core.wall
-        d_new, d_field = _solved(at, t, (t.ratio - new)[:, None], left[None])
+        d_new, d_field = _solved(at, t, (t.ratio - new)[:, None], left[None], False)
         return jnp.maximum(new + d_new[:, 0], 0.1 * new), field + d_field[0]
 
-    field = repeated(_FIELD, first, field)
-    return repeated(_STEPS, step, (_trial(at, at.ratio, field).ratio, field))
+    field = repeated(of_field, first, field)
+    return repeated(of_both, step, (_trial(at, at.ratio, field).ratio, field))
 
 
 @settled.defjvp
@@ -107,10 +120,13 @@ def _settled_jvp(primals: tuple[Segment, Array], tangents: tuple[Segment, Array]
     return (new, field), (d_new[:, 0], d_field[0])
 
 
-def rubbing_segment(core: Core, passage: Array, h: Array, state: State, pressure: bool) -> State:
+def rubbing_segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> State:
     """Carry ratios across one segment of width ``h``, and their slopes where there are any."""
     at = Segment(core, passage, h + 0.0 * core.wall, state.ratio)
-    new, field = settled(at, state.field)
+    if state.slope is None or form.reverse:
+        new, field = settled(at, state.field)
+    else:
+        new, field = _found(at, state.field, *_NEAR)
     if state.slope is None:
         return State(new, None, field)
     t, s = _trial(at, new, field), core.charge.shape[0]
@@ -121,7 +137,7 @@ def rubbing_segment(core: Core, passage: Array, h: Array, state: State, pressure
     to_passage += (at.h * t.along / t.total)[:, None] * core.friction * (core.share * passage)[None]
     rows = t.kernel.decay[:, None] * state.slope + mixed(state.slope)
     rows = rows.at[:, :s].add(to_passage)
-    if pressure:  # column of q: convection, exchange and friction are proportional to the flux
+    if form.pressure:  # column of q: convection, exchange and friction are proportional to the flux
         own = at.h * t.along * (core.convection + t.pull) + passes * (core.exchange + t.hold)
         rows = rows.at[:, s].add(own)
-    return State(new, _solved(at, t, rows, jnp.zeros_like(rows[0]))[0], field)
+    return State(new, _solved(at, t, rows, jnp.zeros_like(rows[0]), form.reverse)[0], field)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..._errors import JaxmemError, unknown
+from ..._errors import JaxmemError, ShapeError, unknown
 from ..._status import code
 from ...case import Case
 from ...chemistry.activity import Davies, debye_factor
@@ -293,9 +293,14 @@ def _rubbing(membrane: PoreMembrane | LayeredMembrane) -> bool:
 
 
 def _friction(membrane: PoreMembrane, feed: Mixture) -> Array:
-    """``1/D_ij``, ``(*batch, S, S)``."""
+    """``1/D_ij``, ``(*batch, S, S)``, without the diagonal: an ion does not rub against itself."""
     s = len(feed.species)
-    return jnp.zeros((s, s)) if membrane.friction is None else membrane.friction(feed)
+    found = jnp.zeros((s, s)) if membrane.friction is None else membrane.friction(feed)
+    if jnp.shape(found)[-2:] != (s, s):
+        raise ShapeError(
+            f"friction = {membrane.friction!r} gives an array {jnp.shape(found)} for {s} solutes. Give (*batch, {s}, {s}), symmetric."
+        )
+    return found * (1.0 - np.eye(s))
 
 
 def _wall(membrane: PoreMembrane, water: Mixture) -> Array:

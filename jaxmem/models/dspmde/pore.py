@@ -136,7 +136,7 @@ def segment(core: Core, form: Form, passage: Array, h: Array, state: State) -> S
     if form.activity_gradient:
         return active_segment(core, form, passage, h, state)
     if core.friction is not None:
-        return rubbing_segment(core, passage, h, state, form.pressure)
+        return rubbing_segment(core, form, passage, h, state)
     slab = _slab(core, passage, h, state)
     if state.slope is None:
         ratio, field = neutral(form.scheme, slab, state.field)
