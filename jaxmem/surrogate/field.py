@@ -15,8 +15,8 @@ _TOKEN = 8
 class FluxField(eqx.Module):
     """One scalar for each ion, ``(S,)``, from its passage, the flux and a context; the same weights for every ion, in any number and order.
 
-    A token is a lift of the ion's concentration (``conditioned``: and of what the feed holds of it) plus an embedding of its descriptors. Attention mixes the tokens; five linear layers with tanh
-    between them (none after the last) turn token, mixture, their mean, flux and context into the answer. ``attend=False`` leaves the mixing out.
+    A token is a lift of the ion's concentration (``conditioned``: and of what the feed holds of it) plus an embedding of its descriptors.
+    Attention mixes the tokens; five linear layers with tanh between them (none after the last) turn token, mixture, their mean, flux and context into the answer. ``attend=False`` leaves the mixing out.
     """
 
     lift: eqx.nn.Linear

@@ -134,8 +134,8 @@ def test_learns_repeats_and_knows_its_range(school: tuple, tmp_path: Path) -> No
     assert bool(jm.solve(twin, odd).outside)
 
 
-def test_the_network_that_comes_along() -> None:
-    """Feeds and pores that it never saw; its file says where it comes from."""
+def test_the_network_that_comes_along(tmp_path: Path) -> None:
+    """Feeds and pores that it never saw; its file says where it comes from; it goes on learning; files of another layout are refused."""
     path = Path(jm.__file__).parent / "data" / "ions.jaxmem"
     notes = header_of(path)["notes"]
     assert "nf_pretrained" in notes["made by"]
@@ -152,6 +152,17 @@ def test_the_network_that_comes_along() -> None:
     part = case[:6]
     strong = jm.Case(jm.Mixture(part.feed.species, 50.0 * part.feed.concentration), part.membrane, part.conditions)
     assert float(r.outside.mean()) < float(jm.solve(net, strong).outside.mean())
+    water = jm.Mixture.from_concentration({"Na+": 20.0, "Mg+2": 5.0, "Cl-": 28.0, "SO4-2": 1.0})
+    one = jm.Case(water, jm.membrane("NF270"), jm.FluxDriven(jnp.linspace(5e-6, 5e-5, 6)))
+    seen = jm.solve(jm.DSPMDE(tolerance=1e-4), one).real_rejection
+    data = jm.Dataset(one, seen, jnp.full_like(seen, 0.02), "real", ("one",) * 6)
+    tuned = jm.train(net, data, part="last two", steps=40, rate=3e-3)
+    miss = lambda model: float(jnp.sqrt(jnp.mean((jm.solve(model, one).real_rejection - seen) ** 2)))
+    assert miss(tuned.model) < 0.5 * miss(net)
+    layout = eqx.nn.Linear(2, 8, key=jax.random.key(1), dtype=jnp.float32)
+    jm.save(eqx.tree_at(lambda n: n.field.lift, net, layout), tmp_path / "old.jaxmem")
+    with pytest.raises(jm.DataFileError, match="comes from another version"):
+        jm.load(tmp_path / "old.jaxmem")
 
 
 def test_counts_and_maps(net: jm.AttentionNeuralODE, cases: jm.Case) -> None:

@@ -20,10 +20,8 @@ from .faces import State
 from .kernels import Kernel, exponential
 from .problem import Core, Form, charges, identity, ion_sum, tiny
 
-_NEAR, _SETTLED = (
-    (2, 2),
-    (5, 5),
-)  # steps of Newton: near enough for a step of the root finder, and until nothing is left
+# Steps of Newton, for the field and then for both: near enough for a step of the root finder; until nothing is left
+_NEAR, _SETTLED = (2, 2), (5, 5)
 
 
 class Segment(NamedTuple):
