@@ -10,7 +10,7 @@ from jax import Array
 
 from .._errors import JaxmemError, unknown
 from .._fields import check, field, whole
-from .pore import Provenance
+from .provenance import Provenance
 from .solution_diffusion import SolutionDiffusionMembrane
 
 

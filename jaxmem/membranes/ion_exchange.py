@@ -7,7 +7,7 @@ from jax import Array
 
 from .._errors import JaxmemError
 from .._fields import check, field
-from .pore import Provenance
+from .provenance import Provenance
 
 
 class IonExchangeMembrane(eqx.Module):

@@ -17,17 +17,8 @@ from .charge import ConstantCharge
 from .confinement import BulkViscosity, ConstantPermittivity
 from .exclusion import BornExclusion
 from .hindrance import DechadilokDeen
-from .permeance import PermeanceMembrane
-
-
-class Provenance(eqx.Module):
-    """Where a parameter set comes from; travels with results into ``jm.citations``."""
-
-    name: str = eqx.field(static=True, default="user")
-    source: str = eqx.field(static=True, default="given by the user")
-    radii: str = eqx.field(static=True, default="stokes")
-    warning: str = eqx.field(static=True, default="")
-    closures: tuple[str, ...] = eqx.field(static=True, default=())  # of the channel, that A and B were fitted with
+from .permeance import DonnanShift, PermeanceMembrane
+from .provenance import Provenance
 
 
 class PoreMembrane(eqx.Module):
@@ -105,8 +96,7 @@ def membrane(name: str, **overrides) -> PoreMembrane | PermeanceMembrane:
         )
     if record.get("kind") == "solution-diffusion-electromigration":
         permeance = record["permeance"]
-        return PermeanceMembrane(
-            tuple(permeance), jnp.asarray(list(permeance.values())), provenance=provenance, **overrides
-        )
+        given = {"law": DonnanShift(**record["donnan_shift"]), "provenance": provenance, **overrides}
+        return PermeanceMembrane(tuple(permeance), jnp.asarray(list(permeance.values())), **given)
     numbers = {k: record[k] for k in ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")}
     return PoreMembrane(**{**numbers, "provenance": provenance, **overrides})

@@ -9,7 +9,7 @@ from jax import Array
 
 from .._fields import check, field
 from ..constants import STANDARD_TEMPERATURE
-from .pore import Provenance
+from .provenance import Provenance
 
 
 class MakerTemperature(eqx.Module):

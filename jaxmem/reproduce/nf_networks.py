@@ -1,4 +1,4 @@
-"""Networks on measured rejections: a plain one that reads each point, and the attention ODE of the paper along each feed's ladder of fluxes."""
+"""What learns measured rejections without physics: lines, trees and a network that read each point, and the attention ODE of the paper along ladders of fluxes."""
 
 from typing import Any
 
@@ -22,36 +22,78 @@ MEMBERS = 5
 
 
 def stopping(kept: np.ndarray) -> np.ndarray:
-    """A seventh of the kept points decides when to stop, ``(N,)``."""
-    chosen = np.random.default_rng(0).choice(np.flatnonzero(kept), max(int(kept.sum()) // 7, 2), replace=False)
+    """A seventh of the fluxes of which anything is kept ``(N, S)`` decides when to stop, ``(N,)``."""
+    rows = np.flatnonzero(kept.any(1))
+    chosen = np.random.default_rng(0).choice(rows, max(len(rows) // 7, 2), replace=False)
     return np.isin(np.arange(len(kept)), chosen)
 
 
-class PlainNetwork:
-    """2 x 64 for each ion: what it is and which, the feed in equivalents, its strength, and the flux."""
+def features(points: Dataset) -> np.ndarray:
+    """``(N, S, F)``: what an ion is and which, the feed in equivalents, its strength, and the flux."""
+    feed, (n, s) = points.case.feed, points.rejection.shape
+    share, strength = np.asarray(feed.equivalent_fraction), np.log(np.asarray(feed.ionic_strength))
+    flux = np.broadcast_to(np.asarray(points.case.conditions.volume_flux) / FLUX, (n,))
+    parts = (
+        np.asarray(descriptors(feed)), np.eye(s), np.broadcast_to(share, (n, s))[:, None], np.broadcast_to(strength, (n,))[:, None, None],
+        flux[:, None, None],
+    )  # fmt: skip
+    return np.concatenate([np.broadcast_to(x, (n, s, x.shape[-1])) for x in parts], axis=-1)
 
-    def __init__(self, points: Dataset) -> None:
-        feed, s = points.case.feed, len(points.case.feed.species)
-        n = points.rejection.shape[0]
-        share, strength = np.asarray(feed.equivalent_fraction), np.log(np.asarray(feed.ionic_strength))
-        flux = np.broadcast_to(np.asarray(points.case.conditions.volume_flux) / FLUX, (n,))
-        parts = (
-            np.asarray(descriptors(feed)), np.eye(s), np.broadcast_to(share, (n, s))[:, None], np.broadcast_to(strength, (n,))[:, None, None],
-            flux[:, None, None],
-        )  # fmt: skip
-        self.x = np.concatenate([np.broadcast_to(x, (n, s, x.shape[-1])) for x in parts], axis=-1)
-        self.seen = np.asarray(points.rejection)
-        self.numbers = (self.x.shape[-1] + 1) * 64 + 65 * 65
+
+class LinearModel:
+    """One ridge regression for all ions, in the inputs of the plain network."""
+
+    def __init__(self, points: Dataset, ridge: float = 0.1) -> None:
+        self.x, self.seen, self.ridge = features(points), np.asarray(points.rejection), ridge
+        self.numbers = self.x.shape[-1] + 1
 
     def __call__(self, kept: np.ndarray) -> np.ndarray:
-        """``(members, N, S)`` of networks that saw the kept points."""
-        use = (np.isfinite(self.seen) & kept[:, None]).reshape(-1)
-        spread = lambda x: np.broadcast_to(x[:, None], self.seen.shape).reshape(-1)[use]
-        late, groups = spread(stopping(kept)), spread(np.arange(len(kept)))
-        flat, y = self.x.reshape(-1, self.x.shape[-1])[use], self.seen.reshape(-1)[use]
+        """``(1, N, S)`` from the kept points."""
+        use = np.isfinite(self.seen) & kept
+        middle, y = self.x[use].mean(0), self.seen[use]
+        a = self.x[use] - middle
+        slope = np.linalg.solve(a.T @ a + self.ridge * np.eye(a.shape[1]), a.T @ (y - y.mean()))
+        return (y.mean() + (self.x - middle) @ slope)[None]
+
+
+class BoostedTrees:
+    """Gradient boosting of 300 trees of depth 3 in the inputs of the plain network (scikit-learn)."""
+
+    def __init__(self, points: Dataset) -> None:
+        self.x, self.seen = features(points), np.asarray(points.rejection)
+        self.numbers = sum(tree[0].tree_.n_leaves for tree in self._grown(np.isfinite(self.seen), 0).estimators_)
+
+    def _grown(self, use: np.ndarray, seed: int) -> Any:
+        from sklearn.ensemble import GradientBoostingRegressor
+
+        trees = GradientBoostingRegressor(
+            n_estimators=300, max_depth=3, learning_rate=0.05, subsample=0.8, random_state=seed
+        )
+        return trees.fit(self.x[use], self.seen[use])
+
+    def __call__(self, kept: np.ndarray) -> np.ndarray:
+        """``(members, N, S)`` of trees that saw the kept points."""
+        use, flat = np.isfinite(self.seen) & kept, self.x.reshape(-1, self.x.shape[-1])
+        return np.stack([self._grown(use, seed).predict(flat).reshape(self.seen.shape) for seed in range(MEMBERS)])
+
+
+class PlainNetwork:
+    """2 x 64, one for all ions."""
+
+    def __init__(self, points: Dataset) -> None:
+        self.x, self.seen = features(points), np.asarray(points.rejection)
+        self.numbers = (self.x.shape[-1] + 1) * 64 + 65 * 65
+
+    def __call__(self, kept: np.ndarray, known: np.ndarray | float = 0.0) -> np.ndarray:
+        """``(members, N, S)`` of networks that saw the kept points; ``known (N, S)`` is not left to them."""
+        use = np.isfinite(self.seen) & kept
+        late = np.broadcast_to(stopping(kept)[:, None], kept.shape)[use]
+        groups = np.broadcast_to(np.arange(len(kept))[:, None], kept.shape)[use]
         split = Split(~late, late, late, late)
-        nets = train_networks(flat, y, groups, split, members=MEMBERS, width=64, depth=2, steps=1500, batch=64)
-        return np.asarray(nets.each(jnp.asarray(self.x)))
+        rest = (self.seen - known)[use]
+        options = {"members": MEMBERS, "width": 64, "depth": 2, "steps": 1500, "batch": 64, "bagging": False}
+        nets = train_networks(self.x[use], rest, groups, split, **options)
+        return known + np.asarray(nets.each(jnp.asarray(self.x)))
 
 
 class _Miss(eqx.Module):
@@ -111,11 +153,9 @@ class PublishedODE:
     def __call__(self, kept: np.ndarray) -> np.ndarray:
         """``(members, N, S)`` of networks that saw the kept points."""
         weights, rest = eqx.partition(self.nets, eqx.is_inexact_array)
-        late = stopping(kept)
-        part = lambda rows: _Miss(
-            rest, self.slots, self.flux, self.seen, jnp.asarray(self.there & rows[self.at][..., None])
-        )
-        best = descend(part(kept & ~late), _Look(part(late)), weights, steps=1500, rate=2e-3).best
+        late = stopping(kept)[:, None]
+        part = lambda used: _Miss(rest, self.slots, self.flux, self.seen, jnp.asarray(self.there & used[self.at]))
+        best = descend(part(kept & ~late), _Look(part(kept & late)), weights, steps=1500, rate=2e-3).best
         found = np.full(self.shape, np.nan)
         found[:, self.at] = np.asarray(_said(part(kept), best))
         return found

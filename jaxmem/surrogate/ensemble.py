@@ -29,10 +29,11 @@ def train_networks(
     rate: float = 3e-3,
     coverage: float = 0.9,
     seed: int = 0,
+    bagging: bool = True,
 ) -> Networks:
     """``x (n, inputs)``, ``y (n,)``, ``groups (n,)``. Deterministic in ``seed``; weights in float32.
 
-    Each member draws its training groups anew with replacement (bagging). ``coverage`` is calibrated on ``split.calibrate``.
+    Each member draws its training groups anew with replacement, unless ``bagging`` is off for groups that are few. ``coverage`` is calibrated on ``split.calibrate``.
     """
     inputs, target = Scaler.of(x[split.train]), Scaler.of(y[split.train])
     scaled, goal = (np.asarray(a, np.float32) for a in (inputs(jnp.asarray(x)), target(jnp.asarray(y))))
@@ -40,7 +41,9 @@ def train_networks(
     keys = jax.random.split(key, members)
     make = lambda k: eqx.nn.MLP(x.shape[1], "scalar", width, depth, jax.nn.silu, dtype=jnp.float32, key=k)
     nets = eqx.filter_vmap(make)(keys)
-    weights = _bags(groups, split.train, members, seed)
+    weights = (
+        _bags(groups, split.train, members, seed) if bagging else np.ones((members, int(np.count_nonzero(split.train))))
+    )
     rows, stop = np.flatnonzero(split.train), np.flatnonzero(split.stop)
     data = (jnp.asarray(scaled[rows]), jnp.asarray(goal[rows]), jnp.asarray(weights, jnp.float32))
     check = (jnp.asarray(scaled[stop]), jnp.asarray(goal[stop]))

@@ -136,6 +136,7 @@ def test_mistakes_are_named(untyped: None) -> None:
         jm.LearnedFriction.new(jax.random.key(0), diffusivity=-1.0)
 
 
+@pytest.mark.campaign
 def test_planted_friction_is_found_again() -> None:
     """Six pairs of four ions from rejections with 1 % of noise in the transmission, by gradients through the pore."""
     ions = ("Na+", "Mg+2", "Cl-", "SO4-2")

@@ -14,7 +14,7 @@ from ...case import Case
 from ...chemistry.brine import Brine, brine_of
 from ...conditions import MeanFlux, Recovery
 from ...membranes.element import Vessel
-from ...membranes.pore import Provenance
+from ...membranes.provenance import Provenance
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...membranes.train import Stage, Train
 from ...nonlinear.increasing import root_of_increasing

@@ -1,0 +1,119 @@
+"""What is fitted to measured rejections: physics, physics whose charge follows the feed, networks, and networks on top of physics."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import (
+    DSPMDE,
+    SDEM,
+    AbsoluteRejection,
+    DonnanShift,
+    Free,
+    Interval,
+    LogInterval,
+    MultivalentCharge,
+    PermeanceMembrane,
+    fit,
+    membrane,
+    solve,
+)
+from ..data.rejection import Dataset
+from .nf_networks import BoostedTrees, LinearModel, PlainNetwork, PublishedODE
+
+NOISE = AbsoluteRejection(0.05, own=False)  # readings of a figure are sharper than the experiment
+STARTS = 6
+MEAN, LINEAR = "mean of the training points", "linear in the same inputs"
+NETWORK, TREES, PUBLISHED = "network 2 x 64", "boosted trees", "attention ODE, as published"
+SHIFTED = "SDEM, Donnan shift"
+
+
+class Trial(NamedTuple):
+    """Something that learns from kept points and answers for all of them."""
+
+    name: str
+    free: int  # numbers that are fitted
+    predict: Callable[[np.ndarray], np.ndarray]  # kept (N, S) to (members, N, S)
+    any_ion: bool = True  # answers for an ion that it never saw
+
+
+class Candidate(NamedTuple):
+    """A model with what is free in it. The forms were fixed before any score was computed."""
+
+    name: str
+    model: Any
+    membrane: Any
+    free: Free
+
+
+def candidates(species: tuple[str, ...]) -> list[Candidate]:
+    """DSPM-DE and SDEM, each with constant numbers and with a charge, or a potential, that follows the feed."""
+    pore = {
+        "pore_radius": LogInterval(0.36e-9, 0.9e-9), "thickness_over_porosity": LogInterval(1e-7, 1e-4),
+        "charge_density": Interval(-500.0, 500.0), "pore_permittivity": Interval(20.0, 78.0),
+    }  # fmt: skip
+    bound = membrane("NF270", charge=MultivalentCharge(0.0, 0.0))
+    follows = {name: Interval(-1000.0, 1000.0) for name in ("cation", "anion")}
+    each, permeance = dict.fromkeys(species, 1e-5), LogInterval(1e-9, 1e-2)
+    shift = {name: Interval(-5.0, 5.0) for name in ("cation", "anion")}
+    shifted = PermeanceMembrane.of(each, law=DonnanShift(0.0, 0.0))
+    return [
+        Candidate("DSPM-DE", DSPMDE(), membrane("NF270"), Free(**pore)),
+        Candidate("DSPM-DE, charge follows feed", DSPMDE(), bound, Free(**pore, **follows)),
+        Candidate("SDEM", SDEM(), PermeanceMembrane.of(each), Free(permeance=permeance)),
+        Candidate(SHIFTED, SDEM(), shifted, Free(permeance=permeance, **shift)),
+    ]
+
+
+class Physics:
+    """A candidate on these points: fits to parts of them, each made once."""
+
+    def __init__(self, one: Candidate, points: Dataset) -> None:
+        self.one, self.points, self.fits = one, points.on(one.membrane), {}
+        self.there = np.isfinite(np.asarray(points.rejection))
+        self.free = len(one.free.labels(self.points.case))
+
+    def fitted(self, part: Dataset) -> Any:
+        """``Fitted`` of a part of the points."""
+        return fit(self.one.model, part, self.one.free, noise=NOISE, starts=STARTS)
+
+    def of(self, kept: np.ndarray) -> Any:
+        """``Fitted`` of the kept points ``(N, S)``."""
+        key = kept.tobytes()
+        if key not in self.fits:
+            self.fits[key] = self.fitted(self.points.only(kept))
+        return self.fits[key]
+
+    def __call__(self, kept: np.ndarray) -> np.ndarray:
+        """Rejections ``(1, N, S)`` of all points; an ion of which nothing was kept borrows its permeance."""
+        found, names = self.of(kept), self.points.case.feed.species.names
+        unseen = [names[i] for i in np.flatnonzero(self.there.any(0) & ~(self.there & kept).any(0))]
+        if not unseen or self.one.model != SDEM():
+            return np.asarray(found.result.real_rejection)[None]
+        wall = found.case.membrane
+        for name in unseen:
+            wall = wall.borrowing(name)
+        return np.asarray(solve(self.one.model, self.points.on(wall).case, throw=False).real_rejection)[None]
+
+
+def trials(points: Dataset) -> tuple[list[Trial], Physics]:
+    """Everything that is tried, and the physics that follows the feed, whose intervals are asked for too."""
+    seen = np.asarray(points.rejection)
+    network, linear, published = PlainNetwork(points), LinearModel(points), PublishedODE(points)
+    found = [
+        Trial(MEAN, 1, lambda kept: np.full((1, *seen.shape), np.nanmean(seen[kept]))),
+        Trial(LINEAR, linear.numbers, linear),
+        Trial(NETWORK, network.numbers, network),
+        Trial(PUBLISHED, published.numbers, published, any_ion=False),
+    ]
+    if find_spec("sklearn"):
+        trees = BoostedTrees(points)
+        found.insert(3, Trial(TREES, trees.numbers, trees))
+    models = [Physics(one, points) for one in candidates(points.case.feed.species.names)]
+    found += [Trial(made.one.name, made.free, made) for made in models]
+    for made in (models[0], models[-1]):  # what the fitted physics leaves over, learned
+        rest = lambda kept, made=made: network(kept, made(kept)[0])
+        found.append(Trial(f"{made.one.name} + network", made.free + network.numbers, rest))
+    return found, models[-1]
