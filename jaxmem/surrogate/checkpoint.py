@@ -22,7 +22,7 @@ from .train import Trained
 from .vortices import INPUTS, TARGETS, VortexNetworks
 
 _MAGIC, _SCHEMA, _MOST_HEADER = b"jaxmem model\n", 1, 1 << 20
-_DTYPES = ("float32", "float64")
+_DTYPES = ("float32", "float64", "bool")
 
 
 def _networks(net: Networks) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _domain(model: Any) -> dict[str, Any]:
     numbers = lambda x: [None if not np.isfinite(v) else float(v) for v in np.asarray(x).reshape(-1)]
     if isinstance(model, AttentionNeuralODE):
         t = model.trained
-        return {"context": numbers(t.context), "ions": numbers(t.ions), "flux": numbers(t.flux)}
+        return {"features": numbers(t.features), "ions": numbers(t.ions), "flux": numbers(t.flux)}
     if not isinstance(model, Trained):
         return {}
     found: dict[str, Any] = {"species": list(model.case.feed.species.names)}

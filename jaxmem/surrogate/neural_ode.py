@@ -20,10 +20,11 @@ from ..models.dspmde.problem import Core, Form
 from ..models.inputs import benign, check_precision, input_status
 from ..models.point import lanes
 from ..models.result import PointResult
-from .attention import DESCRIPTORS, descriptors
+from .attention import descriptors
 from .drift import drift, film_field, problem
 from .field import CONTEXT, FluxField
 from .projection import orthogonal, weighted
+from .range import Range
 
 FLUX = 60e-6  # m/s, the unit of flux
 KNEE = 0.02  # of that unit: below it rejections rise fastest, and the flux is counted as ln(1 + J_v/knee)
@@ -54,33 +55,6 @@ class Rollout(NamedTuple):
     solved: Array  # (N,)
     outside: Array  # (N,) beyond the training
     status: Array  # (*batch) of the inputs
-
-
-class Range(eqx.Module):
-    """What a network was trained on; unbounded when it was not."""
-
-    context: Array  # (2, C) least and largest
-    ions: Array  # (2, 4)
-    flux: Array  # () largest
-
-    @classmethod
-    def unbounded(cls) -> "Range":
-        """Every question lies inside."""
-        ends = jnp.asarray([-jnp.inf, jnp.inf])[:, None]
-        return cls(jnp.tile(ends, (1, CONTEXT)), jnp.tile(ends, (1, len(DESCRIPTORS))), jnp.asarray(jnp.inf))
-
-    @classmethod
-    def of(cls, lane: "Lane", flux: Array) -> "Range":
-        """Of training lanes ``(n, ...)`` and their largest flux."""
-        ends = lambda x: jnp.stack([x.reshape(-1, x.shape[-1]).min(0), x.reshape(-1, x.shape[-1]).max(0)])
-        return cls(ends(lane.context), ends(lane.ions[lane.present]), jnp.asarray(flux, float))
-
-    def outside(self, lane: "Lane") -> Array:
-        """Whether a lane lies beyond, by more than 2 % of the range."""
-        beyond = lambda x, r: (x < r[0] - 0.02 * (r[1] - r[0])) | (x > r[1] + 0.02 * (r[1] - r[0]))
-        finite = lambda r: jnp.where(jnp.isfinite(r), r, jnp.sign(r) * 1e30)
-        strange = jnp.any(beyond(lane.ions, finite(self.ions)) & lane.present[:, None])
-        return jnp.any(beyond(lane.context, finite(self.context))) | strange | (lane.flux > 1.0001 * self.flux)
 
 
 class AttentionNeuralODE(AbstractModel):

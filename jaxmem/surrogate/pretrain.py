@@ -14,7 +14,8 @@ from jax import Array
 from .._errors import ConvergenceError, JaxmemError
 from .corpus import Corpus, noisy
 from .descent import descend
-from .neural_ode import KNEE, AttentionNeuralODE, Lane, Range
+from .neural_ode import KNEE, AttentionNeuralODE, Lane
+from .range import Range
 from .train import learning
 
 

@@ -11,7 +11,9 @@ import pytest
 import jaxmem as jm
 from jaxmem.surrogate.checkpoint import header_of
 from jaxmem.surrogate.field import parameters
+from jaxmem.surrogate.neural_ode import Lane, lane_of
 from jaxmem.surrogate.projection import orthogonal, positive, weighted
+from jaxmem.surrogate.range import Range
 
 
 def wild(net: jm.AttentionNeuralODE, scale: float = 3.0) -> jm.AttentionNeuralODE:
@@ -199,3 +201,34 @@ def test_mistakes(untyped: None, cases: jm.Case) -> None:
         jm.pretrain(net, jax.tree.map(lambda x: x[:3], jm.corpus(cases, jm.solve(jm.DSPMDE(), cases, throw=False))))
     with pytest.raises(jm.JaxmemError, match="knows already"):
         jm.pretrain(jm.AttentionNeuralODE(jm.DSPMDE(), key=key), None)
+
+
+def lanes(count: int, seed: int) -> tuple[Lane, dict[str, np.ndarray]]:
+    """Random feeds and pores as the network reads them, and which belong to sets that a training may leave out."""
+    case = jm.random_case(count, 1, seed=seed)
+    one = lane_of(jm.Case(case.feed, case.membrane, jm.FluxDriven(jnp.full((count, 1), 6e-5))))
+    strength, radius, charge = (
+        np.asarray(x).reshape(-1)
+        for x in (case.feed.ionic_strength, case.membrane.pore_radius, case.membrane.charge_density)
+    )
+    return one, {
+        "two ions": np.asarray(one.present).sum(-1) == 2,
+        "strong": strength > 200.0,
+        "corner": (radius < 0.515e-9) & (charge < -50.0),
+    }
+
+
+def test_what_was_left_out_of_the_training_is_flagged() -> None:
+    """A number of ions, a range, and a corner of two numbers each of which was seen; hardly any question like those of the training."""
+    (learnt, out), (asked, odd) = lanes(20_000, 0), lanes(2000, 1)
+    some = lambda lane, rows: jax.tree.map(lambda x: x[rows], lane)
+    for name in odd:
+        known = Range.of(some(learnt, ~out[name]), jnp.asarray(1.0))
+        flagged = np.asarray(jax.jit(jax.vmap(known.outside))(asked))
+        assert flagged[odd[name]].mean() > 0.9
+        assert flagged[~odd[name]].mean() < 0.03
+    bromide = jnp.where(asked.ions[..., :1] < 0.0, asked.ions + jnp.asarray([0.0, 0.1, 0.1, 0.1]), asked.ions)
+    assert bool(
+        jax.vmap(known.outside)(asked._replace(ions=bromide)).all()
+    )  # between ions that were seen, but none of them
+    assert not bool(jax.vmap(Range.unbounded().outside)(asked).any())
