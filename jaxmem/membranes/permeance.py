@@ -11,8 +11,16 @@ from jax import Array
 from .._errors import ShapeError, UnknownNameError, unknown
 from .._fields import check, field
 from ..chemistry.mixture import Mixture
-from ..chemistry.species import Species, canonical, pretty, species
+from ..chemistry.species import Species, canonical, pretty, records
 from .provenance import Provenance
+
+
+def _known(name: str) -> str | None:
+    """Its name in the table; None for an ion of the user's own."""
+    try:
+        return canonical(name)
+    except UnknownNameError:
+        return None
 
 
 class ConstantPermeance(eqx.Module):
@@ -96,26 +104,28 @@ class PermeanceMembrane(eqx.Module):
         what this does not know (hydration): NO3- borrowed from Cl- is off by 0.6. Replaces the permeance of ``name`` where there is one.
         """
         name = canonical(name)
-        known = [n for n in self.names if n != name]
-        table = species(name, *known)
-        z, d = np.asarray(table.charge), np.asarray(table.diffusivity)
-        alike = {n: abs(np.log(x / d[0])) for n, q, x in zip(known, z[1:], d[1:], strict=True) if q == z[0]}
-        if not alike or (like is not None and canonical(like) not in alike):
+        table, others = records(), [n for n in self.names if _known(n) != name]
+        charge, mobility = (float(table[name][k]) for k in ("charge", "diffusivity"))
+        ratio = {n: mobility / float(table[_known(n)]["diffusivity"]) for n in others if _known(n)}
+        alike = [n for n in ratio if float(table[_known(n)]["charge"]) == charge]
+        lender = min(alike, key=lambda n: abs(np.log(ratio[n])), default=None)
+        if like is not None:
+            lender = next((n for n in alike if _known(n) == canonical(like)), None)
+        if lender is None:
             raise UnknownNameError(
-                f"{name} has charge {z[0]:+.0f} and can borrow from {', '.join(alike) or 'none'} of {', '.join(known)}"
+                f"{name} has charge {charge:+.0f} and can borrow from {', '.join(alike) or 'none'} of {', '.join(others)}"
                 f'{"" if like is None else f", not from {like}"}. Write PermeanceMembrane.of({{..., "{name}": 1e-6}}).'
             )
-        like = min(alike, key=alike.__getitem__) if like is None else canonical(like)
-        kept = jnp.asarray([self.names.index(n) for n in known])
-        lent = self.permeance[..., self.names.index(like)] * (d[0] / d[1 + known.index(like)])
-        said = f"permeance of {pretty(name)} is that of {pretty(like)} times the ratio of their mobilities"
+        kept = jnp.asarray([self.names.index(n) for n in others])
+        lent = self.permeance[..., self.names.index(lender)] * ratio[lender]
+        said = f"permeance of {pretty(name)} is that of "
+        before = [x for x in self.provenance.warning.split("; ") if x and not x.startswith(said)]
+        said += f"{pretty(lender)} times the ratio of their mobilities"
         return dataclasses.replace(
             self,
-            names=(*known, name),
+            names=(*others, name),
             permeance=jnp.concatenate([self.permeance[..., kept], lent[..., None]], axis=-1),
-            provenance=dataclasses.replace(
-                self.provenance, warning="; ".join(filter(None, (self.provenance.warning, said)))
-            ),
+            provenance=dataclasses.replace(self.provenance, warning="; ".join([*before, said])),
         )
 
     def in_contact_with(self, feed: Mixture) -> Array:

@@ -96,7 +96,21 @@ def membrane(name: str, **overrides) -> PoreMembrane | PermeanceMembrane:
         )
     if record.get("kind") == "solution-diffusion-electromigration":
         permeance = record["permeance"]
-        given = {"law": DonnanShift(**record["donnan_shift"]), "provenance": provenance, **overrides}
-        return PermeanceMembrane(tuple(permeance), jnp.asarray(list(permeance.values())), **given)
+        _check_overrides(name, PermeanceMembrane, overrides)
+        given = {"names": tuple(permeance), "permeance": jnp.asarray(list(permeance.values()))}
+        law = DonnanShift(**record["donnan_shift"])
+        return PermeanceMembrane(**{**given, "law": law, "provenance": provenance, **overrides})
+    _check_overrides(name, PoreMembrane, overrides)
     numbers = {k: record[k] for k in ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")}
     return PoreMembrane(**{**numbers, "provenance": provenance, **overrides})
+
+
+def _check_overrides(name: str, kind: type, overrides: dict) -> None:
+    for key in overrides:
+        if key not in kind.__dataclass_fields__:
+            raise unknown(
+                f"Number of {name!r}, a {kind.__name__},",
+                key,
+                kind.__dataclass_fields__,
+                f'Write jm.membrane("{name}").',
+            )

@@ -41,7 +41,8 @@ def folds_of(points: Dataset) -> dict[str, list[np.ndarray]]:
     found = {name: [full(test) for test in held_out(name, points.feed_group, flux, ions.names)] for name in SPLITS}
     shared = [int(np.sum(measured & (charge == z))) > 1 for z in charge]
     found["S4"] = [test for i, test in enumerate(found["S4"]) if measured[i] and shared[i]]
-    return found
+    both = lambda test: (there & test).any() and (there & ~test).any()  # something to ask, and something to learn from
+    return {name: [test for test in tests if both(test)] for name, tests in found.items()}
 
 
 def judged(one: Trial, points: Dataset, folds: dict[str, list[np.ndarray]], progress: Bar) -> Row:
@@ -81,7 +82,7 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
             progress.step()
             return found.case.membrane
 
-        told = [_intervals(best, folds, *what, refit) for what in _PROMISES]
+        told = [_intervals(best, folds, *what, refit) for what in _PROMISES if folds[what[0]]]
     _print_scores(console, rows)
     _print_unseen(console, rows, points, folds["S4"])
     _print_intervals(console, best.one.name, told)
@@ -144,7 +145,7 @@ def _print_unseen(console: Any, rows: dict[str, Row], points: Dataset, folds: li
         table.add_row(name, *cells)
     console.print(table)
     console.print(
-        "SDEM borrows the permeance of an ion of the same charge, by mobility; DSPM-DE and the others read what the ion is.",
+        "SDEM borrows a permeance that the other ions leave open from one of the same charge; DSPM-DE and the others read what the ion is.",
         highlight=False,
     )
 

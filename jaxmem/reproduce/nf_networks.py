@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .. import Case, FluxDriven
+from .. import AbsoluteRejection, AttentionNeuralODE, Case, FluxDriven, ion_network, solve, train
 from ..data.rejection import Dataset
 from ..surrogate.attention import descriptors
 from ..surrogate.descent import descend
@@ -159,6 +159,22 @@ class PublishedODE:
         found = np.full(self.shape, np.nan)
         found[:, self.at] = np.asarray(_said(part(kept), best))
         return found
+
+
+class TunedODE:
+    """The attention ODE that comes along, pre-trained on DSPM-DE; all of its weights are tuned to the measurements."""
+
+    def __init__(self, points: Dataset) -> None:
+        net, self.points = ion_network(), points
+        self.net = AttentionNeuralODE(field=net.field, trained=net.trained, rtol=1e-3, atol=1e-5)
+        self.numbers = parameters(net.field)
+
+    def __call__(self, kept: np.ndarray) -> np.ndarray:
+        """``(1, N, S)`` of the network that saw the kept points."""
+        noise = AbsoluteRejection(0.05, own=False)
+        part, late = self.points.only(kept), stopping(kept)
+        tuned = train(self.net, part, steps=300, rate=3e-3, noise=noise, held=late)
+        return np.asarray(solve(tuned.model, self.points.case, throw=False).real_rejection)[None]
 
 
 @eqx.filter_jit

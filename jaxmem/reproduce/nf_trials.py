@@ -21,12 +21,13 @@ from .. import (
     solve,
 )
 from ..data.rejection import Dataset
-from .nf_networks import BoostedTrees, LinearModel, PlainNetwork, PublishedODE
+from .nf_networks import BoostedTrees, LinearModel, PlainNetwork, PublishedODE, TunedODE
 
 NOISE = AbsoluteRejection(0.05, own=False)  # readings of a figure are sharper than the experiment
 STARTS = 6
 MEAN, LINEAR = "mean of the training points", "linear in the same inputs"
-NETWORK, TREES, PUBLISHED = "network 2 x 64", "boosted trees", "attention ODE, as published"
+NETWORK, TREES = "network 2 x 64", "boosted trees"
+PUBLISHED, TUNED = "attention ODE, as published", "attention ODE, pre-trained"
 SHIFTED = "SDEM, Donnan shift"
 
 
@@ -87,26 +88,32 @@ class Physics:
         return self.fits[key]
 
     def __call__(self, kept: np.ndarray) -> np.ndarray:
-        """Rejections ``(1, N, S)`` of all points; an ion of which nothing was kept borrows its permeance."""
+        """Rejections ``(1, N, S)`` of all points. An ion of which nothing was kept borrows its permeance, unless the others determine it."""
         found, names = self.of(kept), self.points.case.feed.species.names
         unseen = [names[i] for i in np.flatnonzero(self.there.any(0) & ~(self.there & kept).any(0))]
-        if not unseen or self.one.model != SDEM():
+        if self.one.model != SDEM() or not (unseen := [n for n in unseen if self._open(found, n)]):
             return np.asarray(found.result.real_rejection)[None]
         wall = found.case.membrane
         for name in unseen:
             wall = wall.borrowing(name)
         return np.asarray(solve(self.one.model, self.points.on(wall).case, throw=False).real_rejection)[None]
 
+    def _open(self, found: Any, name: str) -> bool:
+        """Whether its permeance may be ten times another by the fit's 95 % interval."""
+        low, high = found.interval(f"permeance {name}")
+        return not high < 10.0 * low
+
 
 def trials(points: Dataset) -> tuple[list[Trial], Physics]:
     """Everything that is tried, and the physics that follows the feed, whose intervals are asked for too."""
     seen = np.asarray(points.rejection)
-    network, linear, published = PlainNetwork(points), LinearModel(points), PublishedODE(points)
+    network, linear, published, tuned = (kind(points) for kind in (PlainNetwork, LinearModel, PublishedODE, TunedODE))
     found = [
         Trial(MEAN, 1, lambda kept: np.full((1, *seen.shape), np.nanmean(seen[kept]))),
         Trial(LINEAR, linear.numbers, linear),
         Trial(NETWORK, network.numbers, network),
         Trial(PUBLISHED, published.numbers, published, any_ion=False),
+        Trial(TUNED, tuned.numbers, tuned),
     ]
     if find_spec("sklearn"):
         trees = BoostedTrees(points)

@@ -10,19 +10,20 @@ from jax import Array
 from .attention import DESCRIPTORS
 from .field import CONTEXT
 
-_FEATURES = CONTEXT + 1  # what describes feed and membrane, and the number of ions
+_FEATURES = CONTEXT + 2  # what describes feed and membrane, the number of ions, and how little there is of the rarest
 _PAIRS = np.triu_indices(_FEATURES, 1)
 _CELLS = (64, 48, 40, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 _FALSE = 0.03  # share of questions like those of the training that the cells may flag
-_FAR = 0.02  # between the descriptors of two ions that are not the same
+_FAR = 0.02  # between the descriptors of two ions that are not alike
+_STILL = 0.05  # margin of what was the same in all of the training, half a kelvin for the temperature
 
 
 class Range(eqx.Module):
     """The box of all training feeds and pores, and for every two numbers of them the cells of a grid in which any lay; unbounded without training.
 
     A question is outside beyond the box (by 2 % of its width, or less where many were seen), in an empty cell (a corner that nothing came from, although each number by itself was
-    seen), with an ion that was not there, or at a larger flux. Cells are as small as a half of the training allows without flagging more than 3 % of
-    the other half.
+    seen), with an ion unlike all that were there, or at a larger flux. Cells are as small as a half of the training allows without flagging more than 3 % of
+    the other half. A hundred feeds are too few for cells, and their box flags some questions that are like them.
     """
 
     features: Array  # (2, F) least and largest
@@ -40,8 +41,12 @@ class Range(eqx.Module):
     @classmethod
     def of(cls, lane: Any, flux: Array) -> "Range":
         """Of training lanes ``(n, ...)`` and their largest flux."""
-        x = np.asarray(_features(lane), float)
-        margin = min(0.02, 10.0 / len(x)) * np.ptp(x, axis=0)  # the more were seen, the surer is where they end
+        x = np.unique(np.asarray(_features(lane), float), axis=0)
+        x = np.random.default_rng(0).permutation(x)
+        width = np.ptp(x, axis=0)
+        margin = np.where(
+            width > 0.0, min(0.02, 10.0 / len(x)) * width, _STILL
+        )  # the more were seen, the surer is where they end
         ends = np.stack([x.min(0) - margin, x.max(0) + margin])
         learn, ask = x[::2], x[1::2]
         flagged = lambda n: np.mean(~_inside(_occupied(learn, ends, n), ask, ends)) if len(ask) else 1.0
@@ -68,7 +73,9 @@ class Range(eqx.Module):
 
 
 def _features(lane: Any) -> Array:
-    return jnp.concatenate([lane.context, jnp.sum(lane.present, axis=-1, keepdims=True).astype(lane.context.dtype)], -1)
+    count = jnp.sum(lane.present, axis=-1, keepdims=True).astype(lane.context.dtype)
+    least = jnp.min(jnp.where(lane.present, lane.feed, jnp.inf), axis=-1, keepdims=True)
+    return jnp.concatenate([lane.context, count, jnp.log10(jnp.clip(least, 1e-12, 1.0)).astype(count.dtype)], axis=-1)
 
 
 def _cell(x: Any, low: Any, high: Any, count: int, xp: Any) -> Any:

@@ -232,3 +232,13 @@ def test_what_was_left_out_of_the_training_is_flagged() -> None:
         jax.vmap(known.outside)(asked._replace(ions=bromide)).all()
     )  # between ions that were seen, but none of them
     assert not bool(jax.vmap(Range.unbounded().outside)(asked).any())
+    twice = Range.of(jax.tree.map(lambda x: jnp.repeat(x[:1000], 2, axis=0), learnt), jnp.asarray(1.0))
+    assert np.asarray(jax.vmap(twice.outside)(asked)).mean() < 0.03  # what was seen twice is no proof of itself
+    warm = asked._replace(
+        context=asked.context.at[:, 4].add(0.01)
+    )  # by 0.1 K, where all of the training was at one temperature
+    assert np.asarray(jax.vmap(twice.outside)(warm)).mean() < 0.03
+    trace = asked._replace(
+        feed=jnp.where(asked.feed == asked.feed.max(1, keepdims=True), asked.feed, 1e-9 * asked.feed)
+    )
+    assert np.asarray(jax.vmap(twice.outside)(trace)).mean() > 0.9

@@ -1,13 +1,14 @@
 """What is compared on measured rejections: which points are held out, baselines that learn what they should, and ions that nobody measured."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxmem as jm
 from jaxmem.reproduce.nf_models import folds_of, judged
-from jaxmem.reproduce.nf_networks import BoostedTrees, LinearModel, PlainNetwork, features
+from jaxmem.reproduce.nf_networks import BoostedTrees, LinearModel, PlainNetwork, TunedODE, features
 from jaxmem.reproduce.nf_trials import MEAN, SHIFTED, Physics, Trial, candidates
 
 IONS = ("Na+", "Mg+2", "NH4+", "Cl-", "SO4-2")
@@ -96,6 +97,16 @@ def test_borrowed_permeances() -> None:
     result = jm.solve(jm.SDEM(), jm.Case(feed, lent, jm.FluxDriven(3e-5)))
     assert result.real_rejection[0] < 0.0 < result.real_rejection[1]  # magnesium has turned the membrane's charge over
     assert "permeance of K⁺ is that of NH₄⁺" in " ".join(jm.citations(result))
+    assert again.provenance.warning.count("K⁺") == 1  # type: ignore[attr-defined]
+    inside = jax.jit(lambda p: jm.PermeanceMembrane.of({"Na+": p, "Cl-": 1e-6}).borrowing("K+").permeance[2])
+    assert float(inside(1e-5)) == pytest.approx(1e-5 * 1.957 / 1.33)
+    own = jm.PermeanceMembrane(("Q+", "Na", "Cl-"), jnp.asarray([1e-6, 1e-5, 1e-6]))
+    assert float(own.borrowing("K+").permeance[-1]) == pytest.approx(1e-5 * 1.957 / 1.33)
+    assert own.borrowing("K+").borrowing("Na+").names == ("Q+", "Cl-", "K+", "Na+")
+    with pytest.raises(jm.UnknownNameError, match=r"Number of 'NF270-SDEM', a PermeanceMembrane, 'pore_radius'"):
+        jm.membrane("NF270-SDEM", pore_radius=4e-10)
+    with pytest.raises(jm.UnknownNameError, match="Closest: pore_radius"):
+        jm.membrane("NF270", poreradius=4e-10)
     with pytest.raises(jm.UnknownNameError, match=r"charge \+1 and can borrow from Na\+, NH4\+.*not from Cl-"):
         wall.borrowing("K+", like="Cl-")
     with pytest.raises(jm.UnknownNameError, match="can borrow from none of"):
@@ -104,3 +115,23 @@ def test_borrowed_permeances() -> None:
         wall.borrowing("Unobtainium")
     with pytest.raises(jm.UnknownNameError, match=r'borrowing\("K\+"\)'):
         jm.solve(jm.SDEM(), jm.Case(feed, wall, jm.FluxDriven(3e-5)))
+
+
+@pytest.mark.campaign
+def test_the_network_that_comes_along_is_tuned(points: jm.Dataset) -> None:
+    """Two minutes: from DSPM-DE of other membranes to the kept points, and the held-out flux of each feed."""
+    seen, kept = np.asarray(points.rejection), np.ones((20, 5), bool)
+    kept[2::5] = False
+    on = jm.Dataset(
+        jm.Case(points.case.feed, jm.membrane("NF270"), points.case.conditions),
+        points.rejection,
+        points.sigma,
+        "real",
+        points.feed_group,
+    )
+    tuned, there = TunedODE(on), np.isfinite(seen)
+    raw = np.asarray(jm.solve(tuned.net, on.case).real_rejection)
+    said = tuned(kept)[0]
+    error = lambda x, rows: np.sqrt(np.mean((x - seen)[rows] ** 2))
+    assert error(said, there & kept) < 0.3 * error(raw, there & kept)
+    assert error(said, there & ~kept) < 0.5 * error(raw, there & ~kept)
