@@ -36,7 +36,7 @@ def folds_of(points: Dataset) -> dict[str, list[np.ndarray]]:
     """Test masks ``(N, S)`` of each split; of ions, those that leave another of their charge to learn from."""
     flux, there = np.asarray(points.case.conditions.volume_flux), np.isfinite(np.asarray(points.rejection))
     ions, shape = points.case.feed.species, there.shape
-    charge, measured = np.asarray(ions.charge).reshape(-1, shape[1])[0], there.any(0)
+    charge, measured = np.asarray(ions.charge).reshape(-1, shape[1])[0], np.asarray(there.any(axis=0))
     full = lambda test: np.broadcast_to(test[:, None], shape) if test.ndim == 1 else test
     found = {name: [full(test) for test in held_out(name, points.feed_group, flux, ions.names)] for name in SPLITS}
     shared = [int(np.sum(measured & (charge == z))) > 1 for z in charge]

@@ -93,4 +93,4 @@ def _occupied(x: np.ndarray, ends: np.ndarray, count: int) -> np.ndarray:
 
 def _inside(cells: np.ndarray, x: np.ndarray, ends: np.ndarray) -> np.ndarray:
     at = _cell(x, *ends, cells.shape[-1], np)
-    return cells[np.arange(len(_PAIRS[0]))[None], at[:, _PAIRS[0]], at[:, _PAIRS[1]]].all(1)
+    return np.asarray(cells[np.arange(len(_PAIRS[0]))[None], at[:, _PAIRS[0]], at[:, _PAIRS[1]]].all(axis=1))
