@@ -162,7 +162,10 @@ class PublishedODE:
 
 
 class TunedODE:
-    """The attention ODE that comes along, pre-trained on DSPM-DE; all of its weights are tuned to the measurements."""
+    """The attention ODE that comes along, pre-trained on DSPM-DE; all of its weights are tuned to the measurements.
+
+    Steps and rate are of four that were tried on the points of NF270, with their scores in sight: on these its errors flatter it.
+    """
 
     def __init__(self, points: Dataset) -> None:
         net, self.points = ion_network(), points

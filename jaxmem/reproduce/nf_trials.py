@@ -41,7 +41,7 @@ class Trial(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A model with what is free in it. The forms were fixed before any score was computed."""
+    """A physical model with what is free in it. The forms were fixed before any score was computed."""
 
     name: str
     model: Any
@@ -77,11 +77,11 @@ class Physics:
         self.free = len(one.free.labels(self.points.case))
 
     def fitted(self, part: Dataset) -> Any:
-        """``Fitted`` of a part of the points."""
+        """``jm.Fit`` of a part of the points."""
         return fit(self.one.model, part, self.one.free, noise=NOISE, starts=STARTS)
 
     def of(self, kept: np.ndarray) -> Any:
-        """``Fitted`` of the kept points ``(N, S)``."""
+        """``jm.Fit`` of the kept points ``(N, S)``."""
         key = kept.tobytes()
         if key not in self.fits:
             self.fits[key] = self.fitted(self.points.only(kept))
