@@ -17,6 +17,9 @@ from .pore import MOST, Levels
 from .problem import Core, Form, ion_sum, tiny
 
 
+BLOCK = 32 if jax.__version_info__ >= (0, 11) else 48  # an older jax spends more on each turn of a loop
+
+
 class Effort(NamedTuple):
     """Static choices of the root finder. Change ``tolerance`` first."""
 
@@ -24,7 +27,7 @@ class Effort(NamedTuple):
     residual: float = 1e-10  # what counts as solved, on the logarithmic residual
     segments: int = 2  # of the coarsest grid
     adaptive: bool = True  # finer grids where the estimate asks for them
-    block: int = 32  # lanes at a time on a CPU: fits the cache, and few lanes wait for a slow one
+    block: int = BLOCK  # lanes at a time on a CPU: fits the cache, and few lanes wait for a slow one
 
 
 class Root(NamedTuple):
