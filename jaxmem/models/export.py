@@ -14,7 +14,7 @@ PER_SPECIES = {
     "interface": ("mol m-3", "concentration at the membrane, solution side"),
     "permeate": ("mol m-3", "permeate concentration"),
     "solute_flux": ("mol m-2 s-1", "solute flux"),
-    "error_estimate": ("1", "estimated discretisation error of the observed rejection"),
+    "error_estimate": ("1", "estimated error of the observed rejection, of discretisation and round-off"),
 }
 PER_LANE = {
     "volume_flux": ("m s-1", "superficial volume flux"),

@@ -51,7 +51,7 @@ class PointResult(eqx.Module):
     status: Array  # integer codes of jm.STATUS
     steps: Array  # Newton and chord steps
     residual: Array  # largest scaled residual, re-evaluated at the returned state
-    error_estimate: Array  # discretisation error of each observed rejection
+    error_estimate: Array  # of each observed rejection: discretisation, and round-off (500 units in the last place)
     closure: Array  # largest relative charge left in permeate, interface or pore; infinite in failed lanes
 
     # --- how it went

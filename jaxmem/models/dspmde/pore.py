@@ -288,5 +288,6 @@ def across(
         return Entrance(finest, finest, finest)
     if fields is not None:
         fields = fields._replace(known=jnp.asarray(True))
-    fewer = _combine(less, None, State(finest.ratio, None, finest.field))
+    medium = 4.0 * finest.ratio - 3.0 * less  # where extrapolation fails, so that the estimate of the error is no zero
+    fewer = State(jnp.where(jnp.all(less > 0.5 * finest.ratio, axis=0), less, medium), None, finest.field)
     return Entrance(_combine(sum_.ratio, sum_.slope, finest), fewer, finest, fields)
