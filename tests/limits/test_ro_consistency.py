@@ -129,7 +129,7 @@ SUGAR = jm.Mixture.from_concentration({"glucose": 100.0})
         (lambda: jm.Sheet(1e-4, [0.99, 0.998], 0.08), "Fit one sheet at a time"),
         (lambda: jm.fit_sheet(jm.element("SW30HRLE-400"), 5), "jm.Sheet("),
         (lambda: jm.element("SW30HRLE-400", aera=30.0), "Closest: area"),
-        (lambda: jm.ReverseOsmosisTrain(vessel=jm.SpiralWoundIons()), "jm.ReverseOsmosisTrain("),
+        (lambda: jm.ReverseOsmosisTrain(vessel=jm.DSPMDE()), "jm.ReverseOsmosisTrain("),
         (lambda: jm.Train([jm.Stage(VESSEL)]), "jm.Train((jm.Stage("),
     ],
 )

@@ -16,7 +16,6 @@ from .march import Memory, blank_memory, residual, upstream
 from .pore import MOST, Levels
 from .problem import Core, Form, ion_sum, tiny
 
-
 BLOCK = 32 if jax.__version_info__ >= (0, 11) else 48  # an older jax spends more on each turn of a loop
 
 

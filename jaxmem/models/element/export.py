@@ -65,3 +65,38 @@ def to_xarray(result: Any, columns: dict[str, tuple[str, str]], species: tuple[s
     variables["status"] = (batch, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
     places = {"element": np.arange(1, count + 1)} | ({"species": list(species)} if species else {})
     return xr.Dataset(variables, coords=places, attrs={"model": result.model.title()})
+
+
+OF_TRAIN = {
+    "recovery": ("1", "permeate flow over feed flow"),
+    "feed_flow": ("m3 s-1", "feed of the train, before the recycle joins"),
+    "permeate_flow": ("m3 s-1", "permeate of all stages"),
+    "discharge_flow": ("m3 s-1", "concentrate that leaves the train"),
+    "feed_pressure": ("Pa", "feed pressure, absolute, before the first booster"),
+    "specific_energy": ("J m-3", "energy per volume of permeate"),
+    "observed_rejection": ("1", "1 - c_p/c_f of the train"),
+    "feed_concentration": ("{c}", "in the feed"),
+    "permeate_concentration": ("{c}", "in the permeate"),
+    "discharge_concentration": ("{c}", "in what leaves"),
+    "salt_closure": ("1", "balance of what is dissolved, relative"),
+    "water_closure": ("1", "balance of water, relative"),
+}
+
+
+def train_to_xarray(result: Any) -> Any:
+    """The columns of a train, and of its stages along ``stage`` with names that begin with ``stage_``."""
+    xr = need("xarray")
+    stages = [stage.to_xarray().drop_vars("status") for stage in result.stages]
+    found = xr.concat(stages, dim="stage", join="outer").assign_coords(stage=np.arange(1, len(stages) + 1))
+    found = found.rename({str(name): f"stage_{name}" for name in found.data_vars})
+    shape, ok = result.case.batch_shape, np.asarray(result.ok)
+    batch, of_ions = tuple(f"batch_{i}" for i in range(len(shape))), "species" in found.dims
+    for name, (unit, text) in OF_TRAIN.items():
+        value = np.asarray(getattr(result, name))
+        inner = ("species",) if of_ions and value.ndim > len(shape) else ()
+        full = np.broadcast_to(value, shape + value.shape[value.ndim - len(inner) :])
+        masked = np.where(ok.reshape(ok.shape + (1,) * len(inner)), full, np.nan)
+        about = {"units": unit.format(c="mol m-3" if of_ions else "kg m-3"), "long_name": text}
+        found[name] = ((*batch, *inner), masked, about)
+    found["status"] = (batch, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
+    return found.assign_attrs(model=result.model.title())

@@ -19,6 +19,7 @@ from ..._fields import whole
 from ..._status import code
 from ...case import Case
 from ...chemistry.brine import brine_of
+from ...chemistry.mixture import Mixture
 from ...chemistry.osmotic import van_t_hoff
 from ...conditions import FeedPressure, MassTransfer, PressureDriven
 from ...membranes.element import SpiralElement, Vessel
@@ -32,6 +33,7 @@ from ..sdem import SDEM
 from ..spiegler_kedem import SpieglerKedem
 from .dormand_prince import dormand_prince
 from .ions_result import IonElementResult
+from .march import March
 from .model import check_conditions, imposed_recovery, vessel_of
 
 _DRY = 1e-3  # of the feed's flow: a step never sees less
@@ -119,9 +121,12 @@ class SpiralWoundIons(AbstractModel):
                 'jm.Case(feed, jm.SpiralElement(jm.membrane("NF270"), area=37.0, length=0.96), conditions).'
             )
         check_conditions(case)
-        membrane = vessel_of(case).element.membrane
-        self.local.check(Case(case.feed, membrane, PressureDriven(1e6)))
+        self.check_feed(case, vessel_of(case).element.membrane)
         check_precision(case, self.precision)
+
+    def check_feed(self, case: Case, membrane: Any) -> None:
+        """Refuse a feed or a membrane that the point model cannot answer."""
+        self.local.check(Case(case.feed, membrane, PressureDriven(1e6)))
         check_feed(case)
 
     def initial_guess(self, case: Case) -> Array:
@@ -129,12 +134,15 @@ class SpiralWoundIons(AbstractModel):
         return over_lanes(lambda c: self._first_pressure(c, imposed_recovery(c)), case)
 
     def _first_pressure(self, case: Case, recovery: Array | None) -> Array:
-        """Without friction and polarisation, and complete rejection."""
         if recovery is None:
             return case.conditions.pressure
         vessel = vessel_of(case)
-        whole = Case(case.feed, vessel.element.membrane, PressureDriven(1e6))
-        flux = recovery * case.conditions.flow / (vessel.element.area * vessel.count)
+        return self.ideal_pressure(case, recovery, vessel.element, vessel.element.area * vessel.count)
+
+    def ideal_pressure(self, case: Case, recovery: Array, element: SpiralElement, area: Array) -> Array:
+        """What a recovery would take without friction and polarisation, and with complete rejection."""
+        whole = Case(case.feed, element.membrane, PressureDriven(1e6))
+        flux = recovery * case.conditions.flow / area
         reach = jnp.clip(recovery, 1e-6, 0.95)
         osmotic = van_t_hoff(case.feed.concentration, case.feed.temperature) * -jnp.log1p(-reach) / reach
         return case.conditions.permeate_pressure + osmotic + flux / self.local.water_permeance(whole)
@@ -148,47 +156,62 @@ class SpiralWoundIons(AbstractModel):
 
     def _lane(self, case: Case) -> IonState:
         """One question: for an imposed recovery, the pressure that gives it; then the march itself."""
-        target = imposed_recovery(case)
-        first, missed = self._first_pressure(case, target), jnp.zeros_like(case.conditions.flow)
+        target, vessel, behind = imposed_recovery(case), vessel_of(case), case.conditions.permeate_pressure
+        pressure, missed = self._first_pressure(case, target), jnp.zeros_like(case.conditions.flow)
 
         def short(pressure: Array) -> Array:
-            return 1.0 - self._march(case, pressure)[1].flow[-1] / case.conditions.flow - target
+            inlet = self.entering(case, pressure)
+            march = self.through(vessel, case, inlet, behind)
+            return 1.0 - march.outlet.flow[-1] / case.conditions.flow - target
 
-        pressure = first
         if target is not None:
-            low = case.conditions.permeate_pressure + _LEAST
-            pressure = root_of_increasing(short, low, low + 1e8, first, most=40)
-        inlet, outlets, nodes, error = self._march(case, pressure)
-        outlet = jax.tree.map(lambda x: x[-1], outlets)
+            low = behind + _LEAST
+            pressure = root_of_increasing(short, low, low + 1e8, pressure, most=40)
+        inlet = self.entering(case, pressure)
+        march = self.through(vessel, case, inlet, behind)
         if target is not None:
-            missed = ((inlet.flow - outlet.flow) / inlet.flow - target) / target
-        return IonState(inlet, outlet, nodes, error, missed, jnp.zeros((), jnp.int32))
+            missed = (self.recovered(case, inlet, jax.tree.map(lambda x: x[-1], march.outlet)) - target) / target
+        return self.state(vessel, inlet, march, missed)
 
-    def _march(self, case: Case, pressure: Array) -> tuple[IonStream, IonStream, IonLocal, Array]:
-        """The inlet; outlet and nodes of all elements in series; the estimated error."""
-        vessel, feed = vessel_of(case), case.feed
+    def entering(self, case: Case, pressure: Array) -> IonStream:
+        """The feed at a pressure."""
+        return IonStream(case.conditions.flow, case.conditions.flow * case.feed.concentration, pressure)
+
+    def through(
+        self, vessel: Vessel, case: Case, inlet: IonStream, permeate_pressure: Array, most: Array | None = None
+    ) -> March:
+        """All elements in series; outputs lead with the element. After ``most`` elements, where given, nothing moves on."""
         element = vessel.element
-        inlet = IonStream(case.conditions.flow, case.conditions.flow * feed.concentration, pressure)
 
         def rate(stream: IonStream, _: None) -> tuple[IonStream, None, IonLocal]:
-            here, gradient = self._local(case, element, inlet, stream)
+            here, gradient = self._local(case.feed, element, inlet, stream, permeate_pressure)
             passed = element.area * here.flux
             return IonStream(-passed, -passed * here.permeate, element.length * gradient), None, here
 
-        def one(carry: tuple[IonStream, Array], _: None) -> tuple:
-            stream, error = carry
+        def one(stream: IonStream, number: Array) -> tuple[IonStream, March]:
             outlet, nodes, left = dormand_prince(rate, stream, None, self.cells)
             relative = jnp.max(left.ions / jnp.where(inlet.ions > 0.0, inlet.ions, jnp.inf))
-            error = error + jnp.maximum(left.flow / inlet.flow, relative)
             after = outlet._replace(pressure=outlet.pressure - vessel.interconnector_loss)
-            return (after, error), (outlet, nodes)
+            if most is not None:
+                after = jax.tree.map(lambda new, old: jnp.where(number < most, new, old), after, stream)
+            return after, March(outlet, nodes, jnp.maximum(left.flow / inlet.flow, relative))
 
-        (_, error), (outlets, nodes) = jax.lax.scan(one, (inlet, jnp.zeros_like(pressure)), None, length=vessel.count)
-        return inlet, outlets, nodes, error
+        return jax.lax.scan(one, inlet, jnp.arange(vessel.count))[1]
 
-    def _local(self, case: Case, element: SpiralElement, inlet: IonStream, stream: IonStream) -> tuple[IonLocal, Array]:
+    def state(self, vessel: Vessel, inlet: IonStream, march: March, missed: Array) -> IonState:
+        """What a march tells of one vessel."""
+        outlet = jax.tree.map(lambda x: x[-1], march.outlet)
+        return IonState(inlet, outlet, march.nodes, jnp.sum(march.error), missed, jnp.zeros((), jnp.int32))
+
+    def recovered(self, case: Case, inlet: IonStream, outlet: IonStream) -> Array:
+        """Volume of permeate over volume of feed."""
+        return (inlet.flow - outlet.flow) / inlet.flow
+
+    def _local(
+        self, feed: Mixture, element: SpiralElement, inlet: IonStream, stream: IonStream, permeate_pressure: Array
+    ) -> tuple[IonLocal, Array]:
         """The point model at a position, and the pressure gradient there."""
-        feed, t = case.feed, case.feed.temperature
+        t = feed.temperature
         flow = jnp.maximum(stream.flow, _DRY * inlet.flow)
         concentration = jnp.maximum(stream.ions, 0.0) / flow
         brine, salt = brine_of(feed), concentration @ feed.species.molar_mass
@@ -204,7 +227,7 @@ class SpiralWoundIons(AbstractModel):
 
         k = self.mass_transfer.coefficient(channel(feed.diffusivity)) * jnp.ones_like(feed.diffusivity)
         k = jnp.minimum(k, _WIDEST)
-        drive = jnp.maximum(stream.pressure - case.conditions.permeate_pressure, _LEAST)
+        drive = jnp.maximum(stream.pressure - permeate_pressure, _LEAST)
         here = eqx.tree_at(lambda m: m.concentration, feed, concentration)
         film = eqx.tree_at(lambda m: m.coefficient, MassTransfer(jnp.ones_like(k), per_species=True), k)
         conditions = eqx.tree_at(lambda c: c.pressure, PressureDriven(1e6, film), drive)
@@ -221,11 +244,11 @@ class SpiralWoundIons(AbstractModel):
     def observe(self, state: IonState, case: Case) -> IonElementResult:
         """The Result of every lane."""
         clean = benign(case, state.status == code("successful"))
-        status = self._status(state, clean)
+        status = self.status_of(state, clean)
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
         return IonElementResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
 
-    def _status(self, state: IonState, case: Case) -> Array:
+    def status_of(self, state: IonState, case: Case) -> Array:
         """Code of every lane: of its inputs, of what became of the channel, of a point that was not solved."""
         shape, nodes = state.status.shape, state.nodes
         over = tuple(range(len(shape), nodes.flux.ndim))
@@ -242,4 +265,4 @@ class SpiralWoundIons(AbstractModel):
         status = jnp.where(spent, code("pressure_spent"), status)
         if isinstance(case.conditions, FeedPressure):
             status = jnp.where(state.inlet.pressure <= permeate + _LEAST, code("below_osmotic_pressure"), status)
-        return jnp.where(state.status == code("successful"), status, state.status)
+        return jnp.where(state.status == code("successful"), status, state.status.astype(status.dtype))

@@ -84,12 +84,7 @@ class IonElementResult(AbstractVesselResult):
     @property
     def closure(self) -> Array:
         """Charge left in permeate and concentrate, relative to the ions there."""
-        charge = self.clean.feed.species.charge
-        left = [
-            jnp.abs(jnp.sum(charge * c, -1)) / (jnp.sum(jnp.abs(charge) * c, -1) + 1e-30)
-            for c in (self.permeate, self.concentrate)
-        ]
-        return jnp.maximum(*left)
+        return charge_left(self.clean.feed.species.charge, self.permeate, self.concentrate)
 
     # --- per element
 
@@ -142,3 +137,9 @@ class IonElementResult(AbstractVesselResult):
         """Rejection of every species."""
         names = self.clean.feed.species.names
         return [(f"R {pretty(n)}", 100.0 * self.observed_rejection[..., i], "%") for i, n in enumerate(names)]
+
+
+def charge_left(charge: Array, *solutions: Array) -> Array:
+    """Charge of solutions ``(*batch, S)`` relative to their ions, the largest."""
+    left = [jnp.abs(jnp.sum(charge * c, -1)) / (jnp.sum(jnp.abs(charge) * c, -1) + 1e-30) for c in solutions]
+    return jnp.max(jnp.stack(left), axis=0)

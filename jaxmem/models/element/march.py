@@ -7,7 +7,7 @@ Two ways along: Dormand and Prince (``dormand_prince.py``), fifth order with an 
 ``theta`` = 1 (backward differences) or 1/2 (mean of the ends), the schemes of WaterTAP.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,8 +56,8 @@ class Local(NamedTuple):
 class March(NamedTuple):
     """One element: its outlet, its nodes from inlet to outlet, and the estimated error of the outlet relative to the inlet."""
 
-    outlet: Stream
-    nodes: Local
+    outlet: Any  # Stream, or one of ions
+    nodes: Any  # Local, or that of ions
     error: Array
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -98,14 +98,17 @@ class SpiralWound(AbstractModel):
                 f"SpiralWound needs an element or a vessel; Case.membrane is a {type(case.membrane).__name__}. Write "
                 'jm.Case(feed, jm.element("SW30HRLE-400"), conditions).'
             )
-        membrane = vessel_of(case).element.membrane
+        check_conditions(case, RequiredArea)
+        self.check_feed(case, vessel_of(case).element.membrane)
+        check_precision(case, self.precision)
+
+    def check_feed(self, case: Case, membrane: Any) -> None:
+        """Refuse a feed or a membrane that tells ions apart."""
         if not isinstance(membrane, SolutionDiffusionMembrane):
             raise JaxmemError(
-                f"The element's membrane is a {type(membrane).__name__}, which tells ions apart. Write jm.solve(jm.SpiralWoundIons(), case) "
-                "for it, or give the element a jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
+                f"The element's membrane is a {type(membrane).__name__}, which tells ions apart. Write jm.SpiralWoundIons() instead of "
+                "jm.SpiralWound() for it, or give the element a jm.SolutionDiffusionMembrane(3e-12, 3e-8)."
             )
-        check_conditions(case, RequiredArea)
-        check_precision(case, self.precision)
         check_feed(case)
         check_salt(case, self.brine)
 
@@ -128,13 +131,45 @@ class SpiralWound(AbstractModel):
             pressure = case.conditions.pressure
         else:
             pressure = case.conditions.pressure if target is None else _pressure(self, case, brine, target)
-        inlet, marches = _vessel_march(self, case, brine, pressure)
-        outlet = jax.tree.map(lambda x: x[-1], marches.outlet)
+        inlet, march = _vessel_march(self, case, brine, pressure)
         missed = jnp.zeros_like(pressure)
         if target is not None:
+            outlet = jax.tree.map(lambda x: x[-1], march.outlet)
             missed = (recovered(inlet, outlet, brine, case.feed.temperature) - target) / target
-        area, sound = vessel_of(case).element.area, jnp.zeros((), jnp.int32)
-        return ElementState(inlet, outlet, marches.nodes, area, jnp.sum(marches.error), missed, sound)
+        return self.state(vessel_of(case), inlet, march, missed)
+
+    # --- one vessel, as the stages of a train ask for it
+
+    def entering(self, case: Case, pressure: Array) -> Stream:
+        """The feed at a pressure."""
+        return feed_stream(case, self.brine or brine_of(case.feed), pressure)
+
+    def through(
+        self, vessel: Vessel, case: Case, inlet: Stream, permeate_pressure: Array, most: Array | None = None
+    ) -> March:
+        """All elements in series; outputs lead with the element. After ``most`` elements, where given, nothing moves on."""
+        brine = self.brine or brine_of(case.feed)
+        return march_vessel(self, vessel, inlet, case.feed.temperature, permeate_pressure, brine, most)
+
+    def state(self, vessel: Vessel, inlet: Stream, march: March, missed: Array) -> ElementState:
+        """What a march tells of one vessel."""
+        outlet = jax.tree.map(lambda x: x[-1], march.outlet)
+        area, sound = vessel.element.area, jnp.zeros((), jnp.int32)
+        return ElementState(inlet, outlet, march.nodes, area, jnp.sum(march.error), missed, sound)
+
+    def recovered(self, case: Case, inlet: Stream, outlet: Stream) -> Array:
+        """Volume of permeate over volume of feed."""
+        return recovered(inlet, outlet, self.brine or brine_of(case.feed), case.feed.temperature)
+
+    def ideal_pressure(self, case: Case, recovery: Array, element: SpiralElement, area: Array) -> Array:
+        """What a recovery would take without friction and polarisation."""
+        return ideal_pressure(case, self.brine or brine_of(case.feed), recovery, element, area)
+
+    def status_of(self, state: ElementState, case: Case) -> Array:
+        """Code of every lane."""
+        return march_status(state, case, self.brine or brine_of(case.feed))
+
+    # --- the Result
 
     def residual(self, state: ElementState, case: Case) -> Array:
         """What is left of the imposed recovery, and of the salt balance, relative, ``(*batch, 2)``."""
