@@ -74,6 +74,10 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."
     )
+    diffusivity_not_positive = (
+        "The diffusivity is zero or negative somewhere in the profile, by its law of concentration. Try jm.ExponentialDiffusivity, which "
+        "stays positive, or a smaller alpha."
+    )
 
 
 def code(name: str) -> int:

@@ -36,6 +36,7 @@ def reproduce(
         typer.Option(help="The long versions: ec marches 512 numerical experiments here, nf trains ten seeds (hours)."),
     ] = False,
     experiments: Annotated[int, typer.Option(help="ec: march so many anew; 0 takes those of the package.", min=0)] = 0,
+    mesh: Annotated[bool, typer.Option("--mesh", help="ro: finer meshes, and orders in three norms.")] = False,
 ) -> None:
     """Reproduce the seed papers: tables on screen, figures in a folder."""
     from ._errors import unknown
@@ -46,11 +47,13 @@ def reproduce(
     count = 512 if full else experiments
     if (full and paper == "ro") or (experiments and paper not in ("ec", "all")):
         refuse(f"{paper} has no such version. Type: jaxmem reproduce ec --full")
+    if mesh and paper not in ("ro", "all"):
+        refuse(f"{paper} has no mesh study. Type: jaxmem reproduce ro --mesh")
     if 0 < count < 32:
         refuse(f"{count} experiments are too few to train on. Type: jaxmem reproduce ec --experiments 64")
     for name in PAPERS if paper == "all" else (paper,):
-        longer = {"ec": {"experiments": count}, "nf": {"full": full}}
-        PAPERS[name](console, out, data, **longer.get(name, {}))
+        longer = {"ec": {"experiments": count}, "nf": {"full": full}, "ro": {"mesh": mesh}}
+        PAPERS[name](console, out, data, **longer[name])
 
 
 @app.command()

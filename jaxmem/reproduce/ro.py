@@ -35,7 +35,7 @@ from ..progress import Bar, bar
 from ..tables import element_table, plain_table
 from ..units import LMH_per_bar, day, m3_per_h, um
 from ..units import bar as bars
-from .ro_layer import layers
+from .ro_layer import FINER, layers
 from .ro_regions import regions
 from .ro_slit import slit
 
@@ -52,20 +52,20 @@ TABLE3 = ((0.0245, 31.800, 31.960), (0.0310, 30.610, 30.815), (0.0445, 30.410, 3
 CASES, STEPS = 20 + 6 + 4 + 4 + 1, 14  # of the progress bar
 
 
-def reproduce(console: Any, out: Path, data: Path | None) -> None:
-    """``jaxmem reproduce ro``."""
+def reproduce(console: Any, out: Path, data: Path | None, mesh: bool = False) -> None:
+    """``jaxmem reproduce ro``; ``mesh`` adds finer meshes and orders in three norms."""
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     console.rule("[bold]Reverse osmosis: a finite-element seed paper, and a vessel")
     console.print("Najdawi 2025, doi 10.4236/eng.2025.1710029: paper | jaxmem | note.\n", highlight=False)
-    with bar(console, CASES + STEPS) as progress:
+    with bar(console, CASES + STEPS + (2 * len(FINER) if mesh else 0)) as progress:
         progress.say("Tables 4 to 6 (compiling)")
         table_4(console, progress)
         tables_5_and_6(console, progress)
         rejections(console)
         table_3(console)
         progress.say("Figures 6 to 10")
-        layers(console, progress, out)
+        layers(console, progress, out, mesh)
         progress.say("Figures 11 and 12 (compiling)")
         regions(console, progress, out)
         progress.say("Figures 13 to 15, ADM-SDM")

@@ -23,6 +23,29 @@ def test_diffusion_into_a_layer_whatever_the_step(time):
     exact = 1.0 - x - np.sum(2.0 / (n * np.pi) * np.sin(n * np.pi * x) * decay, axis=0)
     np.testing.assert_allclose(np.asarray(r.concentration) / 547.57, exact, atol=2e-3)
     assert not r.warnings()
+    # what still changes: the series once differentiated, times L^2/(D C_0)
+    pace = np.abs(np.sum(2.0 * n * np.pi * np.sin(n * np.pi * x) * decay, axis=0)).max()
+    np.testing.assert_allclose(r.unsteadiness, pace, rtol=0.05, atol=1e-6)
+    assert float(r.time) == time
+    assert f"after {time:.4g} s" in str(r)
+
+
+def test_a_law_that_makes_the_diffusivity_negative():
+    """One lane of two; the other stays what it is alone. And what is drawn of a layer."""
+    law = jm.FirstOrderDiffusivity(1e-3)  # negative beyond 1000 mol/m3
+    feeds = jm.Mixture.from_concentration({"Na+": jnp.array([1200.0, 100.0]), "Cl-": jnp.array([1200.0, 100.0])})
+    model = jm.ADM(elements=50, diffusivity=law)
+    layer = jm.Layer(50e-6, 1e-5, 1.5e-9, fem.Dirichlet(0.0))
+    r = jm.solve(model, jm.Case(feeds, None, layer), throw=False)
+    assert r.ok.tolist() == [False, True]
+    assert any("diffusivity is zero or negative" in text for text in r.messages())
+    alone = jm.solve(model, jm.Case(feeds, None, layer)[1])
+    np.testing.assert_allclose(r.concentration[1], alone.concentration, rtol=1e-12)
+    assert float(alone.unsteadiness) == 0.0
+    drawn = r.plot.profile().get_lines()
+    assert [np.isnan(line.get_ydata()).all() for line in drawn] == [True, False]
+    slit = jm.solve(jm.SlitRO(elements=24, steps=20), jm.Case(SEA, jm.SolutionDiffusionMembrane(PERMEANCE, 7e-8), jm.SlitPressure(55 * bar, 0.1, 5e-4, 0.1)))  # fmt: skip
+    np.testing.assert_allclose(slit.plot.profiles()[1].get_lines()[1].get_ydata(), slit.wall_concentration, rtol=1e-12)
 
 
 @pytest.mark.campaign

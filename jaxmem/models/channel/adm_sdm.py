@@ -107,6 +107,13 @@ class CoupledResult(eqx.Module):
         variables["status"] = (dims, np.asarray(self.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
         return need("xarray").Dataset(variables, attrs={"model": self.model.title()})
 
+    @property
+    def plot(self) -> Any:
+        """``.plot.profile()`` returns matplotlib Axes."""
+        from ...plot.channel import LayerPlots
+
+        return LayerPlots(self)
+
     def __str__(self) -> str:
         if not hasattr(self.status, "__array__"):
             return "CoupledResult (traced)"
@@ -199,6 +206,7 @@ class ADMSDM(AbstractModel):
         sound = status == code("successful")
         weak = below_osmotic(case, case.conditions.pressure, self.osmotic)
         status = jnp.where(sound & missed, code("no_steady_state"), status)
+        status = jnp.where(sound & ~(state.layer.diffusivity > 0.0), code("diffusivity_not_positive"), status)
         return state._replace(status=jnp.where(sound & weak, code("below_osmotic_pressure"), status))
 
     def residual(self, state: CoupledState, case: Case) -> Array:

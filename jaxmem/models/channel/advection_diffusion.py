@@ -45,6 +45,8 @@ class LayerState(NamedTuple):
     concentration: Array  # (N + 1) mol/m3
     residual: Array  # largest, over the largest flux
     amplification: Array  # ln of the growth between the outlet condition and the inlet
+    unsteady: Array  # largest |C_t| L/(v C_0) of the last step (without flow D/L for v); 0 in a steady state
+    diffusivity: Array  # smallest factor of the diffusivity at the nodes
     status: Array
 
 
@@ -167,6 +169,7 @@ class ADM(AbstractModel):
         state = over_lanes(self.profile, benign(case, status == code("successful")))
         sick = (state.amplification > REFUSED) & (not self.allow_ill_posed)
         status = jnp.where((status == 0) & sick, code("ill_posed_boundary"), status)
+        status = jnp.where((status == 0) & ~(state.diffusivity > 0.0), code("diffusivity_not_positive"), status)
         return state._replace(
             status=jnp.where((status == 0) & ~(state.residual < 1e-7), code("no_steady_state"), status)
         )
@@ -194,23 +197,27 @@ class ADM(AbstractModel):
         linear = getattr(self.diffusivity, "linear", False) and self.reaction is no_reaction
         if layer.time is None:
             u = damped_newton(problem.residual, jnp.ones(n), direct(problem.space), 1 if linear else 60, problem.matrix)
-            residual = jnp.max(jnp.abs(problem.residual(u)))
+            residual, unsteady = jnp.max(jnp.abs(problem.residual(u))), jnp.zeros(())
         else:
             damped = min(self.steps, 2)
             sizes = np.concatenate([np.full(2 * damped, 0.5), np.ones(self.steps - damped)])
             thetas = np.where(np.arange(sizes.size) < 2 * damped, 1.0, self.theta)
 
-            def march(before: Array, how: tuple[Array, Array]) -> tuple[Array, Array]:
+            def march(before: Array, how: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
                 size, theta = how
-                u, left = theta_step(problem, before, layer.time / self.steps * size, theta, self.lumped, linear)
-                return u, jnp.max(jnp.abs(left))
+                step = layer.time / self.steps * size
+                u, left = theta_step(problem, before, step, theta, self.lumped, linear)
+                return u, (jnp.max(jnp.abs(left)), jnp.max(jnp.abs(u - before)) / step)
 
             start = jnp.zeros(n).at[0].set(salt(case) / scale(case))
-            u, left = jax.lax.scan(march, start, (jnp.asarray(sizes), jnp.asarray(thetas)))
-            residual = jnp.max(left)
+            u, (left, speed) = jax.lax.scan(march, start, (jnp.asarray(sizes), jnp.asarray(thetas)))
+            pace = jnp.maximum(jnp.abs(layer.velocity), layer.diffusivity / layer.length) / layer.length
+            residual, unsteady = jnp.max(left), speed[-1] / pace
         nodes = problem.space.mesh.nodes
         size = residual / jnp.maximum(jnp.max(jnp.abs(u)), 1.0)
-        return LayerState(nodes, u * scale(case), size, self.amplification(case), jnp.zeros((), jnp.int32))
+        factor, c = self.element_diffusivity, u * scale(case)
+        least = jnp.min(self.diffusivity(c)) * (1.0 if factor is None else jnp.min(factor))
+        return LayerState(nodes, c, size, self.amplification(case), unsteady, least, jnp.zeros((), jnp.int32))
 
     def residual(self, state: LayerState, case: Case) -> Array:
         """Largest row over the largest flux, ``(*batch, 1)``."""

@@ -53,6 +53,16 @@ class LayerResult(eqx.Module):
         return self.state.concentration
 
     @property
+    def time(self) -> Array | None:
+        """s since the feed came; None for the steady state."""
+        return self.case.conditions.time
+
+    @property
+    def unsteadiness(self) -> Array:
+        """Largest ``|C_t| L/(v C_0)`` in the last step (without flow ``D/L`` for v): far below 1 nothing moves any more; 0 for the steady state."""
+        return self.state.unsteady
+
+    @property
     def fluxes(self) -> Fluxes:
         """Advective, diffusive and total flux. With SUPG the total is that of the exponential between two nodes (Scharfetter and
         Gummel), constant along the layer where the coefficients are."""
@@ -117,10 +127,22 @@ class LayerResult(eqx.Module):
             {
                 "concentration": ((*dims, "node"), profile, {"units": "mol m-3", "long_name": "salt, equivalents"}),
                 "position": ((*dims, "node"), np.asarray(self.position), {"units": "m", "long_name": "position"}),
+                "unsteadiness": (
+                    dims,
+                    np.where(np.asarray(self.ok), np.asarray(self.unsteadiness), np.nan),
+                    {"units": "1", "long_name": "largest |C_t| L/(v C_0)"},
+                ),
                 "status": (dims, np.asarray(self.status), {"long_name": "0 is solved; see jaxmem.STATUS"}),
             },
             attrs={"model": self.model.title()},
         )
+
+    @property
+    def plot(self) -> Any:
+        """``.plot.profile()`` returns matplotlib Axes."""
+        from ...plot.channel import LayerPlots
+
+        return LayerPlots(self)
 
     def __str__(self) -> str:
         if not hasattr(self.status, "__array__"):
@@ -133,6 +155,10 @@ class LayerResult(eqx.Module):
             f"  outlet {float(jnp.min(c)):.5g} to {float(jnp.max(c)):.5g} mol/m3"
             for c in (self.concentration[..., -1],)
         ]
+        if self.time is not None:
+            lines.append(
+                f"  after {float(jnp.max(self.time)):.4g} s; |C_t| L/(v C_0) {float(jnp.max(self.unsteadiness)):.1e} at most"
+            )
         return "\n".join(
             lines + [f"  {text}" for text in (*self.warnings(), *(m for m in self.messages() if m != "Solved."))][:7]
         )

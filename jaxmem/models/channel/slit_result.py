@@ -133,6 +133,13 @@ class SlitResult(eqx.Module):
         variables["status"] = (dims, np.asarray(self.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
         return xr.Dataset(variables, attrs={"model": self.model.title()})
 
+    @property
+    def plot(self) -> Any:
+        """``.plot.profiles()`` returns matplotlib Axes."""
+        from ...plot.channel import SlitPlots
+
+        return SlitPlots(self)
+
     def __str__(self) -> str:
         if not hasattr(self.status, "__array__"):
             return "SlitResult (traced)"
