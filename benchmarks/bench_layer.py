@@ -21,7 +21,7 @@ SALT = 32.0 / 0.05844
 def layer_rows(quick: bool) -> list[dict[str, Any]]:
     """Steady ADM in one dimension, C(L) = 0, against assembly and ``solve_banded`` in a Python loop."""
     rows, feed = [], jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT})
-    for elements, lanes in ((100, 10_000), (1000, 1000 if quick else 10_000)):
+    for elements, lanes in ((100, 10_000), (1000, 1000 if quick else 10_000), (10_000, 100)):
         velocity = jnp.linspace(1e-6, 2e-5, lanes)
         model, length, d = jm.ADM(elements=elements), 1e-4, 1e-9
 

@@ -41,9 +41,20 @@ def over_lanes(function: Callable[..., Any], case: Case, block: int | None = Non
         return function(eqx.tree_at(lambda c: [at_path(c, p) for p in paths], case, own), *others)
 
     lanes = [flat(value, ndim) for _, value, ndim in quantities] + [flat(jnp.asarray(x), 0) for x in also]
-    few = block is not None and jax.default_backend() == "cpu" and lanes[0].shape[0] > block
-    if few:
-        out = jax.lax.map(one, lanes) if block == 1 else jax.lax.map(one, lanes, batch_size=block)
+    if block is not None and jax.default_backend() == "cpu" and lanes[0].shape[0] > block:
+        out = _in_blocks(one, lanes, block)
     else:
         out = jax.vmap(one)(lanes)
     return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), out)
+
+
+def _in_blocks(one: Callable[[list], Any], lanes: list, block: int) -> Any:
+    """``one`` of every lane, so many at a time; the last lane fills the last block up."""
+    if block == 1:
+        return jax.lax.map(one, lanes)
+    n = lanes[0].shape[0]
+    more = -n % block
+    full = [jnp.concatenate([x, jnp.repeat(x[-1:], more, axis=0)]).reshape(-1, block, *x.shape[1:]) for x in lanes]
+    # in reverse a block is solved anew, which is cheaper than to keep what it went through
+    out = jax.lax.map(jax.checkpoint(jax.vmap(one)), full)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], out)

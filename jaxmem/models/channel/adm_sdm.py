@@ -27,7 +27,7 @@ from ..base import AbstractModel
 from ..inputs import below_osmotic, benign, check_feed, check_membrane, check_precision, check_salt, feed_status
 from ..lanes import known, over_lanes
 from ..wall import passage, permeances
-from .advection_diffusion import ADM, LayerState, salt, scale
+from .advection_diffusion import ADM, BLOCK, LayerState, salt, scale
 
 _PROFILE = 1e-7  # largest row of a profile that is one
 
@@ -201,7 +201,7 @@ class ADMSDM(AbstractModel):
     def find(self, case: Case) -> CoupledState:
         """Flux and layer of every lane."""
         status = feed_status(case)
-        state = over_lanes(self._lane, benign(case, status == code("successful")))
+        state = over_lanes(self._lane, benign(case, status == code("successful")), BLOCK)
         missed = ~(jnp.abs(state.residual) < 1e-8) | ~(state.layer.residual < _PROFILE)
         sound = status == code("successful")
         weak = below_osmotic(case, case.conditions.pressure, self.osmotic)
