@@ -1,7 +1,7 @@
 """Errors. Each message has three parts: what was wrong with the value, what is allowed, the line to type."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class JaxmemError(ValueError):
@@ -44,10 +44,10 @@ class ConvergenceError(RuntimeError):
     """A solve that found no solution in some lanes; says which, and what their inputs were."""
 
 
-def unknown(kind: str, name: object, known: Iterable[str], hint: str) -> UnknownNameError:
+def unknown(kind: str, name: object, known: Iterable[str], hint: str, close: Sequence[str] = ()) -> UnknownNameError:
     """An ``UnknownNameError`` that names the closest existing names."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    close = list(close) or difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     lower = {n.lower(): n for n in names}
     close = close or [lower[c] for c in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.4)]
     meant = (

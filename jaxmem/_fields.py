@@ -65,8 +65,8 @@ def field(
     return eqx.field(converter=convert, metadata=metadata, **kwargs)
 
 
-def quantities(module: eqx.Module) -> dict[str, Any]:
-    """The fields of a module that were declared with a unit."""
+def quantities(module: eqx.Module | type) -> dict[str, Any]:
+    """The fields of a module, or of its type, that were declared with a unit."""
     return {f.name: f.metadata for f in module.__dataclass_fields__.values() if "unit" in f.metadata}
 
 

@@ -17,17 +17,21 @@ mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
 Elements and vessels of reverse osmosis: see ``casefile_vessel.py``.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import casefile_vessel
 from ._amounts import amount, span
-from ._errors import DataFileError, ElectroneutralityError, JaxmemError, unknown
+from ._errors import DataFileError, ElectroneutralityError, JaxmemError, PhysicalRangeError, unknown
+from ._fields import outside, quantities
 from .case import Case
 from .chemistry.mixture import Mixture, feed
 from .chemistry.species import canonical, species
-from .conditions import FluxDriven, PressureDriven, film
+from .conditions import FluxDriven, MassTransfer, PressureDriven, film
 from .membranes.permeance import PermeanceMembrane
 from .membranes.pore import PoreMembrane, membrane
 from .membranes.solution_diffusion import SolutionDiffusionMembrane
@@ -57,7 +61,8 @@ class Question(NamedTuple):
         try:
             return solve(self.model, self.case, throw=False)
         except JaxmemError as error:
-            raise type(error)(f"{self.path}: {error}") from error
+            text = self.path.read_text(encoding="utf-8-sig", errors="replace")
+            raise type(error)(f"{self.path}{_where(text, str(error))}: {_in_toml(str(error))}") from error
 
 
 def read(path: Path) -> Question:
@@ -75,7 +80,42 @@ def read(path: Path) -> Question:
     except ElectroneutralityError as error:
         raise type(error)(f'{path}: {error} In a case file that is balance = "Cl-" under [feed].') from error
     except JaxmemError as error:
-        raise type(error)(f"{path}{_where(text, str(error))}: {error}") from error
+        raise type(error)(f"{path}{_where(text, str(error))}: {_in_toml(str(error))}") from error
+
+
+_TOML = (  # how the library says it, and how a case file does
+    (r"(\w+)=(-?[\d.eE+-]+) \* jm\.units\.(\w+)", r'\1 = "\2 \3"'),
+    (r"(-?[\d.eE+-]+) \* jm\.units\.(\w+)", r'"\1 \2"'),
+    (r"jm\.(?:membrane|feed)\((\"[^\"]+\")\)", r"name = \1"),
+    (r"jm\.DSPMDE\((film)=(\"[^\"]+\")\)", r"\1 = \2 under [conditions]"),
+    (r"jm\.(\w+)\((\w+)=([^()]+)\)", r'model = { name = "\1", \2 = \3 }'),
+    (r"\b(\w+)=True\b", r"\1 = true"),
+    (r"\b(\w+)=False\b", r"\1 = false"),
+    (r"jaxmem is SI: for", "For"),
+)
+_USUAL = {
+    "pore_radius": '"0.45 nm"', "thickness_over_porosity": '"1.3 um"', "charge_density": '"-27 mol/m3"', "pore_permittivity": "41.3",
+    "flux": '"20 LMH"', "pressure": '"8 bar"', "mass_transfer": '"40 um/s"', "temperature": '"25 degC"',
+}  # fmt: skip
+
+
+def _in_toml(message: str) -> str:
+    """What the library tells to type, as a line of the file."""
+    for python, toml in _TOML:
+        message = re.sub(python, toml, message)
+    return message
+
+
+def _checked(kind: type, name: str, key: str, value: Any, text: Any) -> Any:
+    """``value`` if it is in the range of the field ``name``, every lane of it: what is written down is meant."""
+    meta = quantities(kind)[name]
+    bad = outside(np.asarray(value), meta)
+    if bad.any():
+        worst, allowed = float(np.asarray(value)[bad].flat[0]), f"{meta['low']:g} to {meta['high']:g} {meta['unit']}"
+        raise PhysicalRangeError(
+            f"'{key}' = {text!r} is {worst:g} {meta['unit']}; allowed is {allowed}. Write {key} = {_USUAL[key]}."
+        )
+    return value
 
 
 def _where(text: str, message: str) -> str:
@@ -131,7 +171,9 @@ def _question(record: dict, path: Path) -> Question:
     options = {"name": options} if isinstance(options, str) else dict(options)
     name, title = options.pop("name", "DSPMDE"), _title(record, path)
     known = {"DSPMDE": DSPMDE, "SDEM": SDEM}
-    if name not in known:
+    if "film" in options:
+        raise JaxmemError(f"'film' stands under [conditions]. Write film = \"{options['film']}\" there.")
+    if not isinstance(name, str) or name not in known:
         raise unknown("Model", name, known, 'Write model = "DSPMDE".')
     try:
         model = known[name](film=style, **options)
@@ -151,7 +193,8 @@ def _title(record: dict, path: Path) -> str:
 
 def _feed(part: dict) -> Mixture:
     part = dict(part)
-    temperature, _ = amount("temperature", part.pop("temperature", "25 degC"), "temperature")
+    warm = part.pop("temperature", "25 degC")
+    temperature = _checked(Mixture, "temperature", "temperature", amount("temperature", warm, "temperature")[0], warm)
     if "name" in part:
         mixture = feed(part.pop("name"))
         for key in part:
@@ -190,7 +233,9 @@ def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane | SolutionDiffusio
     for key in part:
         if key not in _PORE:
             raise unknown("Entry of [membrane]", key, ("name", "permeance", *_PORE), "")
-    numbers = {key: amount(key, value, _PORE[key])[0] for key, value in part.items()}
+    numbers = {
+        key: _checked(PoreMembrane, key, key, amount(key, value, _PORE[key])[0], value) for key, value in part.items()
+    }
     if name is not None:
         return membrane(name, **numbers)
     for key in _PORE:
@@ -210,8 +255,11 @@ def _conditions(part: dict) -> FluxDriven | PressureDriven:
     value = span(name, part[name], name)
     transfer = None
     if "mass_transfer" in part:
-        transfer = film("D^(2/3)", amount("mass_transfer", part["mass_transfer"], "flux")[0])
-    return FluxDriven(value, transfer) if name == "flux" else PressureDriven(value, transfer)
+        k = amount("mass_transfer", part["mass_transfer"], "flux")[0]
+        k = _checked(MassTransfer, "coefficient", "mass_transfer", k, part["mass_transfer"])
+        transfer = film("D^(2/3)", k)
+    kind, field = (FluxDriven, "volume_flux") if name == "flux" else (PressureDriven, "pressure")
+    return kind(_checked(kind, field, name, value, part[name]), transfer)
 
 
 def check_outputs(*, csv: Path | None, netcdf: Path | None, png: Path | None) -> None:

@@ -73,7 +73,7 @@ def solve(
     check_outputs(csv=csv, netcdf=netcdf, png=png)
     with console.status(f"Solving {case.name} (the first solve of a shape compiles for about ten seconds)"):
         result = question.solve()
-    console.print(result_table(result, title=question.title))
+    console.print(result_table(result, title=rich.markup.escape(question.title)))
     if hasattr(result, "elements"):
         console.print(str(result), highlight=False)
     for line in write(result, csv=csv, netcdf=netcdf, png=png):

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 
 from .chemistry.species import pretty
+from .conditions import FluxDriven
 from .models.element.ions_result import IonElementResult
 from .units import LMH, bar, m3_per_h
 
@@ -27,7 +28,7 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     pressure = np.broadcast_to(np.asarray(result.pressure), shape).reshape(-1) / bar
     rejection = 100.0 * np.asarray(getattr(result, f"{kind}_rejection")).reshape(total, s)
     ok = np.asarray(result.ok).reshape(-1)
-    present = np.asarray(result.feed).reshape(total, s).max(0) > 0.0
+    present = np.nanmax(np.asarray(result.feed).reshape(total, s), 0) > 0.0
     shown = np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int))
     caption = f"{kind} rejection; {result.model.title()}"
     caption += f"; {len(shown)} of {total} points" if len(shown) < total else ""
@@ -41,9 +42,11 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
             table.add_column(f"{pretty(name)}\n%", justify="right", no_wrap=True)
     table.add_column("error\nof R", justify="right", no_wrap=True)
     error = np.asarray(result.error_estimate).reshape(total, s).max(1)
+    imposed = isinstance(result.case.conditions, FluxDriven)
     for i in shown:
         cells = [f"{r:.2f}" if ok[i] else "-" for r, here in zip(rejection[i], present, strict=True) if here]
-        table.add_row(f"{flux[i]:.1f}", f"{pressure[i]:.2f}", *cells, f"{error[i]:.0e}" if ok[i] else "failed")
+        given = [f"{flux[i]:.1f}" if ok[i] or imposed else "-", f"{pressure[i]:.2f}" if ok[i] or not imposed else "-"]
+        table.add_row(*given, *cells, f"{error[i]:.0e}" if ok[i] else "failed")
     return table
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import ElectroneutralityError, PhysicalRangeError, ShapeError, unknown
+from .._errors import ElectroneutralityError, JaxmemError, PhysicalRangeError, ShapeError, unknown
 from .._fields import check, field, float_array, is_concrete
 from ..constants import STANDARD_TEMPERATURE
 from .osmotic import van_t_hoff
@@ -70,16 +70,17 @@ class Mixture(eqx.Module):
                 f"The last axis must be {len(self.species)}: write concentration[..., :{len(self.species)}]."
             )
         if is_concrete(c) and is_concrete(self.species.charge):
-            off = np.abs(np.asarray(imbalance(self.species.charge, c)))
-            if off.size and (off > TOLERANCE).all():
-                worst = float(np.asarray(imbalance(self.species.charge, c)).flat[0])
-                net = float(np.asarray(jnp.sum(self.species.charge * c, -1)).flat[0])
-                opposite = np.asarray(self.species.charge) * -net > 0
+            z, amount = np.asarray(self.species.charge), np.asarray(c)  # NumPy: under jit nothing of this is traced
+            net, gross = np.sum(z * amount, axis=-1), np.sum(np.abs(z) * amount, axis=-1)
+            off = np.asarray(net / np.where(gross > 0.0, gross, 1.0))
+            if off.size and (np.abs(off) > TOLERANCE).all():
+                worst, net = float(off.flat[0]), float(np.asarray(net).flat[0])
+                opposite = z * -net > 0
                 fix = 'Add an ion of the other sign, for example "Cl-" or "Na+".'
                 if opposite.any():
-                    amount = np.asarray(c).reshape(-1, len(self.species))[0]
+                    first = amount.reshape(-1, len(self.species))[0]
                     ion = self.species.names[
-                        int(np.argmax(np.where(opposite.reshape(-1, len(self.species))[0], amount, -1.0)))
+                        int(np.argmax(np.where(opposite.reshape(-1, len(self.species))[0], first, -1.0)))
                     ]
                     fix = f"To let one ion make up for it write Mixture(..., balance={ion!r})."
                 raise ElectroneutralityError(
@@ -97,7 +98,8 @@ class Mixture(eqx.Module):
         **properties,
     ) -> "Mixture":
         """From ``{"Na+": 20.0, "Cl-": 20.0}`` in mol/m3 (numbers or arrays of one shape)."""
-        return cls(species(*amounts), _columns(amounts), temperature=temperature, balance=balance, **properties)
+        which = _distinct(amounts)
+        return cls(which, _columns(amounts), temperature=temperature, balance=balance, **properties)
 
     @classmethod
     def from_mass_concentration(
@@ -109,7 +111,7 @@ class Mixture(eqx.Module):
         **properties,
     ) -> "Mixture":
         """From ``{"Na+": 10.5, "Cl-": 19.0}`` in kg/m3 (g/L); for mg/L multiply by ``jm.units.mg_per_L``."""
-        which = species(*amounts)
+        which = _distinct(amounts)
         _refuse_above(amounts, 2000.0, "kg/m3", "jaxmem is SI: for mg/L write {value:g} * jm.units.mg_per_L.")
         return cls(which, _columns(amounts) / which.molar_mass, temperature=temperature, balance=balance, **properties)
 
@@ -125,7 +127,7 @@ class Mixture(eqx.Module):
     ) -> "Mixture":
         """From ``{"Na+": 0.0107, ...}`` in kg per kg of solution. ``density`` of the solution in kg/m3; that of water plus
         70 % of the solutes' mass when None (within 0.2 % for seawater)."""
-        which, w = species(*amounts), _columns(amounts)
+        which, w = _distinct(amounts), _columns(amounts)
         _refuse_above(amounts, 1.0, "kg per kg of solution", "For {value:g} mg/kg write {value:g}e-6.")
         if density is None:
             density = water_density(float_array(temperature)) / (1.0 - 0.7 * jnp.sum(w, axis=-1))
@@ -193,11 +195,22 @@ def _columns(amounts: Mapping[str, object]) -> Array:
         ) from error
 
 
+def _distinct(amounts: Mapping[str, object]) -> Species:
+    """The species of a composition; two spellings of one are refused."""
+    which = species(*amounts)
+    for i, name in enumerate(which.names):
+        if name in which.names[:i]:
+            raise JaxmemError(
+                f"{list(amounts)[i]!r} is {name}, which this mixture already has. Write it once, with the sum."
+            )
+    return which
+
+
 def _refuse_above(amounts: Mapping[str, object], high: float, unit: str, hint: str) -> None:
     for name, amount in amounts.items():
         if not is_concrete(value := jnp.asarray(amount, float)):
             continue
-        if value.size and bool(jnp.all(value > high)):
+        if value.size and bool(np.all(np.asarray(value) > high)):
             value = float(np.asarray(value).flat[0])
             raise PhysicalRangeError(f"{name} = {value:g} is outside (0, {high:g}) {unit}. {hint.format(value=value)}")
 
@@ -205,14 +218,14 @@ def _refuse_above(amounts: Mapping[str, object], high: float, unit: str, hint: s
 def _balanced(which: Species, concentration: Array, name: str) -> Array:
     """Adjust one ion so that the charges add up to zero; refuses a negative concentration."""
     i = which.index(name)
-    z = which.charge[..., i]
-    if is_concrete(z) and bool(jnp.any(z == 0.0)):
+    z = np.asarray(which.charge)[..., i] if is_concrete(which.charge) else which.charge[..., i]
+    if is_concrete(z) and bool(np.any(np.asarray(z) == 0.0)):
         raise ElectroneutralityError(
             f"balance={name!r} has no charge and cannot balance anything. Name an ion of {which.names}."
         )
     fixed = concentration.at[..., i].set(concentration[..., i] - jnp.sum(which.charge * concentration, axis=-1) / z)
-    if is_concrete(fixed) and bool(jnp.all(fixed[..., i] < 0.0)):
-        value = float(np.asarray(fixed[..., i]).flat[0])
+    if is_concrete(fixed) and bool(np.all(np.asarray(fixed)[..., i] < 0.0)):
+        value = float(np.asarray(fixed)[..., i].flat[0])
         raise ElectroneutralityError(
             f"balance={name!r} would need {value:.4g} mol/m3 of it. Concentrations must not be negative: "
             f"balance with an ion of the other sign."
@@ -227,7 +240,7 @@ def _feeds() -> dict[str, dict]:
 
 def feed(name: str) -> Mixture:
     """A feed that ships with jaxmem: ``"seawater"``, ``"brackish8"``, ``"li_mg_brine"`` ... (``data/feeds.toml``)."""
-    if name not in _feeds():
+    if not isinstance(name, str) or name not in _feeds():
         raise unknown("Feed", name, _feeds(), 'Write for example jm.feed("seawater").')
     record = _feeds()[name]
     return Mixture.from_concentration(

@@ -1,5 +1,6 @@
 """Dissolved species: names, charges, mobilities, radii, each number with its source in ``data/species.toml``."""
 
+import difflib
 import tomllib
 from functools import lru_cache
 from importlib.resources import files
@@ -28,9 +29,10 @@ def canonical(name: str) -> str:
     try:
         return _aliases()[str(name).strip()]
     except KeyError:
-        raise unknown(
-            "Species", name, _aliases(), 'Write for example jm.species("Na+", "SO4-2"), or build jm.Species(...).'
-        ) from None
+        near = difflib.get_close_matches(str(name), _aliases(), n=3, cutoff=0.4)
+        close = tuple(dict.fromkeys(_aliases()[x] for x in near))
+        hint = 'Write for example jm.species("Na+", "SO4-2"), or build jm.Species(...).'
+        raise unknown("Species", name, records(), hint, close) from None
 
 
 def pretty(name: str) -> str:

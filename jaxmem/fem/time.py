@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -19,7 +20,7 @@ def theta_step(
     """One step of ``M u' + spatial(u) = 0``: ``theta`` 1/2 is Crank and Nicolson's, 1 backward Euler. The new unknowns, and their residual."""
     before = problem.unknowns(before)
     for name, value, good in (("step", step, lambda x: x > 0.0), ("theta", theta, lambda x: (x >= 0.0) & (x <= 1.0))):
-        if is_concrete(jnp.asarray(value)) and not bool(jnp.all(good(jnp.asarray(value)))):
+        if is_concrete(jnp.asarray(value)) and not bool(np.all(good(np.asarray(value)))):
             raise JaxmemError(
                 f"{name} = {value} is not possible. Write step > 0 in seconds, and theta=0.5 or theta=1.0."
             )
@@ -57,7 +58,11 @@ def evolve(
         raise JaxmemError(
             "The lumped mass of elements of degree 2 is not positive. Write fem.Space(mesh, degree=1), or use theta_step."
         )
-    if times.ndim != 1 or times.shape[0] < 2 or (is_concrete(times) and not bool(jnp.all(jnp.diff(times) > 0.0))):
+    if (
+        times.ndim != 1
+        or times.shape[0] < 2
+        or (is_concrete(times) and not bool(np.all(np.diff(np.asarray(times)) > 0.0)))
+    ):
         raise JaxmemError(f"times = {times} do not increase. Write jnp.linspace(0.0, 1.0, 11).")
     mass = problem.stored(jnp.ones_like(start), True, start)
 

@@ -8,10 +8,11 @@ from importlib.resources import files
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from .._errors import JaxmemError, PhysicalRangeError, unknown
-from .._fields import check, field
+from .._errors import JaxmemError, PhysicalRangeError, ShapeError, unknown
+from .._fields import check, field, is_concrete
 from ..chemistry.mixture import Mixture
 from .charge import ConstantCharge
 from .confinement import BulkViscosity, ConstantPermittivity
@@ -49,6 +50,14 @@ class PoreMembrane(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+        for name in ("hindrance", "exclusion", "charge", "permittivity", "viscosity"):
+            law = getattr(self, name)
+            if isinstance(law, type) or not callable(law):
+                usual = type(self.__dataclass_fields__[name].default).__name__
+                raise JaxmemError(
+                    f"{name} = {law!r} is no closure: it takes an instance that can be called, such as {name}=jm.{usual}()"
+                    + (". For a number write charge_density=-30.0." if name == "charge" else ".")
+                )
         if self.friction is not None and (isinstance(self.friction, type) or not callable(self.friction)):
             raise JaxmemError(
                 f'friction = {self.friction!r} is no law of a water. Write friction=jm.PairFriction((("Na+", "Cl-"),), [1e9]).'
@@ -58,7 +67,7 @@ class PoreMembrane(eqx.Module):
     def from_thickness(cls, pore_radius, thickness, porosity, **others) -> "PoreMembrane":
         """From the thickness (m) and porosity (0 to 1) of the active layer apart."""
         porosity = jnp.asarray(porosity, float)
-        if bool(jnp.any((porosity <= 0.0) | (porosity > 1.0))):
+        if is_concrete(porosity) and bool(np.any((np.asarray(porosity) <= 0.0) | (np.asarray(porosity) > 1.0))):
             raise PhysicalRangeError(f"porosity = {porosity} is outside (0, 1]. Give a fraction: for 5 % write 0.05.")
         return cls(pore_radius, jnp.asarray(thickness, float) / porosity, **others)
 
@@ -70,7 +79,16 @@ class PoreMembrane(eqx.Module):
 
     def wall_charge(self, feed: Mixture) -> Array:
         """X in contact with the given feed, mol/m3."""
-        return self.charge(self.charge_density, feed)
+        found = self.charge(self.charge_density, feed)
+        lanes = jnp.shape(self.charge_density), feed.concentration.shape[:-1], jnp.shape(feed.temperature)
+        try:
+            jnp.broadcast_shapes(jnp.shape(found), *lanes)
+        except ValueError as error:
+            raise ShapeError(
+                f"The charge law {type(self.charge).__name__} gave shape {jnp.shape(found)} for lanes {jnp.broadcast_shapes(*lanes)}: it gives one "
+                "charge for each lane, none for each ion. Let it end with jnp.sum(..., axis=-1)."
+            ) from error
+        return found
 
 
 @lru_cache
@@ -84,7 +102,7 @@ def membrane(name: str, **overrides) -> PoreMembrane | PermeanceMembrane:
 
     The sets are starting values for a fit, not truths: ``.provenance.warning`` says what is known about each.
     """
-    if name not in membrane_records():
+    if not isinstance(name, str) or name not in membrane_records():
         raise unknown("Membrane", name, membrane_records(), 'Write for example jm.membrane("NF270").')
     record = dict(membrane_records()[name])
     provenance = Provenance(name, record["source"], record.get("radii", "stokes"), record.get("warning", ""))

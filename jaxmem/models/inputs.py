@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -15,6 +16,7 @@ from .._status import code
 from ..case import Case, all_quantities, at_path
 from ..chemistry.brine import brine_of
 from ..chemistry.mixture import TOLERANCE, imbalance
+from ..conditions import FluxDriven
 
 TEMPERATURES = (273.15, 333.15)  # K: beyond, no property of a brine here has been fitted
 STRONGEST = 250.0  # kg/m3 of salt in a feed
@@ -126,3 +128,14 @@ def benign(case: Case, sound: Array) -> Case:
 
 def _set(case: Case, path: list[str], value: Array) -> Case:
     return eqx.tree_at(lambda tree: at_path(tree, path), case, value)
+
+
+def as_imposed(case: Case, flux: Array, solved: Array) -> Array:
+    """The flux of every lane; in failed ones the one that was imposed, if one was, and no derivative."""
+    own = case.conditions.volume_flux if isinstance(case.conditions, FluxDriven) else flux
+    return jnp.where(solved, flux, jax.lax.stop_gradient(jnp.broadcast_to(own, solved.shape)))
+
+
+def as_fed(case: Case, value: Array, solved: Array) -> Array:
+    """Concentrations ``(*batch, S)``; in failed lanes those of the feed as they were given, and no derivative."""
+    return jnp.where(solved[..., None], value, jax.lax.stop_gradient(case.feed.concentration))

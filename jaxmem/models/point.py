@@ -17,7 +17,7 @@ from .dspmde.march import residual
 from .dspmde.observe import points
 from .dspmde.problem import Core, Form
 from .dspmde.root import Root, grids, needs_more
-from .inputs import benign, input_status
+from .inputs import as_fed, as_imposed, benign, input_status
 from .result import PointResult
 
 
@@ -153,6 +153,7 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
     solved &= jnp.isfinite(place.closure)
     clean = benign(case, state.status == code("successful"))
     bulk = lanes(clean, clean.feed.concentration, True)
+    sound = state.status == code("successful")
 
     def ions(x: Array) -> Array:
         return known(x).T.reshape(*shape, s)
@@ -170,8 +171,9 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
     if form.pressure:
         flux = reference * known(jnp.exp(root.y[s])).reshape(shape)
     flux = jnp.where(solved.reshape(shape), flux, jax.lax.stop_gradient(flux))
+    flux = as_imposed(case, flux, sound)
     passage = jnp.exp(root.y[:s])
-    round_off = _ROUND_OFF * jnp.finfo(passage.dtype).eps
+    round_off = _ROUND_OFF * jnp.finfo(model.precision).eps
     error = jnp.where(state.core.share > 0.0, root.error * passage + round_off, 0.0)
     closure = jnp.where(solved, place.closure, jnp.inf)
     return PointResult(
@@ -179,9 +181,9 @@ def observe(model: Any, state: PointState, case: Case) -> PointResult:
         model=model,
         state=state,
         volume_flux=flux,
-        feed=ions(bulk),
-        interface=ions(bulk * place.interface),
-        permeate=ions(bulk * place.permeate),
+        feed=as_fed(case, ions(bulk), sound),
+        interface=as_fed(case, ions(bulk * place.interface), sound),
+        permeate=as_fed(case, ions(bulk * place.permeate), sound),
         passage=ions(passage),
         interface_ratio=ions(place.interface),
         status=status,

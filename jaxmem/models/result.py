@@ -1,8 +1,10 @@
 """The Result of a membrane point: what passes, what stays, and how far to trust it."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -13,12 +15,14 @@ from ..case import Case
 from ..chemistry.osmotic import van_t_hoff
 from ..chemistry.species import pretty
 from ..constants import FARADAY, GAS
+from .inputs import benign
 
 
 class Profiles(NamedTuple):
     """Concentrations and potential through film, pore and permeate; jumps at the faces. Leading axes are the batch.
 
-    A pore of L layers has N = L (M + 1) nodes, its inner faces twice; every layer takes an equal share of the position.
+    A pore of L layers has N = L (M + 1) nodes, its inner faces twice; every layer takes an equal share of the position. Derivatives are
+    those at a fixed position, although the nodes of the pore follow the inputs.
     """
 
     position: Array  # (*batch, N) 0 at the feed face of the pore, 1 at the permeate face
@@ -51,7 +55,7 @@ class PointResult(eqx.Module):
     status: Array  # integer codes of jm.STATUS
     steps: Array  # Newton and chord steps
     residual: Array  # largest scaled residual, re-evaluated at the returned state
-    error_estimate: Array  # of each observed rejection: discretisation, and round-off (500 units in the last place)
+    error_estimate: Array  # of each observed rejection: discretisation, and round-off (500 units in the last place); 0 for absent species
     closure: Array  # largest relative charge left in permeate, interface or pore; infinite in failed lanes
 
     # --- how it went
@@ -100,9 +104,17 @@ class PointResult(eqx.Module):
         return self._osmotic(self.permeate)
 
     def _osmotic(self, concentration: Array) -> Array:
-        if hasattr(self.model, "osmotic_pressure"):
-            return self.model.osmotic_pressure(self.case, concentration)
-        return van_t_hoff(concentration, self.case.feed.temperature)
+        def law(case: Case) -> Array:
+            if hasattr(self.model, "osmotic_pressure"):
+                return self.model.osmotic_pressure(case, concentration)
+            return van_t_hoff(concentration, case.feed.temperature)
+
+        return self._answer(law)
+
+    def _answer(self, law: Callable[[Case], Array], failed: Any = jnp.nan) -> Array:
+        """``law`` of the case, ``(*batch)``; in failed lanes ``failed``, and nothing that can be differentiated: their inputs may be anything."""
+        ok = self.ok
+        return jnp.where(ok, law(benign(self.case, ok)), jax.lax.stop_gradient(failed))
 
     @property
     def osmotic_difference(self) -> Array:
@@ -111,30 +123,36 @@ class PointResult(eqx.Module):
 
     @property
     def pressure(self) -> Array:
-        """Transmembrane pressure: ``J_v/A + sum sigma_i dPi_i``, Pa (sigma is 1 but for Spiegler-Kedem)."""
-        reflection = self.model.reflection(self.case)
-        if hasattr(self.model, "osmotic_pressure"):  # of the solution as a whole: one reflection
-            osmotic = reflection[..., 0] * self.osmotic_difference
-        else:
-            osmotic = van_t_hoff(reflection * (self.interface - self.permeate), self.case.feed.temperature)
-        return self.volume_flux / self.model.water_permeance(self.case) + osmotic
+        """Transmembrane pressure: ``J_v/A + sum sigma_i dPi_i``, Pa (sigma is 1 but for Spiegler-Kedem). In failed lanes that which was
+        imposed, or NaN."""
+
+        def law(case: Case) -> Array:
+            reflection = self.model.reflection(case)
+            if hasattr(self.model, "osmotic_pressure"):  # of the solution as a whole: one reflection
+                of = lambda concentration: self.model.osmotic_pressure(case, concentration)
+                osmotic = reflection[..., 0] * (of(self.interface) - of(self.permeate))
+            else:
+                osmotic = van_t_hoff(reflection * (self.interface - self.permeate), case.feed.temperature)
+            return self.volume_flux / self.model.water_permeance(case) + osmotic
+
+        return self._answer(law, getattr(self.case.conditions, "pressure", jnp.nan))
 
     @property
     def ionic_strength(self) -> Array:
         """At the interface, mol/L. Davies is trusted up to about 0.5."""
-        return 5e-4 * jnp.sum(self.case.feed.species.charge**2 * self.interface, axis=-1)
+        return self._answer(lambda c: 5e-4 * jnp.sum(c.feed.species.charge**2 * self.interface, axis=-1))
 
     @property
     def activity_in_range(self) -> Array:
         """False where Davies is used beyond its range (0.5 mol/L); always True for ideal solutions."""
-        return (self.ionic_strength <= 0.5) | (getattr(self.model, "activity", "ideal") == "ideal")
+        return ~(self.ionic_strength > 0.5) | (getattr(self.model, "activity", "ideal") == "ideal")
 
     # --- inside
 
     @property
     def thermal_voltage(self) -> Array:
         """RT/F, V."""
-        return GAS * self.case.feed.temperature / FARADAY
+        return self._answer(lambda case: GAS * case.feed.temperature / FARADAY)
 
     @property
     def peclet(self) -> Array:

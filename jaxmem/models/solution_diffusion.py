@@ -109,8 +109,9 @@ class SolutionDiffusion(AbstractModel):
         shape, s = case.batch_shape, len(case.feed.species)
         solved = (state.status == code("successful")) & (jnp.abs(state.residual) < 1e-9)
         state = known(state, solved)
-        feed = jnp.broadcast_to(case.feed.concentration, (*shape, s))
-        total = jnp.sum(feed * case.feed.species.molar_mass, axis=-1)
+        clean = inputs.benign(case, state.status == code("successful"))
+        feed = jnp.broadcast_to(clean.feed.concentration, (*shape, s))
+        total = jnp.sum(feed * clean.feed.species.molar_mass, axis=-1)
         total = jnp.where(total > 0.0, total, 1.0)
         passage, interface = state.wall.permeate / total, state.wall.interface / total
         ions = lambda x: jnp.broadcast_to(x[..., None], (*shape, s))
@@ -119,10 +120,10 @@ class SolutionDiffusion(AbstractModel):
             case=case,
             model=self,
             state=state,
-            volume_flux=state.wall.flux,
-            feed=feed,
-            interface=feed * ions(interface),
-            permeate=feed * ions(passage),
+            volume_flux=inputs.as_imposed(case, state.wall.flux, solved),
+            feed=inputs.as_fed(case, feed, solved),
+            interface=inputs.as_fed(case, feed * ions(interface), solved),
+            permeate=inputs.as_fed(case, feed * ions(passage), solved),
             passage=ions(passage),
             interface_ratio=ions(interface),
             status=jnp.where(solved, code("successful"), failed),

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .._errors import ElectroneutralityError
@@ -14,6 +15,7 @@ from ..constants import GAS
 from ..membranes.permeance import SpieglerKedemMembrane
 from . import inputs, point
 from .base import AbstractModel
+from .lanes import known
 from .result import PointResult
 
 _STEPS = 60  # bisections of the flux at a given pressure: beyond float64
@@ -55,12 +57,12 @@ class SpieglerKedem(AbstractModel):
         )
         point.check_conditions(case)
         inputs.check_precision(case, self.precision)
-        ions = case.feed.species.charge != 0.0
+        charge = case.feed.species.charge
         for name in ("reflection", "permeability"):
             value = getattr(case.membrane, name)
-            if is_concrete(value) and is_concrete(ions) and value.shape[-1] > 1 and bool(jnp.any(ions)):
-                of_ions = jnp.where(ions, value, jnp.nan)
-                if bool(jnp.any(jnp.nanmax(of_ions, -1) - jnp.nanmin(of_ions, -1) > 1e-12)):
+            if is_concrete(value) and is_concrete(charge) and value.shape[-1] > 1 and np.any(np.asarray(charge)):
+                of_ions = np.where(np.asarray(charge) != 0.0, np.asarray(value), np.nan)
+                if bool(np.any(np.nanmax(of_ions, -1) - np.nanmin(of_ions, -1) > 1e-12)):
                     raise ElectroneutralityError(
                         f"SpieglerKedemMembrane.{name} differs between ions, so the permeate would carry a charge. It must be "
                         "equal for all ions: write one number, or use jm.SDEM() with a PermeanceMembrane."
@@ -104,6 +106,7 @@ class SpieglerKedem(AbstractModel):
     def find(self, case: Case) -> Array:
         """The flux of every lane."""
         shape = case.batch_shape
+        case = inputs.benign(case, inputs.input_status(case) == code("successful"))
         if isinstance(case.conditions, FluxDriven):
             return jnp.broadcast_to(case.conditions.volume_flux, shape)
         held = jax.lax.stop_gradient(case)
@@ -132,22 +135,26 @@ class SpieglerKedem(AbstractModel):
     def observe(self, state: Array, case: Case) -> PointResult:
         """The Result of every lane."""
         shape, s = case.batch_shape, len(case.feed.species)
-        permeate, interface = (jnp.broadcast_to(x, (*shape, s)) for x in self._ratios(case, state))
-        feed = jnp.broadcast_to(case.feed.concentration, (*shape, s))
-        sound = inputs.input_status(case)
-        residual = jnp.broadcast_to(jnp.max(jnp.abs(self.residual(state, case)), axis=-1), shape)
-        solved = (sound == code("successful")) & jnp.isfinite(residual)
+        status = inputs.input_status(case)
+        sound = status == code("successful")
+        clean = inputs.benign(case, sound)
+        flux = jnp.where(sound, state, 0.0)
+        permeate, interface = (jnp.broadcast_to(x, (*shape, s)) for x in self._ratios(clean, flux))
+        residual = jnp.broadcast_to(jnp.max(jnp.abs(self.residual(flux, clean)), axis=-1), shape)
+        solved = sound & jnp.isfinite(residual)
+        flux, permeate, interface = known((flux, permeate, interface), solved)
+        feed = jnp.broadcast_to(clean.feed.concentration, (*shape, s))
         return PointResult(
             case=case,
             model=self,
             state=state,
-            volume_flux=state,
-            feed=feed,
-            interface=feed * interface,
-            permeate=feed * permeate,
+            volume_flux=inputs.as_imposed(case, flux, solved),
+            feed=inputs.as_fed(case, feed, solved),
+            interface=inputs.as_fed(case, feed * interface, solved),
+            permeate=inputs.as_fed(case, feed * permeate, solved),
             passage=permeate,
             interface_ratio=interface,
-            status=jnp.where(solved, code("successful"), jnp.where(sound == 0, code("no_solution_found"), sound)),
+            status=jnp.where(solved, code("successful"), jnp.where(sound, code("no_solution_found"), status)),
             steps=jnp.zeros(shape, jnp.int32),
             residual=residual,
             error_estimate=jnp.zeros((*shape, s)),

@@ -42,7 +42,7 @@ class PointPlots:
         x, label = self._abscissa(against)
         axes = new_axes(style) if axes is None else axes
         rejection = 100.0 * np.where(ok[:, None], np.asarray(getattr(result, f"{kind}_rejection")), np.nan)
-        present = np.asarray(result.feed).max(0) > 0.0
+        present = np.asarray(result.feed)[ok].max(0) > 0.0
         names = [n for n, p in zip(result.case.feed.species.names, present, strict=True) if p]
         curves = rejection[:, present]
         for i, name in enumerate(names):
@@ -52,7 +52,7 @@ class PointPlots:
         axes.set(
             xlabel=label,
             ylabel=f"{kind.capitalize()} rejection (%)",
-            xlim=(x.min(), x.max()),
+            xlim=(x[ok].min(), x[ok].max()) if ok.sum() > 1 else None,
             ylim=(low - margin, high + margin),
         )
         if low < 0.0:

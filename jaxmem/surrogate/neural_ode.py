@@ -17,7 +17,7 @@ from ..membranes.pore import PoreMembrane
 from ..models.base import AbstractModel
 from ..models.dspmde.model import DSPMDE
 from ..models.dspmde.problem import Core, Form
-from ..models.inputs import benign, check_precision, input_status
+from ..models.inputs import as_fed, as_imposed, benign, check_precision, input_status
 from ..models.point import lanes
 from ..models.result import PointResult
 from .attention import descriptors
@@ -259,8 +259,9 @@ class AttentionNeuralODE(AbstractModel):
         ions = lambda x: known(x).reshape(*shape, s)
         return PointResult(
             case=case, model=self, state=state,
-            volume_flux=jnp.broadcast_to(clean.conditions.volume_flux, shape),
-            feed=ions(bulk), interface=ions(bulk * state.interface), permeate=ions(bulk * ratio), passage=ions(ratio),
+            volume_flux=as_imposed(case, jnp.broadcast_to(clean.conditions.volume_flux, shape), sound),
+            feed=as_fed(case, ions(bulk), sound), interface=as_fed(case, ions(bulk * state.interface), sound),
+            permeate=as_fed(case, ions(bulk * ratio), sound), passage=ions(ratio),
             interface_ratio=ions(state.interface), status=status, steps=state.steps.reshape(shape),
             residual=jnp.abs(_charge(state)).reshape(shape), error_estimate=jnp.full((*shape, s), self.rtol),
             closure=jnp.where(good, jnp.abs(_charge(state)), jnp.inf).reshape(shape),

@@ -143,7 +143,7 @@ def test_salts_by_charge_balance():
 
 
 BAD_CELLS = {
-    "unknown solute": ("NF270,Sodum,36,20,20,0.5,", "solute", "'Sodum' is not known", "sodium"),
+    "unknown solute": ("NF270,Sodum,36,20,20,0.5,", "solute", "'Sodum' is not known", "Na+"),
     "solute outside the feed": ("NF270,Mg,36,20,20,0.5,", "solute", "Mg+2 is not in the feed"),
     "not a number": ("NF270,Na,36,20,20,high,", "R_observed", "'high' is not a number"),
     "decimal comma": ('NF270,Na,36,20,20,"0,5",', "R_observed", "decimal comma is not accepted", "0.5"),

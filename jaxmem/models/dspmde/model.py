@@ -75,6 +75,15 @@ class DSPMDE(AbstractModel):
             )
         if self.charge_reads not in WATERS:
             raise unknown("Water", self.charge_reads, WATERS, 'Write jm.DSPMDE(charge_reads="interface").')
+        for name in ("refine", "pressure_diffusion", "activity_gradient"):
+            if not isinstance(getattr(self, name), bool):
+                raise JaxmemError(
+                    f"{name} = {getattr(self, name)!r} is neither yes nor no. Write {name}=True or {name}=False."
+                )
+        if self.precision not in ("float64", "float32"):
+            raise JaxmemError(
+                f"precision = {self.precision!r} is not known. Write precision='float64' or precision='float32'."
+            )
         point.check_tolerance(self.tolerance)
         davies = self._davies()
         if self.activity_gradient and (davies is None or not davies.in_pore or self.cells is not None):

@@ -94,10 +94,12 @@ def start(core: Core, form: Form) -> Array:
 
 def neutral_permeate(core: Core, y: Array) -> Array:
     """Take a small charge out of the permeate: its neutrality is then met to round-off, not to the tolerance of the root."""
-    s = core.charge.shape[0]
-    zbp = core.charge * core.share * jnp.exp(y[:s])
-    shift = ion_sum(zbp) / (ion_sum(core.charge * zbp) + tiny(y))
-    return y.at[:s].add(-core.charge * jnp.where(jnp.abs(shift) < 1e-3, shift, 0.0))
+    s, z = core.charge.shape[0], core.charge
+    for _ in range(2):  # each squares what is left
+        zbp = z * core.share * jnp.exp(y[:s])
+        shift = ion_sum(zbp) / (ion_sum(z * zbp) + tiny(y))
+        y = y.at[:s].add(-z * jnp.where(jnp.abs(shift) < 1e-3, shift, 0.0))
+    return y
 
 
 def broyden(matrix: Array, dy: Array, dr: Array) -> Array:
@@ -172,7 +174,7 @@ def polish(
     whole = form.activity_gradient or core.friction is not None  # segments that are found with more than their field
     near = None if levels.order != 3 or whole else blank_memory(core, levels)
     blank = Seen(jnp.zeros_like(at.y), none, none, *(jnp.zeros_like(x) for x in (core.share, none, core.share)))
-    start = Chord(at.y, jnp.asarray(0), blank, near, at.matrix, none == 0.0)
+    start = Chord(neutral_permeate(core, at.y), jnp.asarray(0), blank, near, at.matrix, none == 0.0)
     end = jax.lax.while_loop(go, chord, start)
     seen, steps = end.seen, at.steps - 1 + end.count.astype(at.steps.dtype)
     coarse = mixed(core, upstream(core, form, end.y, seen.fewer))

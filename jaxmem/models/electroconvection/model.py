@@ -152,7 +152,7 @@ class Electroconvection(AbstractModel):
         still = (
             is_channel(case)
             and is_concrete(case.conditions.velocity)
-            and not bool(jnp.all(case.conditions.velocity > 0.0))
+            and not bool(np.all(np.asarray(case.conditions.velocity) > 0.0))
         )
         if still:
             raise JaxmemError(
@@ -164,9 +164,9 @@ class Electroconvection(AbstractModel):
                 "A channel takes one voltage, which rises from that of no current by itself. Write jm.Voltage(...)."
             )
         box = case.conditions.length / case.conditions.thickness
-        if is_concrete(box) and not bool(jnp.any(box >= 0.3)):
+        if is_concrete(box) and not bool(np.any(np.asarray(box) >= 0.3)):
             raise ShapeError(
-                f"The box is {float(jnp.ravel(box)[0]):.3g} thicknesses long; no vortex pair fits. Write length of 1 thickness or more."
+                f"The box is {float(np.ravel(np.asarray(box))[0]):.3g} thicknesses long; no vortex pair fits. Write length of 1 thickness or more."
             )
 
     def initial_guess(self, case: Case) -> Array:

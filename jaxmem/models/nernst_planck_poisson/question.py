@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
@@ -43,12 +44,14 @@ def check_electric(case: Case, precision: str, resolved: bool = False) -> None:
             "jm.CurrentDriven(...)."
         )
     z, c = case.feed.species.charge, case.feed.concentration
-    if len(case.feed.species) != 2 or (is_concrete(z) and not bool(jnp.all(z[..., 0] * z[..., 1] < 0.0))):
+    if len(case.feed.species) != 2 or (
+        is_concrete(z) and not bool(np.all(np.asarray(z)[..., 0] * np.asarray(z)[..., 1] < 0.0))
+    ):
         raise JaxmemError(
             f"The feed holds {case.feed.species.names}; this model takes one cation and one anion. Write "
             'jm.Mixture.from_concentration({"Na+": 10.0, "Cl-": 10.0}).'
         )
-    if is_concrete(c) and not bool(jnp.any(jnp.all(c > 0.0, axis=-1))):
+    if is_concrete(c) and not bool(np.any(np.all(np.asarray(c) > 0.0, axis=-1))):
         raise JaxmemError(
             "The feed holds no salt, and pure water carries no current here. Give a concentration above zero."
         )

@@ -90,7 +90,7 @@ def growth_rate(model: NernstPlanckPoisson, case: Case, wavenumber: ArrayLike) -
     _check(model, case)
     unit = scales(case.feed, case.conditions.thickness)
     k = jnp.atleast_1d(jnp.asarray(wavenumber, float)) * unit.length
-    if not isinstance(k, Tracer) and not bool(jnp.all(k > 0.0)):
+    if not isinstance(k, Tracer) and not bool(np.all(np.asarray(k) > 0.0)):
         raise JaxmemError(
             "A wavenumber is positive, in 1/m. Write jm.growth_rate(model, case, 2 * jnp.pi / length_of_a_pair)."
         )
