@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_batching import custom_vmap
 
 from ...linalg.loops import in_units, repeated
 from .active import active_segment
@@ -227,6 +228,17 @@ def unknown_fields(levels: Levels, wall: Array) -> Fields:
 MOST = 16  # largest factor by which a set of grids may be finer than the first
 
 
+@custom_vmap
+def highest(number: Array) -> Array:
+    """The largest of all lanes, one number for all of them: under ``vmap``, a loop may then skip what none of them needs."""
+    return jnp.max(number)
+
+
+@highest.def_vmap
+def _highest_of_lanes(size: int, batched: list, number: Array) -> tuple[Array, bool]:
+    return highest(number), False
+
+
 def _repeat(step: Callable, levels: Levels, unit: int, total: int | Array, reverse: bool, carry: tuple) -> tuple:
     """``step(p, carry)`` for ``p`` below ``total``. For reverse mode: ``levels.factor`` units of ``unit`` steps, in a fixed loop that
     skips what is not asked for and computes each unit anew on the way back."""
@@ -238,8 +250,13 @@ def _repeat(step: Callable, levels: Levels, unit: int, total: int | Array, rever
     def again(u: Array, carry: tuple) -> tuple:
         return jax.lax.scan(lambda c, i: (step(u * unit + i, c), None), carry, np.arange(unit, dtype=np.int32))[0]
 
+    top = highest(jnp.asarray(factor))
+
+    def mine(u: Array, carry: tuple) -> tuple:
+        return jax.tree.map(lambda new, old: jnp.where(u < factor, new, old), again(u, carry), carry)
+
     def maybe(carry: tuple, u: Array) -> tuple[tuple, None]:
-        return jax.lax.cond(u < factor, again, lambda _, c: c, u, carry), None
+        return jax.lax.cond(u < top, mine, lambda _, c: c, u, carry), None
 
     units = np.arange(MOST if isinstance(factor, Array) else factor, dtype=np.int32)
     return jax.lax.scan(maybe, carry, units)[0]

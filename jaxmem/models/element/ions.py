@@ -36,6 +36,7 @@ from .ions_result import IonElementResult
 from .march import March
 from .model import check_conditions, imposed_recovery, vessel_of
 
+_BLOCK = 64  # lanes at a time on a CPU
 _DRY = 1e-3  # of the feed's flow: a step never sees less
 _LEAST = 1e3  # Pa over the permeate: less is told as spent
 _WIDEST = 1.0  # m/s, the largest coefficient of a film: beyond, nothing polarises
@@ -151,7 +152,7 @@ class SpiralWoundIons(AbstractModel):
     def find(self, case: Case) -> IonState:
         """March every lane."""
         status = feed_status(case)
-        state = over_lanes(self._lane, benign(case, status == code("successful")))
+        state = over_lanes(self._lane, benign(case, status == code("successful")), _BLOCK)
         return state._replace(status=status)
 
     def _lane(self, case: Case) -> IonState:

@@ -25,6 +25,8 @@ from .march import March
 from .model import SpiralWound, check_conditions
 from .train_result import IonTrainResult, TrainResult
 
+_BLOCK = 64  # lanes at a time on a CPU
+
 
 class TrainState(NamedTuple):
     """One vessel of every stage, and what enters and leaves the train."""
@@ -83,7 +85,7 @@ class ReverseOsmosisTrain(AbstractModel):
     def find(self, case: Case) -> TrainState:
         """March every lane."""
         status = feed_status(case)
-        state = over_lanes(self._lane, benign(case, status == code("successful")))
+        state = over_lanes(self._lane, benign(case, status == code("successful")), _BLOCK)
         return state._replace(status=status)
 
     def _lane(self, case: Case) -> TrainState:
