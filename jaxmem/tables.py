@@ -32,8 +32,8 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     shown = np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int))
     caption = f"{kind} rejection; {result.model.title()}"
     caption += f"; {len(shown)} of {total} points" if len(shown) < total else ""
-    if not bool(np.all(result.activity_in_range)):
-        caption += "\nionic strength above 0.5 mol/L: beyond the range of Davies"
+    for text, count in result.warnings().items():
+        caption += f"\n{count} {text}"
     table = plain_table(title, caption=caption)
     table.add_column("Jv\nLMH", justify="right", no_wrap=True)
     table.add_column("ΔP\nbar", justify="right", no_wrap=True)

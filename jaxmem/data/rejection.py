@@ -18,7 +18,7 @@ from jax import Array
 from .._errors import DataFileError
 from ..case import Case
 from ..chemistry.mixture import Mixture
-from ..chemistry.species import pretty, records, species
+from ..chemistry.species import canonical, pretty, records, species
 from ..conditions import FluxDriven
 from ..constants import STANDARD_TEMPERATURE
 from ..measurements import AbstractMeasurements, Trace
@@ -26,7 +26,7 @@ from ..membranes.pore import membrane as named_membrane
 from ..membranes.pore import membrane_records
 from ..noise import LogTransmission, count_unusable
 from ..units import um_per_s
-from .table import MISSING, Column, Table, assigned, number, read, refuse_charge, species_of
+from .table import MISSING, Column, Table, assigned, evened, number, read, refuse_charge, species_of
 
 TRACE_SALTS = ("NaNO3", "NH4Cl")  # what trace_salt_mM_each stands for
 _HIGHEST = {
@@ -131,7 +131,7 @@ class Dataset(AbstractMeasurements):
         ])  # fmt: skip
 
 
-def dataset(path: str | Path, membrane: Any = None) -> Dataset:
+def dataset(path: str | Path, membrane: Any = None, balance: str | None = None) -> Dataset:
     """Read measured rejections from a CSV file, one row per value.
 
     Columns: ``solute``; a flux with its unit, ``Jv [LMH]`` or ``Jv_um_s``; the feed, ``c_Na [mM]`` or ``c_Na_mg_L``, one per ion;
@@ -143,13 +143,15 @@ def dataset(path: str | Path, membrane: Any = None) -> Dataset:
 
     Values of one feed at equal flux form a point. Different solutes whose fluxes agree within the flux error form one too, at
     their median flux. ``membrane``: the membrane of the case; looked up by the name in the file when None. The case has no film:
-    for observed rejections, give ``case.conditions`` that of the cell.
+    for observed rejections, give ``case.conditions`` that of the cell. ``balance="Cl-"`` adjusts that ion of every feed until it is neutral;
+    without, a feed that carries a charge is refused.
 
     Raises ``DataFileError`` with file, line and column.
     """
     table = read(Path(path))
     columns, ions = assigned(table)
-    rows = [_Reader(table, line, cells, columns, ions).row() for line, cells in table.rows]
+    ion = None if balance is None else canonical(balance)
+    rows = [_Reader(table, line, cells, columns, ions, ion).row() for line, cells in table.rows]
     points = _points(table, columns["rejection"].name, rows)
     kind = "real" if "real" in columns else "observed"
     names = list(dict.fromkeys(name for row in rows for name, _ in row.feed.amounts))
@@ -216,6 +218,7 @@ class _Reader(NamedTuple):
     cells: list[str]
     columns: dict[str, Column]
     ions: dict[str, Column]
+    balance: str | None
 
     def error(self, column: Column, text: str) -> DataFileError:
         return self.table.error(self.line, column.name, text)
@@ -250,7 +253,9 @@ class _Reader(NamedTuple):
             added[ion] = added.get(ion, 0.0) + self.number(
                 column, 0.0, _HIGHEST["concentration"], "Write 0 for an ion that is absent."
             )
-        refuse_charge(self.table, self.line, self.ions, added)
+        if self.balance is not None:
+            added = evened(self.table, self.line, added, self.balance)
+        refuse_charge(self.table, self.line, self.ions, added, ", or read with jm.dataset(path, balance='{ion}')")
         return added
 
     def row(self) -> _Row:

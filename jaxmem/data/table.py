@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from .._errors import DataFileError, UnknownNameError
+from .._errors import DataFileError, JaxmemError, UnknownNameError
 from ..chemistry.mixture import TOLERANCE
 from ..chemistry.species import canonical, records
 from ..units import DIMENSIONS
@@ -168,7 +168,21 @@ def of_ion(table: Table, column: Column, ion: str) -> Column:
     return column._replace(factor=column.factor / (records()[ion]["molar_mass"] if column.unit in _MASS else 1.0))
 
 
-def refuse_charge(table: Table, line: int, ions: dict[str, Column], amounts: dict[str, float]) -> None:
+def evened(table: Table, line: int, amounts: dict[str, float], ion: str) -> dict[str, float]:
+    """The feed with so much of one ion, by its table name, that it is neutral."""
+    charge = {name: records()[name]["charge"] for name in (*amounts, ion)}
+    if charge[ion] == 0:
+        raise JaxmemError(f'balance = {ion!r} has no charge and cannot balance anything. Write balance="Cl-".')
+    needed = amounts.get(ion, 0.0) - sum(charge[i] * c for i, c in amounts.items()) / charge[ion]
+    if needed < 0.0:
+        sign = "an anion" if charge[ion] > 0 else "a cation"
+        raise table.error(
+            line, table.header[0], f"balance = {ion!r} would need {needed:.6g} mol/m3 of it. Balance with {sign}."
+        )
+    return {**amounts, ion: needed}
+
+
+def refuse_charge(table: Table, line: int, ions: dict[str, Column], amounts: dict[str, float], other: str = "") -> None:
     """Refuse a feed, mol/m3 of every ion, that is not neutral; the message says which of the columns ``ions`` would make it so."""
     charge = {ion: records()[ion]["charge"] for ion in amounts}
     net, gross = (sum(f(charge[i]) * c for i, c in amounts.items()) for f in (int, abs))
@@ -177,7 +191,7 @@ def refuse_charge(table: Table, line: int, ions: dict[str, Column], amounts: dic
     ion = max(ions, key=lambda i: (charge[i] * net < 0, amounts[i] * abs(charge[i])))
     needed = (amounts[ion] - net / charge[ion]) / ions[ion].factor
     wrong = f"the feed carries a net charge of {net:.6g} mol/m3 ({net / gross:.2e} of the gross charge)"
-    fix = f"Write {needed:.9g} here." if needed > 0.0 else "Add the missing ion: c_<ion> [mM]."
+    fix = f"Write {needed:.9g} here{other.format(ion=ion)}." if needed > 0.0 else "Add the missing ion: c_<ion> [mM]."
     raise table.error(line, ions[ion].name, f"{wrong}. Allowed is {TOLERANCE:g}. {fix}")
 
 

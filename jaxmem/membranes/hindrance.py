@@ -85,6 +85,8 @@ class Bowen(eqx.Module):
     K_d turns upward beyond 0.8: not for tight pores.
     """
 
+    highest = 0.8
+
     def __call__(self, ratio: Array) -> tuple[Array, Array]:
         """``lambda`` of any shape to ``K_d, K_c``."""
         kd = 1.0 + ratio * (-2.30 + ratio * (1.154 + 0.224 * ratio))

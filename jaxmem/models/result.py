@@ -69,6 +69,22 @@ class PointResult(eqx.Module):
         """Sentences of the codes that occur, and how often."""
         return tally(self.status)
 
+    def warnings(self) -> dict[str, int]:
+        """Ranges that are left, and in how many of the solved lanes."""
+        ok = np.asarray(self.ok)
+        doubts = {"beyond 0.5 mol/L ionic strength, where Davies is not trusted": ~np.asarray(self.activity_in_range)}
+        if getattr(self.model, "film", "") == "plain" and self.case.conditions.mass_transfer is not None:
+            k = jnp.min(self.case.conditions.mass_transfer.of(self.case.feed), axis=-1)
+            doubts["with J_v/k of 1 or more, where the plain film means nothing"] = np.asarray(self.volume_flux >= k)
+        for wall in getattr(self.case.membrane, "layers", (self.case.membrane,)):
+            highest = getattr(getattr(wall, "hindrance", None), "highest", 1.0)
+            if highest < 1.0:
+                ratio = self.case.feed.species.stokes_radius / wall.pore_radius[..., None]
+                text = f"with solutes above {highest:g} of the pore radius, beyond the fit of {type(wall.hindrance).__name__}"
+                doubts[text] = np.asarray(jnp.any((ratio > highest) & (self.feed > 0.0), axis=-1))
+        lanes = {text: int((np.broadcast_to(over, ok.shape) & ok).sum()) for text, over in doubts.items()}
+        return {text: n for text, n in lanes.items() if n}
+
     # --- rejection
 
     @property
@@ -278,9 +294,7 @@ class PointResult(eqx.Module):
             lines.append(f"  residual <= {residual.max():.1e}, estimated error of a rejection <= {error.max():.1e}")
         if hasattr(self.state, "outside") and (count := int(np.asarray(self.state.outside).sum())):
             lines.append(f"  {count} beyond what the network was trained on: look at result.outside")
-        beyond = int(np.sum(~np.broadcast_to(np.asarray(self.activity_in_range), status.shape)))
-        if beyond:
-            lines.append(f"  {beyond} beyond 0.5 mol/L ionic strength, where Davies is not trusted")
+        lines += [f"  {count} {text}" for text, count in self.warnings().items()]
         for number, name in names().items():
             count = int((status == number).sum())
             if count and name != "successful" and len(lines) < 8:

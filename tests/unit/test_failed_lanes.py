@@ -115,3 +115,16 @@ def test_mistakes(name: str) -> None:
     make, words = MISTAKES[name]
     with pytest.raises(jm.JaxmemError, match=words):
         make()
+
+
+def test_ranges_that_are_left_are_told() -> None:
+    """The plain film beyond J_v/k of 1 and Bowen's fit beyond 0.8 of the pore: solved, and doubtful."""
+    salt = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    flux = jm.FluxDriven(jnp.array([1e-5, 8e-5]), FILM)
+    r = jm.solve(jm.DSPMDE(film="plain"), jm.Case(salt, jm.membrane("NF270"), flux))
+    assert [n for text, n in r.warnings().items() if "plain film" in text] == [1]
+    assert "1 with J_v/k of 1 or more" in str(r)
+    tight = jm.PoreMembrane(0.2e-9, 1e-6, hindrance=jm.Bowen())
+    r = jm.solve(IDEAL, jm.Case(salt, tight, jm.FluxDriven(1e-5)))
+    assert list(r.warnings()) == ["with solutes above 0.8 of the pore radius, beyond the fit of Bowen"]
+    assert not jm.solve(IDEAL, jm.Case(salt, jm.membrane("NF270"), jm.FluxDriven(1e-5))).warnings()

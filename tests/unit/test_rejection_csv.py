@@ -243,3 +243,16 @@ def test_measured_nf270(monkeypatch):
     charge = np.asarray(data.case.feed.concentration) @ np.asarray(data.case.feed.species.charge)
     np.testing.assert_allclose(charge, 0.0, atol=1e-12)
     np.testing.assert_allclose(data.case.feed["Na+"][:7], 10.2, rtol=1e-12)
+
+
+def test_a_feed_is_balanced_when_asked_to(write):
+    """Analyses in mg/L are never neutral to 1e-6: refused with the line to type, or evened by one ion."""
+    path = write("solute,Jv [LMH],c_Na [mg/L],c_Cl [mg/L],R_observed\nNa,36,460,709.5,0.5\nNa,72,460,709,0.6\n")
+    message = refused(path, 2, "c_Na [mg/L]", "balance='Na+'")
+    assert "net charge" in message
+    data = dataset(path, jm.membrane("NF270"), balance="Cl-")
+    feed = data.case.feed
+    np.testing.assert_allclose(feed["Cl-"], feed["Na+"], rtol=1e-14)
+    np.testing.assert_allclose(feed["Na+"], 460.0 / 22.98977, rtol=1e-5)
+    with pytest.raises(jm.DataFileError, match="Balance with a cation"):
+        dataset(write("solute,Jv [LMH],c_Na [mM],c_Cl [mM],c_SO4 [mM],R_observed\nNa,36,10,1,20,0.5\n"), balance="Cl-")
