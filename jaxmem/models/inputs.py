@@ -126,6 +126,15 @@ def benign(case: Case, sound: Array) -> Case:
     return case
 
 
+def held(case: Case, solved: Array) -> Case:
+    """The same numbers, without derivatives in the lanes that are not ``solved``; for cases whose numbers are harmless."""
+    for path, value, meta in all_quantities(case):
+        full = jnp.broadcast_to(value, solved.shape + value.shape[value.ndim - meta["ndim"] :])
+        mask = solved.reshape(solved.shape + (1,) * meta["ndim"])
+        case = _set(case, path.split("."), jnp.where(mask, full, jax.lax.stop_gradient(full)))
+    return case
+
+
 def _set(case: Case, path: list[str], value: Array) -> Case:
     return eqx.tree_at(lambda tree: at_path(tree, path), case, value)
 

@@ -73,12 +73,14 @@ class CoupledResult(eqx.Module):
     @property
     def polarisation_modulus(self) -> Array:
         """``c_m/c_b``; 1 for pure water."""
-        return jnp.where(salt(self.case) > 0.0, self.concentration[..., -1] / scale(self.case), 1.0)
+        clean = benign(self.case, self.ok)
+        return jnp.where(salt(clean) > 0.0, self.concentration[..., -1] / scale(clean), 1.0)
 
     @property
     def observed_rejection(self) -> Array:
         """``1 - c_p/c_b``; 1 for pure water."""
-        return jnp.where(salt(self.case) > 0.0, 1.0 - self.state.permeate / scale(self.case), 1.0)
+        clean = benign(self.case, self.ok)
+        return jnp.where(salt(clean) > 0.0, 1.0 - self.state.permeate / scale(clean), 1.0)
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""

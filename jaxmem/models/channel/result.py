@@ -9,6 +9,7 @@ from jax import Array
 
 from ..._status import code, tally
 from ...case import Case
+from ..inputs import benign
 
 DOUBTFUL = 27.6  # ln(1e12): amplification of the outlet condition that is worth a warning
 
@@ -69,8 +70,8 @@ class LayerResult(eqx.Module):
         x, c = self.position, self.concentration
         h = jnp.diff(x, axis=-1)
         middle = 0.5 * (c[..., 1:] + c[..., :-1])
-        layer = self.case.conditions
-        v = self.model.velocity(self.case)[..., None]
+        clean = benign(self.case, self.ok)
+        layer, v = clean.conditions, self.model.velocity(clean)[..., None]
         d = layer.diffusivity[..., None] * self.model.diffusivity(middle)
         if self.model.element_diffusivity is not None:
             d = d * self.model.element_diffusivity
@@ -85,7 +86,7 @@ class LayerResult(eqx.Module):
     @property
     def cell_peclet(self) -> Array:
         """Largest ``v h/(2 D)``: above 1 Galerkin oscillates."""
-        layer = self.case.conditions
+        layer = benign(self.case, self.ok).conditions
         h = jnp.max(jnp.diff(self.position, axis=-1), axis=-1)
         return jnp.abs(layer.velocity) * h / (2.0 * layer.diffusivity)
 

@@ -9,6 +9,7 @@ from jax import Array
 
 from ..._status import code, tally
 from ...case import Case
+from ..inputs import benign
 
 SOLUBLE = 318.0  # kg/m3 of NaCl
 START = 10  # steps of backward Euler at the head of the march: the inlet is a jump
@@ -97,7 +98,7 @@ class SlitResult(eqx.Module):
     @property
     def sherwood(self) -> Array:
         """``4 h k/D`` with ``k = v_w/ln[(c_w - c_p)/(c_b - c_p)]``: what film theory needs to say the same; infinite at the inlet and without polarisation."""
-        at, given = self.state.at, self.case.conditions
+        at, given = self.state.at, benign(self.case, self.ok).conditions
         over = self.bulk_concentration - at.permeate
         lift = jnp.log(
             jnp.where(over > 0.0, (self.wall_concentration - at.permeate) / jnp.where(over > 0.0, over, 1.0), 1.0)
@@ -108,7 +109,7 @@ class SlitResult(eqx.Module):
     @property
     def salt_closure(self) -> Array:
         """Feed less concentrate less permeate, over feed."""
-        at, h = self.state.at, self.case.conditions.half_height
+        at, h = self.state.at, benign(self.case, self.ok).conditions.half_height
         flow = at.velocity * self.bulk_concentration
         passed = 0.5 * self.model.sides * self._passed(at.flux * at.permeate)[..., -1] / h
         return (flow[..., 0] - flow[..., -1] - passed) / jnp.where(flow[..., 0] > 0.0, flow[..., 0], 1.0)

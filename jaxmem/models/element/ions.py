@@ -27,7 +27,7 @@ from ...membranes.polarisation import Flow, SpacerTransfer, SpiralFriction
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..dspmde.model import DSPMDE
-from ..inputs import benign, check_feed, check_precision, feed_status
+from ..inputs import benign, check_feed, check_precision, feed_status, held
 from ..lanes import known, over_lanes
 from ..sdem import SDEM
 from ..spiegler_kedem import SpieglerKedem
@@ -247,7 +247,7 @@ class SpiralWoundIons(AbstractModel):
         clean = benign(case, state.status == code("successful"))
         status = self.status_of(state, clean)
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
-        return IonElementResult(case=case, model=self, state=known(state, good), clean=clean, status=status)
+        return IonElementResult(case=case, model=self, state=known(state, good), clean=held(clean, good), status=status)
 
     def status_of(self, state: IonState, case: Case) -> Array:
         """Code of every lane: of its inputs, of what became of the channel, of a point that was not solved."""

@@ -20,7 +20,7 @@ from ...membranes.polarisation import SpacerTransfer, SpiralFriction
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import benign, check_feed, check_precision, check_salt, feed_status
+from ..inputs import benign, check_feed, check_precision, check_salt, feed_status, held
 from ..lanes import known, over_lanes
 from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics, volume
 from .result import ElementResult
@@ -184,7 +184,7 @@ class SpiralWound(AbstractModel):
         status = march_status(state, clean, brine)
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
         state = known(state, good)
-        return ElementResult(case=case, model=self, state=state, brine=brine, clean=clean, status=status)
+        return ElementResult(case=case, model=self, state=state, brine=brine, clean=held(clean, good), status=status)
 
 
 def check_conditions(case: Case, *more: type) -> None:

@@ -18,7 +18,7 @@ from ...membranes.train import Stage, Train
 from ...nonlinear.increasing import root_of_increasing
 from ...nonlinear.small_system import root_of_small
 from ..base import AbstractModel
-from ..inputs import benign, check_precision, feed_status
+from ..inputs import benign, check_precision, feed_status, held
 from ..lanes import known, over_lanes
 from .ions import SpiralWoundIons
 from .march import March
@@ -183,7 +183,7 @@ class ReverseOsmosisTrain(AbstractModel):
         status = jnp.where(lost & (status == 0), code("recovery_out_of_reach"), status)
         status = jnp.where(state.status == 0, status, state.status)
         good = (status == code("successful")) | (status == code("accuracy_not_reached"))
-        return kind(case=case, model=self, state=known(state, good), clean=clean, status=status)
+        return kind(case=case, model=self, state=known(state, good), clean=held(clean, good), status=status)
 
 
 def _amounts(stream: Any) -> Array:
