@@ -66,8 +66,10 @@ class Vessel(eqx.Module):
             raise JaxmemError(
                 f'Vessel.element is a {type(self.element).__name__}. Write jm.Vessel(jm.element("SW30HRLE-400"), 6).'
             )
-        if type(self.count) is not int or self.count < 1:
-            raise JaxmemError(f"count = {self.count!r} is not a number of elements. Write jm.Vessel(element, 6).")
+        if type(self.count) is not int or not 1 <= self.count <= 1000:
+            raise JaxmemError(
+                f"count = {self.count!r} is not a number of elements, 1 to 1000. Write jm.Vessel(element, 6)."
+            )
 
 
 FITTED_WITH = ("SpacerTransfer", "SpiralFriction")  # A and B of the table
@@ -84,7 +86,7 @@ def element(name: str, **overrides) -> SpiralElement:
 
     Nominal flows carry 20 % either way; ``.provenance.warning`` says what is certain about each number.
     """
-    if name not in element_records():
+    if not isinstance(name, str) or name not in element_records():
         raise unknown("Element", name, element_records(), 'Write for example jm.element("SW30HRLE-400").')
     for key in overrides:
         if key not in SpiralElement.__dataclass_fields__:

@@ -169,6 +169,7 @@ class ElementResult(AbstractVesselResult):
         inside = per_flow(salt, permeate)
         osmotic = self.brine.osmotic_pressure(n.concentration[..., 0], t) - self.brine.osmotic_pressure(inside, t)
         permeate_pressure = self.clean.conditions.permeate_pressure[..., None]
+        bulk = n.concentration[..., 0]
         return {
             "feed_flow": feed,
             "feed_concentration": n.concentration[..., 0],
@@ -177,7 +178,9 @@ class ElementResult(AbstractVesselResult):
             "net_driving_pressure": first.pressure - permeate_pressure - osmotic,
             "flux": permeate / self.state.area[..., None],
             "recovery": permeate / feed,
-            "polarisation_modulus": n.wall.interface[..., 0] / n.concentration[..., 0],
+            "polarisation_modulus": jnp.where(
+                bulk > 0.0, n.wall.interface[..., 0] / jnp.where(bulk > 0.0, bulk, 1.0), 1.0
+            ),
             "permeate_flow": permeate,
             "permeate_mass": water + salt,
             "permeate_concentration": inside,

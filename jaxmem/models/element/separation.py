@@ -103,7 +103,7 @@ class AbstractSeparation(eqx.Module):
             lanes = int((np.asarray(self.status) == number).sum())
             if lanes and name != "successful":
                 notes.append(f"{lanes} x {name}: {message(number)}")
-        return "\n".join(lines + [f"  {note}"[:150] for note in notes[: max(4, 10 - len(lines))]])
+        return "\n".join(lines + [f"  {note}"[:150] for note in notes])
 
 
 class AbstractVesselResult(AbstractSeparation):
