@@ -32,7 +32,8 @@ from ..plot.style import COMMON, STYLES, pyplot
 from ..progress import Bar, bar
 from ..tables import plain_table, rejection_table
 from ..units import LMH
-from .nf_claims import reproduce_claims
+from .nf_arms import FULL, QUICK
+from .nf_claims import Learning, reproduce_claims
 from .nf_measured import measured
 from .nf_models import models_by_split
 
@@ -60,26 +61,27 @@ def reproduce(console: Any, out: Path, data: Path | None, full: bool = False) ->
         "DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n"
     )
     points = None if data is None else dataset(data)
-    count = POINTS * len(WATERS) + sum(len(entries) for entries in shown_groups())
-    with bar(console, count + (0 if points is None else points.case.batch_shape[0])) as progress:
-        progress.say("Three waters (compiling)")
-        curves = waters(progress)
-        for result, title in zip(curves, WATERS.values(), strict=True):
-            console.print(rejection_table(result, title=title, rows=7))
-            console.print(negative_rejection(result) + "\n", highlight=False)
-        for path in draw_waters(curves, out):
-            console.print(f"figure  {path}", highlight=False)
-        console.print()
-        progress.say("Reference cases")
-        table, worst = reference_table(progress)
-        console.print(table)
-        console.print(f"Largest difference in an observed rejection: {worst:.1e}\n", highlight=False)
+    with Learning(FULL if full else QUICK) as learning:  # compiles and trains while the rest is shown
+        count = POINTS * len(WATERS) + sum(len(entries) for entries in shown_groups())
+        with bar(console, count + (0 if points is None else points.case.batch_shape[0])) as progress:
+            progress.say("Three waters (compiling)")
+            curves = waters(progress)
+            for result, title in zip(curves, WATERS.values(), strict=True):
+                console.print(rejection_table(result, title=title, rows=7))
+                console.print(negative_rejection(result) + "\n", highlight=False)
+            for path in draw_waters(curves, out):
+                console.print(f"figure  {path}", highlight=False)
+            console.print()
+            progress.say("Reference cases")
+            table, worst = reference_table(progress)
+            console.print(table)
+            console.print(f"Largest difference in an observed rejection: {worst:.1e}\n", highlight=False)
+            if points is not None:
+                progress.say("Measured feeds")
+                measured(console, progress, out, points)
         if points is not None:
-            progress.say("Measured feeds")
-            measured(console, progress, out, points)
-    if points is not None:
-        models_by_split(console, points, out)
-    reproduce_claims(console, out, full)
+            models_by_split(console, points, out)
+        reproduce_claims(console, out, learning)
     console.print(f"Done in {time.perf_counter() - begin:.0f} s.", highlight=False)
 
 

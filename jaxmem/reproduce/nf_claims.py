@@ -1,7 +1,9 @@
 """The claims of Rehman and Lienhard 2023 (arXiv 2312.02871) on simulated experiments whose answer is known, each with an interval."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,7 +14,7 @@ from scipy.stats import wilcoxon
 
 from ..chemistry.species import pretty
 from ..plot.style import COMMON, STYLES, colour, pyplot
-from ..progress import bar
+from ..progress import Bar, bar
 from ..surrogate.descent import ROUND
 from ..surrogate.rollouts import KINDS, NUMBERS
 from ..tables import plain_table
@@ -21,7 +23,6 @@ from .nf_arms import (
     GUESS,
     HELD,
     IONS,
-    QUICK,
     Experiments,
     Plan,
     Trained,
@@ -163,38 +164,69 @@ def _shape(table: Table) -> tuple[int, int]:
     return table.plan.seeds, next(iter(table.physics.values()))[1].shape[0]
 
 
-def reproduce_claims(console: Any, out: Path, full: bool = False) -> Table:
-    """Trains every arm, prints errors and claims, draws bars, rollouts and an attention map."""
-    plan = FULL if full else QUICK
-    steps = len(KINDS) * (plan.pretrain + plan.tune)
+class Learning:
+    """Simulated experiments, physics refitted to them and networks trained on them, on two threads: compiling and small programs keep one core each.
+
+    Starts on entering a ``with``, so that other things can be shown meanwhile; whatever has not begun when the block ends is dropped.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.steps, self._seen, self._done = plan, len(KINDS) * (plan.pretrain + plan.tune), None, 0
+        self._lock = Lock()
+
+    def __enter__(self) -> "Learning":
+        self._pool = ThreadPoolExecutor(2)
+        self.made = self._pool.submit(self._simulated)
+        self._nets = {"ODE": self._pool.submit(self._trained, "ODE")}  # the slowest first
+        self._physics = {
+            "DSPM-DE, refitted": (4, self._pool.submit(self._refitted, constant)),
+            "DSPM-DE, charge follows feed": (6, self._pool.submit(self._refitted, charge_follows)),
+        }
+        self._nets |= {kind: self._pool.submit(self._trained, kind) for kind in KINDS if kind != "ODE"}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _simulated(self) -> tuple[Any, Any, Experiments]:
+        measured, test = measurements(self.plan)
+        return measured, test, experiments(self.plan, measured, test, GUESS)
+
+    def _trained(self, kind: str) -> Trained:
+        return train_members(kind, self.plan, self.made.result()[2], self._told)
+
+    def _refitted(self, form: Callable) -> Any:
+        return form(self.plan, *self.made.result()[:2])
+
+    def _told(self, done: int, loss: float, check: float) -> None:
+        with self._lock:
+            self._done += ROUND
+            if self._seen is not None:
+                self._seen.lanes(ROUND, 0)
+
+    def table(self, progress: Bar) -> Table:
+        """All of it, with what is still missing on a bar of ``steps``."""
+        with self._lock:
+            self._seen = progress
+            progress.skip(self._done)
+        progress.say("training")
+        nets = {kind: made.result() for kind, made in self._nets.items()}
+        physics = {name: (numbers, made.result()[1]) for name, (numbers, made) in self._physics.items()}
+        return Table(nets, physics, self.plan)
+
+
+def reproduce_claims(console: Any, out: Path, learning: Learning) -> Table:
+    """Prints errors and claims of every arm, draws bars, rollouts and an attention map."""
+    plan = learning.plan
+    quick = ".\nQuick size: two seeds decide nothing (a third of such intervals exclude 1 by chance); --full runs ten."
     console.print(
         f"\nLearning on simulated experiments with a known answer (charge follows the feed, other hindrance; pre-training knows neither): "
         f"{plan.seeds} seeds, {(plan.measured - HELD) // 2} feeds x {plan.fluxes} fluxes each, {plan.test} unseen feeds"
-        + (
-            "."
-            if full
-            else ".\nQuick size: two seeds decide nothing (a third of such intervals exclude 1 by chance); --full runs ten."
-        ),
+        f"{'.' if plan == FULL else quick}",
         highlight=False,
     )
-    with (
-        bar(console, steps) as progress,
-        ThreadPoolExecutor(2) as pool,
-    ):  # compiling and small programs keep one core each
-        progress.say("simulated experiments")
-        measured, test = measurements(plan)
-        data = experiments(plan, measured, test, GUESS)
-        progress.say("training")
-        told = lambda done, loss, check: progress.lanes(ROUND, 0)
-        slowest = pool.submit(train_members, "ODE", plan, data, told)
-        fits = {
-            "DSPM-DE, refitted": (4, pool.submit(constant, plan, measured, test)),
-            "DSPM-DE, charge follows feed": (6, pool.submit(charge_follows, plan, measured, test)),
-        }
-        others = {kind: pool.submit(train_members, kind, plan, data, told) for kind in KINDS if kind != "ODE"}
-        nets = {kind: made.result() for kind, made in {"ODE": slowest, **others}.items()}
-        physics = {name: (numbers, made.result()[1]) for name, (numbers, made) in fits.items()}
-    table = Table(nets, physics, plan)
+    with bar(console, learning.steps) as progress:
+        table = learning.table(progress)
     console.print(_errors_table(table))
     shown = plain_table("Claims of Rehman and Lienhard 2023: ratios of test MSE, 95 % intervals over seeds and feeds")
     for heading in ("claim", "paper", "jaxmem", "verdict"):
@@ -202,7 +234,7 @@ def reproduce_claims(console: Any, out: Path, full: bool = False) -> Table:
     for row in claims(table):
         shown.add_row(*row)
     console.print(shown)
-    rollout, attention = draw_rollout(table, data, out)
+    rollout, attention = draw_rollout(table, learning.made.result()[2], out)
     console.print(f"C8  {attention}\n", highlight=False)
     for path in (draw_bars(table, out), rollout):
         console.print(f"figure  {path}", highlight=False)
@@ -213,7 +245,7 @@ def _errors_table(table: Table) -> Any:
     shown = plain_table(
         f"Test MSE of c_p in equivalents of the feed, x 1e-4; networks of about {NUMBERS:,} numbers, geometric mean over seeds"
     )
-    shown.add_column("network")
+    shown.add_column("network", min_width=13)
     for heading in ("pre-trained, hard", "pre-trained, soft", "raw, hard", "raw, soft", "negative c_p %"):
         shown.add_column(heading, justify="right")
     mean = lambda x: f"{1e4 * np.exp(np.log(x.mean(-1)).mean()):.1f}"
