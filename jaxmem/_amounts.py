@@ -24,5 +24,8 @@ def span(key: str, text: Any, *dimensions: str) -> np.ndarray | float:
     if not isinstance(text, list):
         return amount(key, text, *dimensions)[0]
     if len(text) != 3 or not isinstance(text[2], int) or text[2] < 2:
-        raise JaxmemError(f'{key} = {text} is not a range. Write {key} = ["5 LMH", "100 LMH", 40]: from, to, how many.')
+        unit = next(iter(units.DIMENSIONS[dimensions[0]]))
+        raise JaxmemError(
+            f'{key} = {text} is not a range. Write {key} = ["5 {unit}", "50 {unit}", 40]: from, to, how many.'
+        )
     return np.linspace(*(amount(key, x, *dimensions)[0] for x in text[:2]), text[2])

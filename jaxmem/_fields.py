@@ -45,13 +45,18 @@ def field(
     ndim: int = 0,
     low: float | None = None,
     high: float | None = None,
+    usual: float | None = None,
     hint: str = "",
     optional: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """A float array with a unit. ``ndim``: axes it has in one question (more are batch); ``low``, ``high``: allowed, in SI."""
+    """A float array with a unit. ``ndim``: axes it has in one question (more are batch); ``low``, ``high``: allowed, in SI.
+
+    ``usual``: what one starts from, where there is no default; ``hint``: the unit of ``jaxmem.units`` in which people think of it.
+    """
+    usual = kwargs.get("default") if usual is None else usual
     metadata = {"unit": unit, "doc": doc, "symbol": symbol, "ndim": ndim, "low": low, "high": high, "hint": hint}
-    metadata["optional"] = optional
+    metadata |= {"optional": optional, "usual": usual}
     if optional:
         kwargs.setdefault("default", None)
 
@@ -108,6 +113,16 @@ def outside(value: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(bad)
 
 
+def example(name: str, meta: Mapping[str, Any]) -> str:
+    """``, as in pore_radius=0.45 * jm.units.nm``, or the unit where no usual value is known."""
+    if meta["usual"] is None or meta["ndim"]:
+        return "" if meta["unit"] == "1" else f" in {meta['unit']}"
+    short = name.rsplit(".", 1)[-1]
+    if meta["hint"]:
+        return f", as in {short}={meta['usual'] / getattr(units, meta['hint']):g} * jm.units.{meta['hint']}"
+    return f", as in {short}={meta['usual']:g}{'' if meta['unit'] == '1' else ' (' + meta['unit'] + ')'}"
+
+
 def range_message(name: str, value: float, meta: Mapping[str, Any]) -> str:
     low, high = (f"{b:g}" if b is not None else "any" for b in (meta["low"], meta["high"]))
     unit = "" if meta["unit"] == "1" else f" {meta['unit']}"
@@ -123,5 +138,5 @@ def range_message(name: str, value: float, meta: Mapping[str, Any]) -> str:
     elif meta["unit"] == "K" and low <= value + 273.15 <= high:
         text += f" For {value:g} degrees Celsius write {value:g} + 273.15."
     else:
-        text += f" Pass a value inside the range{' in ' + meta['unit'] if meta['unit'] != '1' else ''}."
+        text += f" Pass a value inside the range{example(name, meta)}."
     return text

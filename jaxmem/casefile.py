@@ -27,7 +27,7 @@ import numpy as np
 from . import casefile_vessel
 from ._amounts import amount, span
 from ._errors import DataFileError, ElectroneutralityError, JaxmemError, PhysicalRangeError, unknown
-from ._fields import outside, quantities
+from ._fields import example, outside, quantities
 from .case import Case
 from .chemistry.mixture import Mixture, feed
 from .chemistry.species import canonical, species
@@ -62,7 +62,7 @@ class Question(NamedTuple):
             return solve(self.model, self.case, throw=False)
         except JaxmemError as error:
             text = self.path.read_text(encoding="utf-8-sig", errors="replace")
-            raise type(error)(f"{self.path}{_where(text, str(error))}: {_in_toml(str(error))}") from error
+            raise type(error)(_placed(self.path, text, error)) from error
 
 
 def read(path: Path) -> Question:
@@ -80,11 +80,17 @@ def read(path: Path) -> Question:
     except ElectroneutralityError as error:
         raise type(error)(f'{path}: {error} In a case file that is balance = "Cl-" under [feed].') from error
     except JaxmemError as error:
-        raise type(error)(f"{path}{_where(text, str(error))}: {_in_toml(str(error))}") from error
+        raise type(error)(_placed(path, text, error)) from error
 
 
 _TOML = (  # how the library says it, and how a case file does
     (r"(\w+)=(-?[\d.eE+-]+) \* jm\.units\.(\w+)", r'\1 = "\2 \3"'),
+    (r"as in (\w+)=(-?[\d.eE+-]+) \(([^)]+)\)", r'as in \1 = "\2 \3"'),
+    (r"as in (\w+)=(-?[\d.eE+-]+)\.", r"as in \1 = \2."),
+    (r"jm\.Vessel\(element, (\d+)\)", r"elements = \1"),
+    (r"jm\.element\((\"[^\"]+\")\)", r"element = \1"),
+    (r"^count =", "elements ="),
+    (r"to cross two axes write .*", "give both as many values, or one of them a single one."),
     (r"(-?[\d.eE+-]+) \* jm\.units\.(\w+)", r'"\1 \2"'),
     (r"jm\.(?:membrane|feed)\((\"[^\"]+\")\)", r"name = \1"),
     (r"jm\.DSPMDE\((film)=(\"[^\"]+\")\)", r"\1 = \2 under [conditions]"),
@@ -93,17 +99,13 @@ _TOML = (  # how the library says it, and how a case file does
     (r"\b(\w+)=False\b", r"\1 = false"),
     (r"jaxmem is SI: for", "For"),
 )
-_USUAL = {
-    "pore_radius": '"0.45 nm"', "thickness_over_porosity": '"1.3 um"', "charge_density": '"-27 mol/m3"', "pore_permittivity": "41.3",
-    "flux": '"20 LMH"', "pressure": '"8 bar"', "mass_transfer": '"40 um/s"', "temperature": '"25 degC"',
-}  # fmt: skip
 
 
 def _in_toml(message: str) -> str:
     """What the library tells to type, as a line of the file."""
     for python, toml in _TOML:
         message = re.sub(python, toml, message)
-    return message
+    return re.sub(r'"[^"]*"', lambda quoted: quoted[0].replace("_per_", "/"), message)
 
 
 def _checked(kind: type, name: str, key: str, value: Any, text: Any) -> Any:
@@ -113,13 +115,23 @@ def _checked(kind: type, name: str, key: str, value: Any, text: Any) -> Any:
     if bad.any():
         worst, allowed = float(np.asarray(value)[bad].flat[0]), f"{meta['low']:g} to {meta['high']:g} {meta['unit']}"
         raise PhysicalRangeError(
-            f"'{key}' = {text!r} is {worst:g} {meta['unit']}; allowed is {allowed}. Write {key} = {_USUAL[key]}."
+            f"'{key}' = {text!r} is {worst:g} {meta['unit']}; allowed is {allowed}{example(key, meta)}."
         )
     return value
 
 
+def _placed(path: Path, text: str, error: JaxmemError) -> str:
+    """The message as it stands in a case file, with file, line and column."""
+    message = _in_toml(str(error))
+    return f"{path}{_where(text, message)}: {message}"
+
+
 def _where(text: str, message: str) -> str:
-    """`` line N, column M`` of the first quoted word of the message, if the file holds it."""
+    """``, line N, column M`` of the entry that a message begins with, or of its first quoted word, if the file holds it."""
+    if key := re.match(r"'?(?:\w+\.)?(\w+)'? = ", message):
+        for number, line in enumerate(text.splitlines(), start=1):
+            if there := re.match(rf"\s*{key[1]}\s*=\s*", line):
+                return f", line {number}, column {there.end() + 1}"
     for quote in ("'", '"'):
         for word in message.split(quote)[1::2]:
             for number, line in enumerate(text.splitlines(), start=1):

@@ -11,6 +11,7 @@ from ._fields import check, field
 from .chemistry.mixture import Mixture
 from .chemistry.species import canonical, species
 from .fem.boundary import Gradient, Outlet
+from .units import LMH, m3_per_h
 
 SCALINGS = {"D^(2/3)": 2.0 / 3.0, "D": 1.0, "same": 0.0}
 
@@ -19,7 +20,7 @@ class MassTransfer(eqx.Module):
     """Mass-transfer coefficients of the feed side: one value at a reference ion, scaled with diffusivity; or one per ion."""
 
     coefficient: Array = field(
-        unit="m/s", low=1e-9, high=1.0, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
+        unit="m/s", low=1e-9, high=1.0, usual=40e-6, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
     )
     exponent: float = eqx.field(static=True, default=2.0 / 3.0)
     reference: str | None = eqx.field(static=True, default="Na+")
@@ -70,7 +71,13 @@ class FluxDriven(eqx.Module):
     """The volume flux is imposed; the pressure follows. ``mass_transfer=None``: no film, the membrane meets the bulk."""
 
     volume_flux: Array = field(
-        unit="m/s", low=0.0, high=1e-2, symbol="J_v", hint="LMH", doc="superficial volume flux to the permeate"
+        unit="m/s",
+        low=0.0,
+        high=1e-2,
+        usual=20 * LMH,
+        symbol="J_v",
+        hint="LMH",
+        doc="superficial volume flux to the permeate",
     )
     mass_transfer: MassTransfer | None = None
 
@@ -82,7 +89,7 @@ class PressureDriven(eqx.Module):
     """The transmembrane pressure is imposed; the flux follows from ``J_v = A (dP - dPi)``, and is positive for every dP > 0."""
 
     pressure: Array = field(
-        unit="Pa", low=1e3, high=1e9, symbol="dP", hint="bar", doc="transmembrane pressure difference"
+        unit="Pa", low=1e3, high=1e9, usual=8e5, symbol="dP", hint="bar", doc="transmembrane pressure difference"
     )
     mass_transfer: MassTransfer | None = None
 
@@ -116,7 +123,7 @@ def _check_pump(pump: Any) -> None:
         )
 
 
-_FLOW = {"unit": "m3/s", "low": 1e-12, "high": 1e3, "symbol": "Q_f", "hint": "m3_per_h"}
+_FLOW = {"unit": "m3/s", "low": 1e-12, "high": 1e3, "usual": 9.0 * m3_per_h, "symbol": "Q_f", "hint": "m3_per_h"}
 _PERMEATE = {"unit": "Pa", "low": 0.0, "high": 1e8, "symbol": "P_p", "hint": "bar", "default": ATMOSPHERE}
 
 
@@ -131,7 +138,9 @@ class _OfElement(eqx.Module):
 class FeedPressure(_OfElement):
     """The pressure (absolute) and the flow of the feed of one element or vessel are imposed; recovery follows."""
 
-    pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P_f", hint="bar", doc="feed pressure, absolute")
+    pressure: Array = field(
+        unit="Pa", low=1e3, high=1e8, usual=55e5, symbol="P_f", hint="bar", doc="feed pressure, absolute"
+    )
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
@@ -140,7 +149,7 @@ class FeedPressure(_OfElement):
 class Recovery(_OfElement):
     """The volume of permeate per volume of feed, and the flow of the feed, are imposed; the pressure follows."""
 
-    recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
+    recovery: Array = field(unit="1", low=1e-6, high=0.99, usual=0.45, symbol="Y", doc="permeate flow over feed flow")
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
@@ -149,7 +158,9 @@ class Recovery(_OfElement):
 class MeanFlux(_OfElement):
     """The mean flux over all membrane area, and the flow of the feed, are imposed; the pressure follows."""
 
-    flux: Array = field(unit="m/s", low=1e-9, high=1e-2, symbol="J", hint="LMH", doc="permeate flow over area")
+    flux: Array = field(
+        unit="m/s", low=1e-9, high=1e-2, usual=15 * LMH, symbol="J", hint="LMH", doc="permeate flow over area"
+    )
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
@@ -158,8 +169,10 @@ class MeanFlux(_OfElement):
 class RequiredArea(_OfElement):
     """Pressure, recovery and flow are imposed; the membrane area of each element follows: wider channels of the same length."""
 
-    recovery: Array = field(unit="1", low=1e-6, high=0.99, symbol="Y", doc="permeate flow over feed flow")
-    pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P_f", hint="bar", doc="feed pressure, absolute")
+    recovery: Array = field(unit="1", low=1e-6, high=0.99, usual=0.45, symbol="Y", doc="permeate flow over feed flow")
+    pressure: Array = field(
+        unit="Pa", low=1e3, high=1e8, usual=55e5, symbol="P_f", hint="bar", doc="feed pressure, absolute"
+    )
     flow: Array = field(doc="feed flow of one vessel", **_FLOW)
     permeate_pressure: Array = field(doc="permeate pressure, absolute", **_PERMEATE)
     pump: Any = Pump()
@@ -174,11 +187,19 @@ class Layer(eqx.Module):
     ``time=None`` asks for the steady state; else the layer starts without salt and is seen at that time.
     """
 
-    length: Array = field(unit="m", low=1e-9, high=1e3, symbol="L", hint="um", doc="thickness of the layer")
-    velocity: Array = field(unit="m/s", low=-1e2, high=1e2, symbol="v", hint="LMH", doc="velocity towards the outlet")
-    diffusivity: Array = field(unit="m2/s", low=1e-14, high=1.0, symbol="D", doc="diffusivity of the salt, dilute")
+    length: Array = field(
+        unit="m", low=1e-9, high=1e3, usual=50e-6, symbol="L", hint="um", doc="thickness of the layer"
+    )
+    velocity: Array = field(
+        unit="m/s", low=-1e2, high=1e2, usual=20 * LMH, symbol="v", hint="LMH", doc="velocity towards the outlet"
+    )
+    diffusivity: Array = field(
+        unit="m2/s", low=1e-14, high=1.0, usual=1.5e-9, symbol="D", doc="diffusivity of the salt, dilute"
+    )
     outlet: Outlet = Gradient()
-    time: Array | None = field(unit="s", low=1e-12, symbol="t", doc="time since the feed came", optional=True)
+    time: Array | None = field(
+        unit="s", low=1e-12, usual=10.0, symbol="t", doc="time since the feed came", optional=True
+    )
 
     def __check_init__(self) -> None:
         check(self)
@@ -193,19 +214,38 @@ class PressedLayer(eqx.Module):
     """A layer of solution on a membrane, under a transmembrane pressure: the water that passes is its velocity."""
 
     pressure: Array = field(
-        unit="Pa", low=1e3, high=1e8, symbol="dP", hint="bar", doc="transmembrane pressure difference"
+        unit="Pa", low=1e3, high=1e8, usual=55e5, symbol="dP", hint="bar", doc="transmembrane pressure difference"
     )
-    length: Array = field(unit="m", low=1e-9, high=1e-2, symbol="delta", hint="um", doc="thickness of the layer")
-    diffusivity: Array = field(unit="m2/s", low=1e-14, high=1.0, symbol="D", doc="diffusivity of the salt, dilute")
+    length: Array = field(
+        unit="m", low=1e-9, high=1e-2, usual=50e-6, symbol="delta", hint="um", doc="thickness of the layer"
+    )
+    diffusivity: Array = field(
+        unit="m2/s", low=1e-14, high=1.0, usual=1.5e-9, symbol="D", doc="diffusivity of the salt, dilute"
+    )
 
     def __check_init__(self) -> None:
         check(self)
 
 
 _SLIT = {
-    "velocity": {"unit": "m/s", "low": 1e-6, "high": 1e2, "symbol": "ubar", "doc": "mean velocity at the inlet"},
-    "half_height": {"unit": "m", "low": 1e-6, "high": 1e-1, "symbol": "h", "hint": "mm", "doc": "half the height"},
-    "length": {"unit": "m", "low": 1e-6, "high": 1e3, "symbol": "L", "doc": "length of the slit"},
+    "velocity": {
+        "unit": "m/s",
+        "low": 1e-6,
+        "high": 1e2,
+        "usual": 0.1,
+        "symbol": "ubar",
+        "doc": "mean velocity at the inlet",
+    },
+    "half_height": {
+        "unit": "m",
+        "low": 1e-6,
+        "high": 1e-1,
+        "usual": 0.5e-3,
+        "symbol": "h",
+        "hint": "mm",
+        "doc": "half the height",
+    },
+    "length": {"unit": "m", "low": 1e-6, "high": 1e3, "usual": 0.1, "symbol": "L", "doc": "length of the slit"},
     "diffusivity": {"unit": "m2/s", "low": 1e-14, "high": 1.0, "symbol": "D", "doc": "diffusivity of the salt"},
     "viscosity": {"unit": "Pa s", "low": 1e-5, "high": 1.0, "symbol": "mu", "doc": "dynamic viscosity"},
 }
@@ -214,7 +254,9 @@ _SLIT = {
 class SlitPressure(eqx.Module):
     """A slit between two membranes with its feed at a pressure over that of the permeate."""
 
-    pressure: Array = field(unit="Pa", low=1e3, high=1e8, symbol="P", hint="bar", doc="inlet over permeate pressure")
+    pressure: Array = field(
+        unit="Pa", low=1e3, high=1e8, usual=55e5, symbol="P", hint="bar", doc="inlet over permeate pressure"
+    )
     velocity: Array = field(**_SLIT["velocity"])
     half_height: Array = field(**_SLIT["half_height"])
     length: Array = field(**_SLIT["length"])
@@ -228,7 +270,9 @@ class SlitPressure(eqx.Module):
 class SlitFlux(eqx.Module):
     """A slit whose walls let through the same volume flux everywhere."""
 
-    flux: Array = field(unit="m/s", low=0.0, high=1e-2, symbol="v_w", hint="LMH", doc="volume flux of each wall")
+    flux: Array = field(
+        unit="m/s", low=0.0, high=1e-2, usual=20 * LMH, symbol="v_w", hint="LMH", doc="volume flux of each wall"
+    )
     velocity: Array = field(**_SLIT["velocity"])
     half_height: Array = field(**_SLIT["half_height"])
     length: Array = field(**_SLIT["length"])
@@ -242,11 +286,11 @@ class SlitFlux(eqx.Module):
 # ------------------------------------------------------------------------------ current through a layer or gap
 
 _GAP = {
-    "unit": "m", "low": 1e-9, "high": 1.0, "symbol": "L", "hint": "um", "doc": "layer from the membrane to the stirred bulk, or gap",
+    "unit": "m", "low": 1e-9, "high": 1.0, "usual": 100e-6, "symbol": "L", "hint": "um", "doc": "layer from the membrane to the stirred bulk, or gap",
 }  # fmt: skip
-_VOLTAGE = {"unit": "V", "low": -10.0, "high": 10.0, "symbol": "V", "hint": "mV"}
+_VOLTAGE = {"unit": "V", "low": -10.0, "high": 10.0, "usual": 0.5, "symbol": "V", "hint": "mV"}
 _BOX = {
-    "unit": "m", "low": 1e-9, "high": 1.0, "symbol": "L_x", "hint": "um", "doc": "period along the membrane, in the plane", "optional": True,
+    "unit": "m", "low": 1e-9, "high": 1.0, "usual": 200e-6, "symbol": "L_x", "hint": "um", "doc": "period along the membrane, in the plane", "optional": True,
 }  # fmt: skip
 _FLOW_ALONG = {
     "unit": "m/s",
@@ -300,7 +344,9 @@ class VoltageRamp(_OfLayer):
 class CurrentDriven(_OfLayer):
     """The current density is imposed, positive where cations go to y = 0; the voltage follows."""
 
-    current: Array = field(unit="A/m2", low=-1e5, high=1e5, symbol="i", doc="current density, a mean over the membrane")
+    current: Array = field(
+        unit="A/m2", low=-1e5, high=1e5, usual=10.0, symbol="i", doc="current density, a mean over the membrane"
+    )
     thickness: Array = field(**_GAP)
     length: Array | None = field(**_BOX)
     velocity: Array = field(**_FLOW_ALONG)

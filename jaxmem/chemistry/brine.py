@@ -26,7 +26,9 @@ class NaClBrine(eqx.Module):
     name = "NaCl"
 
     def _scale(self, temperature: Array) -> Array:
-        return water_density(temperature) / water_density(jnp.asarray(STANDARD_TEMPERATURE, temperature.dtype))
+        return water_density(temperature) / water_density(
+            jnp.asarray(STANDARD_TEMPERATURE, jnp.asarray(temperature).dtype)
+        )
 
     def density(self, w: Array, temperature: Array) -> Array:
         """kg/m3."""
@@ -39,7 +41,7 @@ class NaClBrine(eqx.Module):
 
     def viscosity(self, w: Array, temperature: Array) -> Array:
         """Pa s."""
-        standard = water_viscosity(jnp.asarray(STANDARD_TEMPERATURE, temperature.dtype))
+        standard = water_viscosity(jnp.asarray(STANDARD_TEMPERATURE, jnp.asarray(temperature).dtype))
         return (9.80e-4 + 2.15e-3 * w) * water_viscosity(temperature) / standard
 
     def diffusivity(self, w: Array, temperature: Array) -> Array:

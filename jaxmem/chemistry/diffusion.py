@@ -20,7 +20,7 @@ class ExponentialDiffusivity(eqx.Module):
     """``D = D_0 exp(-alpha C)``, C in mol/m3. Najdawi 2025, doi 10.4236/eng.2025.1710029 (Eq. 3)."""
 
     alpha: Array = field(
-        unit="m3/mol", low=-1.0, high=1.0, symbol="alpha", doc="decay of diffusivity with concentration"
+        unit="m3/mol", low=-1.0, high=1.0, usual=1e-4, symbol="alpha", doc="decay of diffusivity with concentration"
     )
     linear = False
 
@@ -35,7 +35,7 @@ class FirstOrderDiffusivity(eqx.Module):
     """``D = D_0 (1 - alpha C)``: the linearised form, of use where alpha C is small. Not positive beyond ``C = 1/alpha``."""
 
     alpha: Array = field(
-        unit="m3/mol", low=-1.0, high=1.0, symbol="alpha", doc="decay of diffusivity with concentration"
+        unit="m3/mol", low=-1.0, high=1.0, usual=1e-4, symbol="alpha", doc="decay of diffusivity with concentration"
     )
     linear = False
 

@@ -39,10 +39,22 @@ class Mixture(eqx.Module):
         unit="K", low=253.0, high=400.0, symbol="T", doc="temperature", default=STANDARD_TEMPERATURE
     )
     viscosity: Array | None = field(
-        unit="Pa s", low=1e-5, high=1.0, symbol="mu", doc="dynamic viscosity; from T when None", optional=True
+        unit="Pa s",
+        low=1e-5,
+        high=1.0,
+        usual=8.9e-4,
+        symbol="mu",
+        doc="dynamic viscosity; from T when None",
+        optional=True,
     )
     permittivity: Array | None = field(
-        unit="1", low=1.0, high=200.0, symbol="eps_b", doc="relative permittivity; from T when None", optional=True
+        unit="1",
+        low=1.0,
+        high=200.0,
+        usual=78.4,
+        symbol="eps_b",
+        doc="relative permittivity; from T when None",
+        optional=True,
     )
 
     def __init__(

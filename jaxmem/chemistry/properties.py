@@ -35,5 +35,5 @@ def water_density(temperature: Array) -> Array:
 
 def diffusivity_at(diffusivity: Array, temperature: Array) -> Array:
     """Diffusivity from its value at 25 C, ``D T / mu(T)`` constant (Stokes-Einstein with a fixed radius); shapes broadcast."""
-    standard = jnp.asarray(STANDARD_TEMPERATURE, temperature.dtype)
+    standard = jnp.asarray(STANDARD_TEMPERATURE, jnp.asarray(temperature).dtype)
     return diffusivity * (temperature / standard) * (water_viscosity(standard) / water_viscosity(temperature))

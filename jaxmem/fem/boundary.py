@@ -43,7 +43,7 @@ class TotalFlux(eqx.Module):
 class Robin(eqx.Module):
     """``-D C' = transfer (C - outside)``."""
 
-    transfer: Array = field(unit="m/s", low=0.0, symbol="h", doc="transfer coefficient")
+    transfer: Array = field(unit="m/s", low=0.0, usual=1e-5, symbol="h", doc="transfer coefficient")
     outside: Array = field(unit="mol/m3", symbol="C_inf", doc="concentration outside", default=0.0)
 
     def __check_init__(self) -> None:
@@ -53,7 +53,7 @@ class Robin(eqx.Module):
 class Permeable(eqx.Module):
     """``v C - D C' = permeability C``: what leaves is proportional to what is there, as through a membrane."""
 
-    permeability: Array = field(unit="m/s", low=0.0, symbol="P", doc="total flux over concentration")
+    permeability: Array = field(unit="m/s", low=0.0, usual=1e-7, symbol="P", doc="total flux over concentration")
 
     def __check_init__(self) -> None:
         check(self)

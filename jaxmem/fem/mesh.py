@@ -235,7 +235,9 @@ def unstructured(
             f"Cell {int(first[count > 1][0])} of the mesh occurs {int(count.max())} times. Write np.unique(np.sort(cells, axis=1), axis=0)."
         )
     mesh = Mesh(jnp.asarray(points, float), Topology(kind, cells, {}, {}))  # refuses inverted cells
+    regions = {name: _cells_of(name, where, len(cells)) for name, where in (regions or {}).items()}
     edge = mesh.topology.boundary
+    _apart(cells, kind)
     corners = np.sort(np.array([cells[c, list(FACETS[kind][f])] for c, f in edge]), axis=1)
     place = {tuple(pair): i for i, pair in enumerate(corners)}
     found = {}
@@ -248,4 +250,29 @@ def unstructured(
                 f'The edge {tuple(map(int, missing[0]))} tagged "{name}" is not on the boundary of the mesh.'
             )
         found[name] = edge[[place[tuple(p)] for p in np.sort(np.asarray(pairs), axis=1)]]
-    return Mesh(mesh.points, Topology(kind, cells, found, dict(regions or {})))
+    return Mesh(mesh.points, Topology(kind, cells, found, regions))
+
+
+def _apart(cells: np.ndarray, kind: str) -> None:
+    """Refuse two cells on the same side of an edge: cells run counter-clockwise, so that neighbours pass their edge in opposite directions."""
+    edges = np.stack([cells[:, list(f)] for f in FACETS[kind]], axis=1).reshape(-1, 2)
+    _, first, place, count = np.unique(edges, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    if (count > 1).any():
+        both = np.flatnonzero(place.ravel() == np.argmax(count > 1)) // len(FACETS[kind])
+        a, b = map(int, edges[first[np.argmax(count > 1)]])
+        raise JaxmemError(
+            f"Cells {both[0]} and {both[1]} of the mesh overlap: both lie on one side of the edge from point {a} to point {b}. Leave one of "
+            f"them out: write np.delete(cells, {both[1]}, axis=0)."
+        )
+
+
+def _cells_of(name: str, where: np.ndarray, count: int) -> np.ndarray:
+    """The cells of a region, each of which there is."""
+    where = np.atleast_1d(np.asarray(where))
+    _filled(name, where)
+    if where.ndim != 1 or not np.issubdtype(where.dtype, np.integer) or where.min() < 0 or where.max() >= count:
+        raise JaxmemError(
+            f'The region "{name}" = {where.tolist() if where.size < 10 else where.dtype} must list cells by number, 0 to {count - 1}. Write '
+            "np.array([0, 1])."
+        )
+    return where

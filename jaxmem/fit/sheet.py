@@ -26,9 +26,11 @@ FLOW_TOLERANCE = 0.2  # of nominal flows, published by makers
 class Sheet(eqx.Module):
     """What a data sheet states: permeate flow and rejection at test conditions."""
 
-    permeate_flow: Array = field(unit="m3/s", low=1e-12, high=1.0, symbol="Q_p", hint="m3_per_day", doc="permeate flow")
-    rejection: Array = field(unit="1", low=1e-3, high=0.99999, symbol="R", doc="observed salt rejection")
-    recovery: Array = field(unit="1", low=1e-4, high=0.9, symbol="Y", doc="permeate over feed flow")
+    permeate_flow: Array = field(
+        unit="m3/s", low=1e-12, high=1.0, usual=28.4 / 86400, symbol="Q_p", hint="m3_per_day", doc="permeate flow"
+    )
+    rejection: Array = field(unit="1", low=1e-3, high=0.99999, usual=0.998, symbol="R", doc="observed salt rejection")
+    recovery: Array = field(unit="1", low=1e-4, high=0.9, usual=0.08, symbol="Y", doc="permeate over feed flow")
     pressure: Array = field(unit="Pa", low=1e4, high=2e7, symbol="P", hint="bar", doc="feed pressure", default=55e5)
     concentration: Array = field(unit="kg/m3", low=0.01, high=100.0, symbol="c", doc="NaCl in the feed", default=32.0)
     permeate_pressure: Array = field(
@@ -39,6 +41,7 @@ class Sheet(eqx.Module):
         unit="1",
         low=1e-3,
         high=0.99999,
+        usual=0.9965,
         symbol="R_min",
         doc="smallest rejection that the maker guarantees",
         optional=True,

@@ -22,8 +22,10 @@ class SpiralElement(eqx.Module):
     """
 
     membrane: Any
-    area: Array = field(unit="m2", low=1e-6, high=1e6, symbol="A_m", doc="membrane area")
-    length: Array = field(unit="m", low=1e-3, high=1e3, symbol="L", doc="length of the channel that has membrane")
+    area: Array = field(unit="m2", low=1e-6, high=1e6, usual=37.0, symbol="A_m", doc="membrane area")
+    length: Array = field(
+        unit="m", low=1e-3, high=1e3, usual=0.96, symbol="L", doc="length of the channel that has membrane"
+    )
     spacer_height: Array = field(
         unit="m", low=1e-5, high=1e-1, symbol="h", hint="mm", doc="height of the feed channel", default=0.711e-3
     )
@@ -35,6 +37,10 @@ class SpiralElement(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+        if self.membrane is None:
+            raise JaxmemError(
+                "SpiralElement.membrane is None. Write jm.SpiralElement(jm.SolutionDiffusionMembrane(3e-12, 3e-8), area=37.0, length=0.96)."
+            )
         if self.sides not in (1, 2):
             raise JaxmemError(
                 f"sides = {self.sides!r}. A channel has membrane on 2 sides (spiral wound) or on 1: write sides=2."

@@ -4,12 +4,15 @@ Each closure is called with a ``Flow``, the local state of the channel. A fit of
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._errors import JaxmemError
 from .._fields import check, field
 
 _LARGEST = 200.0  # J_w/k of the film: exp stays finite whatever an iteration tries
@@ -25,6 +28,34 @@ class Flow(NamedTuple):
     diffusivity: Array  # m2/s
     hydraulic_diameter: Array  # m
     length: Array  # of the channel, m
+
+
+def check_transfer(law: Any) -> None:
+    """Refuse what is no mass-transfer closure: ``law(flow)`` gives ``flux -> (alpha, beta)``."""
+    answer = _tried(law, lambda flow: law(flow)(flow.velocity))
+    if isinstance(law, type) or not callable(law) or not (isinstance(answer, tuple) and len(answer) == 2):
+        raise JaxmemError(
+            f"mass_transfer = {law!r} is no closure: called with a jm.membranes.polarisation.Flow it gives a law of the flux, alpha and beta of "
+            "c_m = alpha c_b - beta r. Write mass_transfer=jm.SpacerTransfer(), or jm.ConstantTransfer(2e-5) for k in m/s."
+        )
+
+
+def check_friction(law: Any) -> None:
+    """Refuse what is no friction closure: ``law(flow)`` gives dP/dx."""
+    if isinstance(law, type) or not callable(law) or not isinstance(_tried(law, law), jax.ShapeDtypeStruct):
+        raise JaxmemError(
+            f"friction = {law!r} is no closure: called with a jm.membranes.polarisation.Flow it gives dP/dx in Pa/m. Write "
+            "friction=jm.SpiralFriction()."
+        )
+
+
+def _tried(law: Any, call: Callable) -> Any:
+    """The shape of what a law of the user's answers, None where it fails; of those of the package, as they should."""
+    if type(law).__module__.startswith("jaxmem."):
+        return jax.ShapeDtypeStruct((), float) if call is law else (None, None)
+    with suppress(TypeError, AttributeError, ValueError):
+        return jax.eval_shape(lambda x: call(Flow(*(x,) * len(Flow._fields))), jax.ShapeDtypeStruct((), float))
+    return None
 
 
 def film_law(k: Array | float) -> Callable[[Array], tuple[Array, Array]]:
@@ -87,7 +118,9 @@ class Leveque(eqx.Module):
 class ConstantTransfer(eqx.Module):
     """One mass-transfer coefficient all along."""
 
-    k: Array = field(unit="m/s", low=1e-9, high=1e12, symbol="k", hint="um_per_s", doc="mass-transfer coefficient")
+    k: Array = field(
+        unit="m/s", low=1e-9, high=1e12, usual=20e-6, symbol="k", hint="um_per_s", doc="mass-transfer coefficient"
+    )
 
     def __check_init__(self) -> None:
         check(self)

@@ -30,9 +30,17 @@ class PoreMembrane(eqx.Module):
     learned one drops in. Typical polyamide NF: 0.35 to 0.6 nm, 0.5 to 3 um, -100 to -1 mol/m3, permittivity 30 to 45.
     """
 
-    pore_radius: Array = field(unit="m", low=1e-11, high=1e-7, symbol="r_p", hint="nm", doc="pore radius")
+    pore_radius: Array = field(
+        unit="m", low=1e-11, high=1e-7, usual=0.45e-9, symbol="r_p", hint="nm", doc="pore radius"
+    )
     thickness_over_porosity: Array = field(
-        unit="m", low=1e-9, high=1e-2, symbol="dx_e", hint="um", doc="active layer thickness over porosity"
+        unit="m",
+        low=1e-9,
+        high=1e-2,
+        usual=1.3e-6,
+        symbol="dx_e",
+        hint="um",
+        doc="active layer thickness over porosity",
     )
     charge_density: Array = field(
         unit="mol/m3", low=-2e4, high=2e4, symbol="X", doc="charge per volume of pore fluid", default=0.0

@@ -39,10 +39,10 @@ class SolutionDiffusionMembrane(eqx.Module):
     """
 
     water_permeance: Array = field(
-        unit="m/s/Pa", low=1e-15, high=1e-8, symbol="A", hint="LMH_per_bar", doc="water permeance at 25 C"
+        unit="m/s/Pa", low=1e-15, high=1e-8, usual=3e-12, symbol="A", hint="LMH_per_bar", doc="water permeance at 25 C"
     )
     salt_permeability: Array = field(
-        unit="m/s", low=0.0, high=1e-3, symbol="B", hint="um_per_s", doc="salt permeability at 25 C"
+        unit="m/s", low=0.0, high=1e-3, usual=3e-8, symbol="B", hint="um_per_s", doc="salt permeability at 25 C"
     )
     reflection: Array = field(unit="1", low=0.0, high=1.0, symbol="sigma", doc="reflection coefficient", default=1.0)
     temperature: Callable = MakerTemperature()

@@ -35,7 +35,9 @@ class Train(eqx.Module):
     """Stages in series. ``recycle`` is the fraction of the last concentrate that returns to the feed; None: none does."""
 
     stages: tuple[Any, ...]
-    recycle: Array | None = field(unit="1", low=0.0, high=0.95, symbol="r", doc="recycled concentrate", optional=True)
+    recycle: Array | None = field(
+        unit="1", low=0.0, high=0.95, usual=0.1, symbol="r", doc="recycled concentrate", optional=True
+    )
 
     def __check_init__(self) -> None:
         check(self)

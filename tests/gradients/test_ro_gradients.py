@@ -106,3 +106,34 @@ def test_batch_equals_vmap_and_single():
     np.testing.assert_allclose(jax.vmap(ask)(pressure), batch, rtol=1e-12)
     np.testing.assert_allclose(jnp.stack([ask(p) for p in pressure]), batch, rtol=1e-12)
     np.testing.assert_allclose(jax.jit(ask)(pressure), batch, rtol=1e-12)
+
+
+def test_no_salt_has_the_slope_of_little_salt():
+    """The derivative by the salt of the feed is the same on both sides of none."""
+
+    def recovery(salt: jax.Array) -> jax.Array:
+        return jm.solve(jm.SpiralWound(cells=3), vessel(jnp.ones(10).at[9].set(salt), "pressure"), throw=False).recovery
+
+    slope = jax.jit(jax.vmap(jax.grad(recovery)))(jnp.array([0.0, 1e-7]))
+    np.testing.assert_allclose(slope[0], slope[1], rtol=1e-5)
+
+
+def test_train_of_ions():
+    """Two stages with a booster and a recycle, by every number that they hold, against central differences."""
+
+    def ask(x: jax.Array) -> jax.Array:
+        feed = jm.Mixture.from_concentration({"Na+": 20.0 * x[0], "Cl-": 20.0 * x[0]}, temperature=298.15 * x[1])
+        wall = jm.SpieglerKedemMembrane(0.9 * x[2], 3e-6 * x[3], water_permeance=1.5e-11 * x[4])
+        leaf = jm.SpiralElement(wall, 37.0 * x[5], 0.96 * x[6], 0.7e-3 * x[7], 0.89 * x[8])
+        stages = jm.Stage(jm.Vessel(leaf, 1), 2.0 * x[9]), jm.Stage(jm.Vessel(leaf, 1), 1.0, booster=2.0 * bar * x[10])
+        given = jm.FeedPressure(10.0 * bar * x[11], 18.0 * m3_per_h * x[12], pump=jm.Pump(0.8 * x[13], 0.9 * x[14]))
+        case = jm.Case(feed, jm.Train(stages, recycle=0.3 * x[15]), given)
+        r = jm.solve(jm.ReverseOsmosisTrain(jm.SpiralWoundIons(jm.SpieglerKedem(), cells=1)), case, throw=False)
+        return jnp.stack([r.recovery, r.specific_energy / 1e6, r.permeate_concentration[0] / 20.0])
+
+    one, step = jnp.ones(16), 1e-5
+    slope = jax.jit(jax.jacrev(ask))(one)
+    up, down = jax.jit(jax.vmap(ask))(jnp.concatenate([one + step * jnp.eye(16), one - step * jnp.eye(16)])).reshape(
+        2, 16, 3
+    )
+    np.testing.assert_allclose(slope, (up - down).T / (2.0 * step), rtol=1e-6, atol=1e-8)

@@ -213,7 +213,7 @@ BAD_VESSEL = {
     ),
     "no element": (
         VESSEL.replace("elements = 6", "elements = 0"),
-        ("not a number of elements", "jm.Vessel(element, 6)"),
+        ("not a number of elements", "elements = 6"),
     ),
     "recovery beyond": (VESSEL.replace('pressure = "60 bar"', 'recovery = "120 %"'), ("1.2", "outside", "0.99")),
     "too warm": (VESSEL.replace("[membrane]", 'temperature = "90 degC"\n[membrane]'), ("363.15", "outside", "298.15")),

@@ -26,10 +26,34 @@ def element(**changes):
 
 REFUSED = {
     "unknown element": (lambda: jm.element("SW30HR"), jm.UnknownNameError, ("'SW30HR'", "Closest", "jm.element(")),
-    "area of nothing": (lambda: element(area=0.0), jm.PhysicalRangeError, ("area = 0", "m2")),
-    "negative diffusivity": (lambda: jm.Layer(1e-4, 1e-5, -1e-9), jm.PhysicalRangeError, ("diffusivity = -1e-09",)),
+    "area of nothing": (lambda: element(area=0.0), jm.PhysicalRangeError, ("area = 0", "as in area=37 (m2)")),
+    "negative diffusivity": (
+        lambda: jm.Layer(1e-4, 1e-5, -1e-9),
+        jm.PhysicalRangeError,
+        ("diffusivity = -1e-09", "diffusivity=1.5e-09"),
+    ),
     "bar for pascal": (lambda: jm.FeedPressure(60.0, 1e-3), jm.PhysicalRangeError, ("60 * jm.units.bar",)),
     "recovery beyond one": (lambda: jm.Recovery(1.2, 1e-3), jm.PhysicalRangeError, ("1.2", "(1e-06, 0.99)")),
+    "element without membrane": (
+        lambda: element(membrane=None),
+        jm.JaxmemError,
+        ("membrane is None", "jm.SpiralElement("),
+    ),
+    "closure that takes no flow": (
+        lambda: jm.SpiralWound(mass_transfer=lambda: 2e-5),
+        jm.JaxmemError,
+        ("mass_transfer", "no closure", "jm.ConstantTransfer(2e-5)"),
+    ),
+    "closure that gives a number for a law": (
+        lambda: jm.SpiralWound(mass_transfer=lambda flow: 2e-5),
+        jm.JaxmemError,
+        ("mass_transfer", "alpha and beta"),
+    ),
+    "friction that is a word": (
+        lambda: jm.SpiralWoundIons(friction=lambda flow: "much"),
+        jm.JaxmemError,
+        ("friction", "jm.SpiralFriction()"),
+    ),
     "three sides": (lambda: element(sides=3), jm.JaxmemError, ("sides = 3", "sides=2")),
     "no element in the vessel": (
         lambda: jm.Vessel(MEMBRANE, 6),
@@ -198,3 +222,22 @@ def test_a_permeate_pressed_against_the_feed_is_a_failed_lane_with_numbers():
 def test_counts_of_numpy_are_counts():
     assert jm.Vessel(element(), np.int64(6)).count == 6
     assert type(jm.SpiralWound(cells=np.int32(3)).cells) is int
+
+
+def test_closures_of_the_user_are_taken():
+    """Plain functions of a flow: k = 2e-5 m/s and 1 bar per metre are what the closures of the package say."""
+    from jaxmem.membranes.polarisation import film_law
+
+    plain = jm.SpiralWound(mass_transfer=lambda flow: film_law(2e-5), friction=lambda flow: -0.956e5 / flow.length)
+    named = jm.SpiralWound(mass_transfer=jm.ConstantTransfer(2e-5), friction=jm.ConstantDrop(0.956 * bar))
+    np.testing.assert_allclose(
+        ask(plain, membrane=element()).recovery, ask(named, membrane=element()).recovery, rtol=1e-12
+    )
+
+
+@pytest.mark.usefixtures("untyped")
+def test_properties_take_plain_numbers():
+    for brine in (jm.NaClBrine(), jm.SeaSaltBrine()):
+        for name in ("density", "viscosity", "diffusivity", "mass_fraction", "osmotic_pressure"):
+            ask_for, x = getattr(brine, name), 30.0 if name in ("mass_fraction", "osmotic_pressure") else 0.03
+            np.testing.assert_allclose(ask_for(x, 298.15), ask_for(jnp.asarray(x), jnp.asarray(298.15)), rtol=1e-12)

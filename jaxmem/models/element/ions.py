@@ -23,7 +23,7 @@ from ...chemistry.mixture import Mixture
 from ...chemistry.osmotic import van_t_hoff
 from ...conditions import FeedPressure, MassTransfer, PressureDriven
 from ...membranes.element import SpiralElement, Vessel
-from ...membranes.polarisation import Flow, SpacerTransfer, SpiralFriction
+from ...membranes.polarisation import Flow, SpacerTransfer, SpiralFriction, check_friction
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..dspmde.model import DSPMDE
@@ -93,10 +93,7 @@ class SpiralWoundIons(AbstractModel):
                 f"local = {self.local!r} is no model of a membrane point. Write jm.SpiralWoundIons(jm.DSPMDE()), or jm.SDEM(), "
                 "jm.SpieglerKedem()."
             )
-        if not callable(self.friction) or isinstance(self.friction, type):
-            raise JaxmemError(
-                f"friction = {self.friction!r} is no closure. Write an instance, such as friction=jm.SpiralFriction()."
-            )
+        check_friction(self.friction)
         if not hasattr(self.mass_transfer, "coefficient") or isinstance(self.mass_transfer, type):
             raise JaxmemError(
                 f"mass_transfer = {self.mass_transfer!r} has no coefficient for each ion. Write mass_transfer=jm.ConstantTransfer(4e-5), "

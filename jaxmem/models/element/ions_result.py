@@ -64,6 +64,11 @@ class IonElementResult(AbstractVesselResult):
         return (self.state.inlet.ions - self.state.outlet.ions) / self.permeate_flow[..., None]
 
     @property
+    def permeate_concentration(self) -> Array:
+        """``permeate`` by the name that trains give it, mol/m3, ``(*batch, S)``."""
+        return self.permeate
+
+    @property
     def concentrate(self) -> Array:
         """mol/m3, ``(*batch, S)``."""
         return self.state.outlet.ions / self.concentrate_flow[..., None]

@@ -77,7 +77,7 @@ def local(p: Physics, stream: Stream, start: Array) -> Local:
     """Flow, polarisation and flux at a position, from a first flux."""
     e, t = p.element, p.temperature
     floor = _DRY * jnp.abs(stream.salt) + 1e-30  # whatever a step tries, there is water
-    water, salt = jnp.maximum(stream.water, floor), jnp.maximum(stream.salt, 0.0)
+    water, salt = jnp.maximum(stream.water, floor), jnp.where(stream.salt >= 0.0, stream.salt, 0.0)
     mass = water + salt
     w = salt / mass
     density, viscosity, diffusivity = p.brine.density(w, t), p.brine.viscosity(w, t), p.brine.diffusivity(w, t)

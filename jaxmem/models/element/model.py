@@ -16,7 +16,7 @@ from ...case import Case
 from ...chemistry.brine import Brine, NaClBrine, SeaSaltBrine, brine_of
 from ...conditions import FeedPressure, MeanFlux, Recovery, RequiredArea
 from ...membranes.element import SpiralElement, Vessel
-from ...membranes.polarisation import SpacerTransfer, SpiralFriction
+from ...membranes.polarisation import SpacerTransfer, SpiralFriction, check_friction, check_transfer
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
@@ -67,12 +67,8 @@ class SpiralWound(AbstractModel):
             raise JaxmemError(f"scheme = {self.scheme!r} is not known. Write one of {', '.join(SCHEMES)}.")
         if type(self.cells) is not int or self.cells < 1:
             raise JaxmemError(f"cells = {self.cells!r} is not a number of cells. Write cells=6.")
-        for name in ("mass_transfer", "friction"):
-            if not callable(getattr(self, name)) or isinstance(getattr(self, name), type):
-                raise JaxmemError(
-                    f"{name} = {getattr(self, name)!r} is no closure. Write an instance, such as mass_transfer=jm.SpacerTransfer() or "
-                    "friction=jm.SpiralFriction()."
-                )
+        check_transfer(self.mass_transfer)
+        check_friction(self.friction)
         if not isinstance(self.brine, NaClBrine | SeaSaltBrine | None):
             raise JaxmemError(
                 f"brine = {self.brine!r} is not a brine. Write brine=jm.NaClBrine() or jm.SeaSaltBrine()."

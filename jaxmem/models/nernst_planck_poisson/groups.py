@@ -71,7 +71,9 @@ class Groups(eqx.Module):
     a warning tells. Stokes flow does not see it, and the way back to SI keeps it for diffusivities from 1e-10 to 3e-9 m2/s.
     """
 
-    eps: Array = field(unit="1", low=1e-7, high=1.0, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)")
+    eps: Array = field(
+        unit="1", low=1e-7, high=1.0, usual=1e-3, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)"
+    )
     kappa: Array = field(unit="1", low=1e-6, high=1e3, symbol="kappa", doc="electric over viscous force", default=0.5)
     diffusivity_ratio: Array = field(unit="1", low=1e-3, high=1e3, symbol="D+/D-", doc="cation over anion", default=1.0)
     peclet: Array = field(unit="1", low=0.0, high=1e8, symbol="Pe", doc="mean velocity in D/L", default=0.0)
