@@ -156,6 +156,7 @@ from .sweep.designs import Grid as Grid
 from .sweep.designs import LatinHypercube as LatinHypercube
 from .sweep.designs import Random as Random
 from .sweep.designs import Sobol as Sobol
+from .sweep.devices import spread as spread
 from .sweep.study import Study as Study
 from .sweep.sweep import Plan as Plan
 from .sweep.sweep import retry as retry

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -271,8 +270,8 @@ def _picked(keep: tuple[str, ...], model: Any, case: Case) -> dict[str, Array]:
 
 def _answers(model: Any, keep: tuple[str, ...]) -> Callable[[Case], dict[str, np.ndarray]]:
     """The stored quantities of a chunk, from all devices of this process."""
-    devices = jax.local_devices()
-    call = partial(_picked, keep, model) if len(devices) == 1 else spread(partial(_picked, keep), model, devices)
+    devices, picked = jax.local_devices(), eqx.Partial(_picked, keep, model)
+    call = picked if len(devices) == 1 else spread(picked, devices)
     return lambda case: {name: np.asarray(x) for name, x in call(case).items()}
 
 

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -211,6 +212,26 @@ def test_a_store_begun_and_killed_at_once_goes_on(tmp_path: Path) -> None:
     assert jm.sweep(MODEL, case(9), store=store).complete
 
 
+def test_one_program_over_devices() -> None:
+    """Answers, derivatives and the lanes' axis are those of ``solve``."""
+    slope = jax.vmap(jax.grad(lambda case: jm.solve(MODEL, case, throw=False).observed_rejection[0]))
+    found = jm.spread(
+        lambda case: {"c_p": jm.solve(MODEL, case, throw=False).permeate, "slope": slope(case).conditions.volume_flux}
+    )(case(5))
+    np.testing.assert_allclose(found["c_p"], jm.solve(MODEL, case(5)).permeate, rtol=1e-12)
+    np.testing.assert_allclose(found["slope"], slope(case(5).broadcast()).conditions.volume_flux, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_what_cannot_be_spread() -> None:
+    with pytest.raises(jm.JaxmemError, match=r"is no function of a Case.*jm.spread\("):
+        jm.spread(5.0)
+    with pytest.raises(jm.JaxmemError, match="devices is empty"):
+        jm.spread(lambda case: case, devices=[])
+    with pytest.raises(jm.ShapeError, match=r"shape \(\); its lanes"):
+        jm.spread(lambda case: jm.solve(MODEL, case).permeate)(case(2)[0])
+
+
 DEVICES = """
 import os
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -242,19 +263,33 @@ jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=int(sys.argv
 """
 
 
+ONE_ARRAY = """
+import numpy as np
+answer = jm.spread(lambda case: jm.solve(model, case, throw=False).observed_rejection)(case)
+np.save(sys.argv[1] + "." + (sys.argv[3] if len(sys.argv) > 3 else "one"), answer)
+assert len(jax.devices()) == (8 if len(sys.argv) > 3 else 1), jax.devices()
+"""
+
+
 def test_two_processes_of_one_program(tmp_path: Path) -> None:
+    """Of four devices each: chunks of one study, and one array over all eight."""
     import socket
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    args = [str(tmp_path / "two.zarr"), f"127.0.0.1:{port}"]
-    both = [subprocess.Popen([sys.executable, "-c", TOGETHER + PORES, *args, str(i)]) for i in range(2)]
+    args, four = [str(tmp_path / "two.zarr"), f"127.0.0.1:{port}"], DEVICES.replace("=8", "=4")
+    program = four + TOGETHER + PORES + ONE_ARRAY
+    both = [subprocess.Popen([sys.executable, "-c", program, *args, str(i)]) for i in range(2)]
     assert [p.wait(300) for p in both] == [0, 0]
-    assert run(PORES, tmp_path / "one.zarr") == 0
+    assert run(PORES + ONE_ARRAY, tmp_path / "one.zarr") == 0
     two, one = (jm.Study(tmp_path / name) for name in ("two.zarr", "one.zarr"))
     assert two.complete
-    np.testing.assert_array_equal(two["observed_rejection"], one["observed_rejection"])
+    np.testing.assert_allclose(two["observed_rejection"], one["observed_rejection"], atol=1e-12)
+    alone = np.load(tmp_path / "one.zarr.one.npy")
+    assert alone.shape == (45, 3)
+    for process in "01":
+        np.testing.assert_allclose(np.load(tmp_path / f"two.zarr.{process}.npy"), alone, atol=1e-12)
 
 
 @pytest.mark.campaign
