@@ -76,6 +76,7 @@ def quantities(module: eqx.Module | type) -> dict[str, Any]:
 
 
 def is_concrete(x: Any) -> bool:
+    """Whether the numbers are there: an array, and not a tracer."""
     return x is not None and not isinstance(x, Tracer) and isinstance(x, jax.Array | np.ndarray)
 
 
@@ -105,6 +106,7 @@ def check(module: eqx.Module) -> None:
 
 
 def outside(value: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
+    """Where numbers are not finite or leave the bounds of a field."""
     bad = ~np.isfinite(value)
     if meta["low"] is not None:
         bad |= value < meta["low"]

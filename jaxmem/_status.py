@@ -86,6 +86,7 @@ def code(name: str) -> int:
 
 
 def names() -> dict[int, str]:
+    """Of every integer code."""
     return {code(name): name for name in STATUS._name_to_item}  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -161,10 +161,12 @@ class Mixture(eqx.Module):
 
     @property
     def water_viscosity(self) -> Array:
+        """Pa s, ``(*batch)``: as given, or of water at this temperature."""
         return water_viscosity(self.temperature) if self.viscosity is None else self.viscosity
 
     @property
     def water_permittivity(self) -> Array:
+        """Relative, ``(*batch)``: as given, or of water at this temperature."""
         return water_permittivity(self.temperature) if self.permittivity is None else self.permittivity
 
     @property

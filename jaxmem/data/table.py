@@ -41,6 +41,8 @@ def _spelled(unit: str) -> str:
 
 
 class Table(NamedTuple):
+    """A CSV as text, with the lines that its rows came from."""
+
     path: Path
     line: int  # of the header
     header: list[str]
@@ -49,6 +51,7 @@ class Table(NamedTuple):
     comment: str
 
     def error(self, line: int, column: str, text: str) -> DataFileError:
+        """What is wrong, and where in the file."""
         return DataFileError(f"{self.path}, line {line}, column {column!r}: {text}")
 
 
@@ -112,6 +115,8 @@ def read(path: Path) -> Table:
 
 
 class Column(NamedTuple):
+    """A column that is read, and how its numbers become SI: ``factor x + offset``."""
+
     index: int
     name: str  # as in the file
     unit: str = ""
@@ -248,6 +253,7 @@ def _complete(table: Table, columns: dict[str, Column], composition: bool) -> No
 
 
 def species_of(table: Table, line: int, column: str, name: str) -> str:
+    """The table's name of an ion, or where in the file an unknown one stands."""
     try:
         return canonical(name)
     except UnknownNameError as error:

@@ -32,6 +32,7 @@ INSIDE = {
 
 
 def need(package: str) -> Any:
+    """A package of an extra, or the line that installs it."""
     try:
         return __import__(package)
     except ImportError as error:

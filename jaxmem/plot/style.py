@@ -46,6 +46,7 @@ def new_axes(style: str = "screen") -> Any:
 
 
 def colour(name: str, index: int = 0) -> str:
+    """Of an ion, the same in every figure."""
     return COLOURS.get(name, SPARE[index % len(SPARE)])
 
 

@@ -33,6 +33,8 @@ def davies(log_strength: Array, b: float) -> tuple[Array, Array]:
 
 
 class Strength(NamedTuple):
+    """Ionic strength at a position."""
+
     log: Array  # (*b) ln I
     weight: Array  # (S, *b) d ln I / d ln c_i
 

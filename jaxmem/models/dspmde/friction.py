@@ -34,6 +34,8 @@ class Segment(NamedTuple):
 
 
 class Trial(NamedTuple):
+    """A segment with friction, solved for a field."""
+
     ratio: Array  # (S, *b) at the feed side
     kernel: Kernel
     along: Array  # (S, *b) its derivative to a

@@ -20,6 +20,8 @@ from .problem import Core, Form, Layer, at_layer, charges, deepest, identity, io
 
 
 class Residual(NamedTuple):
+    """What a march from permeate to feed leaves, and what it passes on."""
+
     value: Array  # (K, *b) ln(computed feed / given feed) [, water balance], ln(P/N) of the permeate
     slope: Array | None  # (K, K, *b)
     grading: Array  # (2 L, *b) that was used: both ends of the first layer, then of the others from the permeate on

@@ -92,6 +92,7 @@ class Form(NamedTuple):
 
     @property
     def linear_film(self) -> bool:
+        """Whether the film is a closed form instead of segments."""
         return self.film in ("suction", "plain")
 
 

@@ -68,6 +68,7 @@ def accept(core: Core, y: Array, dy: Array, cap: float | Array = CAP) -> Array:
 
 
 def norm(value: Array) -> Array:
+    """The largest row of each lane; infinite where one is no number."""
     worst = jnp.max(jnp.abs(value), axis=0)
     return jnp.where(jnp.isfinite(worst), worst, jnp.inf)
 
@@ -132,6 +133,8 @@ class Seen(NamedTuple):
 
 
 class Chord(NamedTuple):
+    """Between two chord steps."""
+
     y: Array  # (K, *b)
     count: Array  # () evaluations
     seen: Seen  # at y
@@ -199,4 +202,5 @@ def weighted_error(core: Core, root: Root) -> Array:
 
 
 def needs_more(core: Core, root: Root, effort: Effort) -> Array:
+    """Lanes whose estimated error asks for a finer grid, ``(*b)``."""
     return ~root.solved | (effort.adaptive & (weighted_error(core, root) > effort.tolerance))

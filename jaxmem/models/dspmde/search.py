@@ -34,6 +34,8 @@ class Plan(NamedTuple):
 
 
 class Search(NamedTuple):
+    """Between two Newton steps."""
+
     y: Array  # (K, *b) current iterate
     matrix: Array  # (K, K, *b) inverse Jacobian there, at the stage of two grids
     base: Array  # (K, *b) last solution on the branch
