@@ -58,10 +58,13 @@ class PointPlots:
         if low < 0.0:
             axes.axhline(0.0, color="0.4", lw=0.8)
         last = int(np.flatnonzero(ok)[-1])
+        inside = lambda y: (y - low + margin) / (high - low + 2 * margin)
         for i, y in enumerate(spread([float(v) for v in curves[last]], 0.052 * (high - low))):
+            end, shade = inside(float(curves[last, i])), colour(names[i], i)
+            leader = {"color": shade, "lw": 0.9, "clip_on": False, "transform": axes.transAxes}
+            axes.plot([1.0, 1.012, 1.03], [end, end, inside(y)], **leader)
             axes.annotate(
-                pretty(names[i]), xy=(1.015, (y - low + margin) / (high - low + 2 * margin)), xycoords="axes fraction",
-                color=colour(names[i], i), va="center", annotation_clip=False,
+                pretty(names[i]), xy=(1.035, inside(y)), xycoords="axes fraction", color=shade, va="center", annotation_clip=False,
             )  # fmt: skip
         return axes
 
