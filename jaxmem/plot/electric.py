@@ -69,3 +69,32 @@ class CurrentPlots:
         lines = [*axes.get_lines(), *other.get_lines()]
         axes.legend(lines, [str(line.get_label()) for line in lines], loc="lower right" if through else "upper left")
         return axes
+
+
+class VortexPlots:
+    """``result.plot`` of a ``VortexResult``."""
+
+    def __init__(self, result: Any) -> None:
+        self._r = result
+
+    def curve(self, axes: Any = None, style: str = "screen") -> Any:
+        """Mean current against voltage with its 90 % band, the current at rest (dashed), and crosses where the networks were not trained."""
+        axes, r = axes or new_axes(style), self._r
+        ok = np.asarray(r.ok).reshape(-1)
+        rows = ok.size if r.points else 1
+        shape = lambda x: np.asarray(x).reshape(rows, -1)[ok if r.points else slice(None)]
+        keep = slice(None) if r.points else ok
+        for n, (v, i, half, rest, out) in enumerate(
+            zip(*map(shape, (r.voltage, r.current, r.current_interval, r.current_at_rest, r.outside)), strict=True)
+        ):
+            order = np.argsort(v[keep])
+            v, i, half, rest, out = (x[keep][order] for x in (v, i, half, rest, out))
+            shade, first = SPARE[n % len(SPARE)], n == 0
+            axes.plot(v, i, color=shade, label="networks, 90 % band" if first else None)
+            axes.fill_between(v, i - half, i + half, color=shade, alpha=0.2, lw=0)
+            axes.plot(v, rest, color=shade, ls="--", lw=1.0, label="without flow" if first else None)
+            if out.any():
+                axes.plot(v[out], i[out], "x", color=shade, ms=4, label="beyond the training" if first else None)
+        axes.set(xlabel="Voltage (V)", ylabel="Current density (A/m²)")
+        axes.legend(loc="lower right")
+        return axes

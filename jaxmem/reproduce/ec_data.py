@@ -12,7 +12,8 @@ import numpy as np
 from scipy.stats import qmc
 
 from .. import Electroconvection, Groups, IonExchangeMembrane, NernstPlanckPoisson, Study, plateau, solve, sweep
-from ..surrogate.vortices import EXCESS, Curves
+from ..surrogate.vortices import Curves
+from ..surrogate.vortices_result import EXCESS
 
 RANGES = {
     "eps": (2e-3, 1e-2),

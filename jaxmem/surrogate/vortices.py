@@ -1,6 +1,6 @@
 """Networks for electroconvection: from similarity criteria to current, vortex diameter and plateau length, beside the physics at rest."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,15 +18,14 @@ from ..models.lanes import known
 from ..models.nernst_planck_poisson.groups import charges, scales, similarity
 from ..models.nernst_planck_poisson.model import NernstPlanckPoisson
 from ..models.nernst_planck_poisson.question import check_electric
-from ..models.nernst_planck_poisson.scaled import AbstractScaledResult
 from .ensemble import train_networks
 from .regression import Networks, Prediction
 from .splits import Scores, Split, grouped, scores
+from .vortices_result import VortexResult
 
 INPUTS = ("log eps", "log kappa", "Pe", "log D ratio", "box")  # and the voltage, but for the plateau
 TARGETS = ("excess", "diameter", "height", "plateau")
 _ENRICHMENT = 2.0  # of the membranes that were marched
-EXCESS = 0.05  # over the current at rest: less is no vortex
 
 
 class Curves(NamedTuple):
@@ -198,113 +197,8 @@ class VortexNetworks(AbstractModel):
         """A network has none: zero, ``(*batch, 1)``."""
         return jnp.zeros((*state.status.shape, 1))
 
-    def observe(self, state: VortexState, case: Case) -> "VortexResult":
+    def observe(self, state: VortexState, case: Case) -> VortexResult:
         """The Result of every lane."""
         sound = state.status == code("successful")
         clean = benign(case, input_status(case) == code("successful"))
         return VortexResult(case=case, model=self, state=known(state, sound), clean=clean, status=state.status)
-
-
-class VortexResult(AbstractScaledResult):
-    """Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep. Intervals are half widths, calibrated to hold 90 % of groups not trained on."""
-
-    kept: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
-        (
-            "scaled_voltage",
-            "scaled_current.value",
-            "scaled_current.interval",
-            "vortex_diameter",
-            "vortex_height",
-            "outside",
-        ),
-        ("point",),
-    ) | {"plateau_length": ()}  # pyright: ignore[reportAssignmentType]  # what a sweep stores
-
-    case: Case
-    model: Any
-    state: Any
-    clean: Case
-    status: Array
-
-    @property
-    def scaled_voltage(self) -> Array:
-        """RT/F."""
-        return self.state.voltage
-
-    @property
-    def scaled_current(self) -> Prediction:
-        """In F D c0/L: the current at rest times one plus the excess."""
-        excess, rest = self.state.excess, self.state.at_rest
-        return Prediction(rest * (1.0 + excess.value), jnp.abs(rest) * excess.interval, excess.outside)
-
-    @property
-    def current(self) -> Array:
-        """Mean current density, A/m2."""
-        return self.scaled_current.value * self.wide(self.scales.current)
-
-    @property
-    def has_vortices(self) -> Array:
-        """Where the current exceeds that at rest by 5 %."""
-        return self.state.excess.value > EXCESS
-
-    @property
-    def vortex_diameter(self) -> Array:
-        """d1 over L; zero where there are no vortices."""
-        return jnp.where(self.has_vortices, self.state.diameter.value, 0.0)
-
-    @property
-    def vortex_diameter_interval(self) -> Array:
-        """Over L."""
-        return jnp.where(self.has_vortices, self.state.diameter.interval, 0.0)
-
-    @property
-    def vortex_height(self) -> Array:
-        """d2 over L; zero where there are no vortices."""
-        return jnp.where(self.has_vortices, self.state.height.value, 0.0)
-
-    @property
-    def plateau_length(self) -> Array:
-        """RT/F, ``(*batch)``."""
-        return self.state.plateau.value
-
-    @property
-    def plateau_length_interval(self) -> Array:
-        """RT/F, ``(*batch)``."""
-        return self.state.plateau.interval
-
-    @property
-    def outside(self) -> Array:
-        """Where the question lies beyond the training of the current, or of the vortices where there are any."""
-        vortices = self.state.diameter.outside | self.state.height.outside
-        return self.state.excess.outside | (self.has_vortices & vortices)
-
-    @property
-    def plateau_outside(self) -> Array:
-        """Where the criteria lie beyond the training of the plateau, ``(*batch)``."""
-        return self.state.plateau.outside
-
-    def warnings(self) -> dict[str, int]:
-        """Answers beyond the training, counted over voltages, and lanes without an answer."""
-        solved = np.asarray(self.ok).reshape(*np.shape(self.ok), *(1,) * self.points)
-        count = int((np.asarray(self.outside) & solved).sum())
-        return {"answers lie beyond the training: look at result.outside": count} if count else {}
-
-    def heading(self) -> str:
-        """What was done."""
-        return "answered"
-
-    def rows(self) -> list[tuple[str, tuple[Array, ...], str]]:
-        """Currents, vortices and plateau, scaled."""
-        i, ok = self.scaled_current, np.asarray(self.ok).reshape(-1)
-        most = lambda x: float(np.max(np.asarray(x).reshape(ok.size, -1)[ok]))
-        return [
-            ("voltage", (self.scaled_voltage,), "RT/F"),
-            ("current", (i.value,), f"F D c0/L, within {most(i.interval):.2g}"),
-            ("at rest", (self.state.at_rest,), "F D c0/L"),
-            (
-                "diameter",
-                (self.vortex_diameter,),
-                f"L (d1), within {most(self.vortex_diameter_interval):.2g}",
-            ),
-            ("plateau", (self.plateau_length,), f"RT/F, within {most(self.plateau_length_interval):.2g}"),
-        ]

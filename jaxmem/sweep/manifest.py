@@ -17,7 +17,7 @@ from .._config import VERSION
 from .._errors import JaxmemError, StoreMismatchError
 
 SCHEMA = 1
-_PACKAGES = ("jax", "jaxlib", "numpy", "equinox")
+_PACKAGES = ("jax", "jaxlib", "numpy", "equinox", "lineax", "optimistix", "diffrax", "zarr")
 
 
 def _pieces(tree: Any) -> Iterator[bytes]:

@@ -109,6 +109,13 @@ def test_shipped_networks_know_the_shipped_experiments(shipped: jm.VortexNetwork
     seen = moves & np.asarray(answer.has_vortices)
     assert seen.sum() > 100
     assert np.median(np.abs(np.asarray(answer.vortex_diameter) / data["vortex_diameter"][:n, 1:] - 1.0)[seen]) < 0.02
+    table = answer.to_xarray()
+    np.testing.assert_allclose(table.current, answer.current, rtol=1e-12)
+    np.testing.assert_allclose(table.voltage / table.scaled_voltage, answer.scales.potential[0], rtol=1e-6)
+    assert table.current.dims == ("batch_0", "point")
+    assert table.plateau_length.dims == ("batch_0",)
+    assert len(answer.to_dataframe()) == volts.size
+    assert len(answer.plot.curve().get_lines()) >= 2 * n
 
 
 def changed(whole: bytes, **header: object) -> bytes:

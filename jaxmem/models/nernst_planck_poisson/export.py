@@ -22,28 +22,37 @@ LANE = {
 GROUPS = ("eps", "kappa", "diffusivity_ratio", "schmidt")
 
 
+def variable(result: Any, value: Any, inner: tuple[str, ...], unit: str, text: str) -> tuple:
+    """Dimensions, numbers and attributes of one quantity of every lane; those of failed lanes are NaN."""
+    ok, full = np.asarray(result.ok), np.asarray(value)
+    full = np.broadcast_to(full, ok.shape + full.shape[full.ndim - len(inner) :])
+    shown = np.where(ok.reshape(ok.shape + (1,) * len(inner)), full, np.nan)
+    return ((*_batch(result), *inner), shown, {"units": unit, "long_name": text})
+
+
+def variables(result: Any, curve: dict[str, tuple[str, str]], lane: dict[str, tuple[str, str]]) -> dict[str, tuple]:
+    """Of a curve and of a lane, the criteria, and the status."""
+    points = ("point",) * result.points
+    found = {n: variable(result, getattr(result, n), points, u, t) for n, (u, t) in curve.items()}
+    found |= {n: variable(result, getattr(result, n), (), u, t) for n, (u, t) in lane.items()}
+    found |= {n: variable(result, getattr(result.groups, n), (), "1", n.replace("_", " ")) for n in GROUPS}
+    return found | {
+        "status": (_batch(result), np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
+    }
+
+
+def _batch(result: Any) -> tuple[str, ...]:
+    return tuple(f"batch_{i}" for i in range(result.status.ndim))
+
+
 def to_xarray(result: Any) -> Any:
     """Dimensions ``batch_0, ..., point, ion, cell``; a sweep has points."""
-    xr = need("xarray")
-    shape, ok = result.status.shape, np.asarray(result.ok)
-    batch = tuple(f"batch_{i}" for i in range(len(shape)))
-    points = ("point",) if result.current.ndim > len(shape) else ()
-
-    def variable(value: Any, inner: tuple[str, ...], unit: str, text: str) -> tuple:
-        full = np.asarray(value)
-        full = np.broadcast_to(full, shape + full.shape[full.ndim - len(inner) :])
-        return (
-            (*batch, *inner),
-            np.where(ok.reshape(ok.shape + (1,) * len(inner)), full, np.nan),
-            {"units": unit, "long_name": text},
-        )
-
-    variables = {n: variable(getattr(result, n), points, u, t) for n, (u, t) in CURVE.items()}
-    variables |= {n: variable(getattr(result, n), (), u, t) for n, (u, t) in LANE.items()}
-    variables |= {n: variable(getattr(result.groups, n), (), "1", n.replace("_", " ")) for n in GROUPS}
-    variables["concentration"] = variable(result.concentration, (*points, "ion", "cell"), "mol m-3", "concentration")
-    variables["potential"] = variable(result.potential, (*points, "cell"), "V", "potential, zero at the lower end")
-    variables["position"] = variable(result.position, ("cell",), "1", "height over L")
-    variables["status"] = (batch, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
+    xr, found, points = need("xarray"), variables(result, CURVE, LANE), ("point",) * result.points
+    inside = {
+        "concentration": (result.concentration, (*points, "ion", "cell"), "mol m-3", "concentration"),
+        "potential": (result.potential, (*points, "cell"), "V", "potential, zero at the lower end"),
+        "position": (result.position, ("cell",), "1", "height over L"),
+    }
+    found |= {n: variable(result, *what) for n, what in inside.items()}
     names = list(result.clean.feed.species.names)
-    return xr.Dataset(variables, coords={"ion": names}, attrs={"model": result.model.title()})
+    return xr.Dataset(found, coords={"ion": names}, attrs={"model": result.model.title()})
