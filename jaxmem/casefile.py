@@ -1,6 +1,6 @@
 """Case files for the command line: TOML with units as people write them.
 
-model = "DSPMDE"                      # or "SDEM"
+model = "DSPMDE"                      # or "SDEM", the model of permeances; may be left out
 [feed]
 "Na+" = "460 mg/L"                    # or "20 mM", "20 mol/m3", "1.1 g/kg"
 "Cl-" = "709 mg/L"
@@ -22,6 +22,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from . import casefile_vessel
@@ -29,7 +30,7 @@ from ._amounts import amount, span
 from ._errors import DataFileError, ElectroneutralityError, JaxmemError, PhysicalRangeError, unknown
 from ._fields import example, outside, quantities
 from .case import Case
-from .chemistry.mixture import Mixture, feed
+from .chemistry.mixture import Mixture, feed, solution_density
 from .chemistry.species import canonical, species
 from .conditions import FluxDriven, MassTransfer, PressureDriven, film
 from .membranes.permeance import PermeanceMembrane
@@ -78,7 +79,8 @@ def read(path: Path) -> Question:
     try:
         return _question(record, path)
     except ElectroneutralityError as error:
-        raise type(error)(f'{path}: {error} In a case file that is balance = "Cl-" under [feed].') from error
+        told = re.sub(r"write Mixture\(\.\.\., balance='([^']+)'\)", r'write balance = "\1" under [feed]', str(error))
+        raise type(error)(f"{path}{_where(text, told + ' [feed]')}: {told}") from error
     except JaxmemError as error:
         raise type(error)(_placed(path, text, error)) from error
 
@@ -128,10 +130,11 @@ def _placed(path: Path, text: str, error: JaxmemError) -> str:
 
 def _where(text: str, message: str) -> str:
     """``, line N, column M`` of the entry that a message begins with, or of its first quoted word, if the file holds it."""
-    if key := re.match(r"'?(?:\w+\.)?(\w+)'? = ", message):
+    if key := re.match(r"'?(?:\w+\.)?([^\s'=]+)'? (?:= |has a Stokes)|.*?\[(feed)\]", message, re.DOTALL):
+        entry = r"\s*\[feed\]" if key[2] else rf"\s*[\"']?{re.escape(key[1])}[\"']?\s*=\s*"
         for number, line in enumerate(text.splitlines(), start=1):
-            if there := re.match(rf"\s*{key[1]}\s*=\s*", line):
-                return f", line {number}, column {there.end() + 1}"
+            if there := re.match(entry, line):
+                return f", line {number}, column {1 if key[2] else there.end() + 1}"
     for quote in ("'", '"'):
         for word in message.split(quote)[1::2]:
             for number, line in enumerate(text.splitlines(), start=1):
@@ -175,18 +178,20 @@ def _question(record: dict, path: Path) -> Question:
             raise JaxmemError(f"'model' is {record['model']!r}, but A and B belong to solution-diffusion. Leave the line out.")  # fmt: skip
         return Question(SolutionDiffusion(), Case(mixture, wall, conditions), _title(record, path), path)
     style = record["conditions"].get("film", "nernst_planck")
-    options = record.get("model", "DSPMDE")
+    usual = "SDEM" if isinstance(wall, PermeanceMembrane) else "DSPMDE"
+    options = record.get("model", usual)
     if not isinstance(options, str | dict):
         raise JaxmemError(
             f'\'model\' is {options!r}. Write model = "DSPMDE", or model = {{ name = "DSPMDE", activity = "ideal" }}.'
         )
     options = {"name": options} if isinstance(options, str) else dict(options)
-    name, title = options.pop("name", "DSPMDE"), _title(record, path)
+    name, title = options.pop("name", usual), _title(record, path)
     known = {"DSPMDE": DSPMDE, "SDEM": SDEM}
     if "film" in options:
         raise JaxmemError(f"'film' stands under [conditions]. Write film = \"{options['film']}\" there.")
     if not isinstance(name, str) or name not in known:
         raise unknown("Model", name, known, 'Write model = "DSPMDE".')
+    _check_kinds(name, wall, mixture)
     try:
         model = known[name](film=style, **options)
     except TypeError as error:
@@ -194,6 +199,21 @@ def _question(record: dict, path: Path) -> Question:
             f'model options {options} are not known to {name}. Write model = {{ name = "DSPMDE", activity = "ideal" }}.'
         ) from error
     return Question(model, Case(mixture, wall, conditions), title, path)
+
+
+def _check_kinds(model: str, wall: Any, mixture: Mixture) -> None:
+    """Refuse a membrane that the model has no use for, in the words of a case file."""
+    if (model == "SDEM") != isinstance(wall, PermeanceMembrane):
+        what = ("a permeance for each ion", "a pore") if model == "SDEM" else ("a pore", "permeances")
+        line = 'name = "NF270-SDEM"' if model == "SDEM" else 'name = "NF270", or leave the line with the model out'
+        raise JaxmemError(f"'model' is {model!r}, which needs {what[0]}; [membrane] gives {what[1]}. Write {line}.")
+    if isinstance(wall, PermeanceMembrane):
+        for name in mixture.species.names:
+            if name not in wall.names:
+                raise JaxmemError(
+                    f"'{name}' is in the feed, but the membrane has no permeance for it, only for {', '.join(wall.names)}. Write permeance = "
+                    f'{{ "{name}" = "10 um/s", ... }} under [membrane].'
+                )
 
 
 def _title(record: dict, path: Path) -> str:
@@ -216,17 +236,34 @@ def _feed(part: dict) -> Mixture:
             )
         return Mixture(mixture.species, mixture.concentration, temperature)
     balance = part.pop("balance", None)
-    density = amount("density", part.pop("density"), "mass concentration")[0] if "density" in part else 1000.0
+    density = amount("density", part.pop("density"), "mass concentration")[0] if "density" in part else None
     if not part:
         raise JaxmemError('the feed holds no species. Write "Na+" = "460 mg/L".')
-    molar: dict[str, Any] = {}
+    amounts: dict[str, tuple[float, str]] = {}
     for key, text in part.items():
         name = canonical(key)
-        if name in molar:
+        if name in amounts:
             raise JaxmemError(f"{key!r} is {name}, which this feed already has. Write it once, with the sum.")
-        value, kind = amount(key, text, "mass concentration", "concentration", "mass fraction")
-        per_mole = {"concentration": 1.0, "mass concentration": 1.0, "mass fraction": density}[kind]
-        molar[name] = value * per_mole / (1.0 if kind == "concentration" else species(name).molar_mass[0])
+        amounts[name] = amount(key, text, "mass concentration", "concentration", "mass fraction")
+        if not 0.0 <= amounts[name][0] < np.inf:
+            raise PhysicalRangeError(f"'{key}' = {text!r} is no amount. Write it from zero on, such as \"460 mg/L\".")
+    if density is None:  # as Mixture.from_mass_fraction has it
+        share = sum(value for value, kind in amounts.values() if kind == "mass fraction")
+        if share >= 1.0:
+            raise PhysicalRangeError(
+                f'the feed is {share:.3g} kg of solutes per kg of solution. Write "Na+" = "460 mg/kg".'
+            )
+        density = float(solution_density(jnp.asarray(share), jnp.asarray(temperature)))
+    per = {"concentration": 1.0, "mass concentration": 1.0, "mass fraction": density}
+    molar = {
+        name: value * per[kind] / (1.0 if kind == "concentration" else species(name).molar_mass[0])
+        for name, (value, kind) in amounts.items()
+    }
+    for key in part:
+        if not molar[canonical(key)] <= quantities(Mixture)["concentration"]["high"]:
+            raise PhysicalRangeError(
+                f'\'{key}\' = {part[key]!r} is {molar[canonical(key)]:.4g} mol/m3, more than dissolves. Write "{key}" = "460 mg/L".'
+            )
     return Mixture.from_concentration(molar, temperature=temperature, balance=balance)
 
 

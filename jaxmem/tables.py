@@ -30,7 +30,7 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     ok = np.asarray(result.ok).reshape(-1)
     present = np.nanmax(np.asarray(result.feed).reshape(total, s), 0) > 0.0
     shown = np.unique(np.linspace(0, total - 1, min(rows, total)).round().astype(int))
-    caption = f"{kind} rejection; {result.model.title()}"
+    caption = f"{kind} rejection; {result.title()}"
     caption += f"; {len(shown)} of {total} points" if len(shown) < total else ""
     for text, count in result.warnings().items():
         caption += f"\n{count} {text}"
@@ -44,9 +44,13 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     error = np.asarray(result.error_estimate).reshape(total, s).max(1)
     imposed = isinstance(result.case.conditions, FluxDriven)
     for i in shown:
-        cells = [f"{r:.2f}" if ok[i] else "-" for r, here in zip(rejection[i], present, strict=True) if here]
+        cells = [
+            f"{r + 0.0:.2f}".replace("-0.00", "0.00") if ok[i] else "-"
+            for r, here in zip(rejection[i], present, strict=True)
+            if here
+        ]
         given = [f"{flux[i]:.1f}" if ok[i] or imposed else "-", f"{pressure[i]:.2f}" if ok[i] or not imposed else "-"]
-        table.add_row(*given, *cells, f"{error[i]:.0e}" if ok[i] else "failed")
+        table.add_row(*given, *cells, (f"{error[i]:.0e}" if np.isfinite(error[i]) else "?") if ok[i] else "failed")
     return table
 
 

@@ -28,7 +28,7 @@ DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one
     "pressure": {"bar": bar, "Pa": Pa, "kPa": kPa, "MPa": MPa, "atm": atm, "psi": psi},
     "concentration": {"mol/m3": 1.0, "mM": 1.0, "mmol/L": 1.0, "M": 1e3, "mol/L": 1e3, "uM": 1e-3},
     "mass concentration": {"mg/L": 1e-3, "g/L": 1.0, "kg/m3": 1.0, "ug/L": 1e-6},
-    "mass fraction": {"mg/kg": 1e-6, "g/kg": 1e-3, "kg/kg": 1.0, "%": 1e-2},
+    "mass fraction": {"mg/kg": 1e-6, "g/kg": 1e-3, "kg/kg": 1.0, "%": 1e-2, "wt%": 1e-2},
     "temperature": {"degC": 1.0, "°C": 1.0, "C": 1.0, "K": 1.0},
     "permittivity": {"": 1.0},
     "flow": {"m3/h": 1.0 / hour, "m3/day": 1.0 / day, "L/min": L / minute, "L/h": L / hour, "m3/s": 1.0},
@@ -40,6 +40,22 @@ DIMENSIONS: dict[str, dict[str, float]] = {  # the first unit of each is the one
     "permeance": {"LMH/bar": LMH_per_bar, "L/m2/h/bar": LMH_per_bar, "m/s/Pa": 1.0},
 }
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+_SPELLINGS = {
+    "lmh": "LMH", "l/m2/h": "LMH", "L/m2h": "LMH", "l/m2h": "LMH", "L/(m2h)": "LMH", "l/(m2h)": "LMH", "Lm-2h-1": "LMH", "lm-2h-1": "LMH",
+    "um/s": "um/s", "ums-1": "um/s", "ms-1": "m/s", "m3/d": "m3/day", "m3h-1": "m3/h", "Bar": "bar", "bars": "bar", "mpa": "MPa", "kpa": "kPa",
+    "pa": "Pa", "mg/l": "mg/L", "g/l": "g/L", "ug/l": "ug/L", "mmol/l": "mmol/L", "mol/l": "mol/L", "molm-3": "mol/m3", "mgL-1": "mg/L", "gL-1": "g/L",
+    "mmolL-1": "mmol/L", "molL-1": "mol/L", "kgm-3": "kg/m3", "percent": "%", "pct": "%", "lmh/bar": "LMH/bar", "LMHbar-1": "LMH/bar",
+    "l/m2/h/bar": "LMH/bar", "Lm-2h-1bar-1": "LMH/bar", "l/h": "L/h", "l/min": "L/min", "degc": "degC", "celsius": "degC", "Celsius": "degC",
+    "kwh/m3": "kWh/m3",
+}  # fmt: skip
+
+
+def spelled(unit: str) -> str:
+    """A unit in one of its usual spellings, as the tables here have it: ``"L m^-2 h^-1"`` and ``"lmh"`` are LMH."""
+    plain = unit.translate(
+        str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "⁻": "-", "¹": "1", "·": "", "^": "", " ": ""})
+    )
+    return _SPELLINGS.get(plain, plain)
 
 
 def parse(text: str | float | int, dimension: str) -> float:
@@ -54,11 +70,23 @@ def parse(text: str | float | int, dimension: str) -> float:
         )
     if match is None:
         raise JaxmemError(f'{text!r} is not a number with a unit. A {dimension} reads like "1.5 {next(iter(known))}".')
-    number, unit = float(match[1]), match[2]
+    number, unit = float(match[1]), match[2] if match[2] in known else spelled(match[2])
+    if re.match(r"[\d,.'’]", match[2]):
+        raise JaxmemError(
+            f"{text!r} is not a number with a unit: a point stands before decimals, and nothing between thousands. A {dimension} reads like "
+            f'"1234.5 {next(iter(known))}".'
+        )
     if unit == "ppm":
         raise JaxmemError(f'{text!r}: ppm is ambiguous (mg/kg or mg/L). Write "{match[1]} mg/L" or "{match[1]} mg/kg".')
     if unit not in known:
-        example = next(iter(known))
-        raise unknown(f"Unit of {dimension}", unit, known, f'Write for example "{match[1]} {example}".')
+        names = [name for name in known if name]
+        if not names:
+            raise JaxmemError(f"{text!r}: a {dimension} has no unit. Write {match[1]}.")
+        raise unknown(
+            f"Unit of {dimension}",
+            match[2],
+            names,
+            f'The number belongs to its unit: write for example "1.5 {names[0]}".',
+        )
     offset = 273.15 if dimension == "temperature" and unit != "K" else 0.0
     return number * known[unit] + offset

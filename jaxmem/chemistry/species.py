@@ -7,10 +7,14 @@ from importlib.resources import files
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from .._errors import ShapeError, unknown
-from .._fields import check, field
+from .._errors import PhysicalRangeError, ShapeError, unknown
+from .._fields import check, field, is_concrete
+from ..constants import AVOGADRO
+
+_DENSEST = 2e5  # kg/m3 within the Stokes radius; of the table OH- has the most, 6.7e4
 
 
 @lru_cache
@@ -61,6 +65,20 @@ class Species(eqx.Module):
                     f"Species.{name} has shape {value.shape} for {len(self.names)} species {self.names}. "
                     f"The last axis must be {len(self.names)}."
                 )
+
+        self._check_mass()
+
+    def _check_mass(self) -> None:
+        """Grams for kilograms: nothing dissolved is denser than this within its Stokes radius."""
+        if not (is_concrete(self.molar_mass) and is_concrete(self.stokes_radius)):
+            return
+        mass, radius = np.broadcast_arrays(np.asarray(self.molar_mass), np.asarray(self.stokes_radius))
+        heavy = mass / AVOGADRO > _DENSEST * 4.0 / 3.0 * np.pi * radius**3
+        if heavy.size and heavy.all():
+            raise PhysicalRangeError(
+                f"molar_mass = {mass.flat[0]:g} kg/mol does not fit into a Stokes radius of {radius.flat[0] * 1e9:.3g} nm. jaxmem is SI: for "
+                f"{mass.flat[0]:g} g/mol write {mass.flat[0]:g}e-3."
+            )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -9,11 +9,8 @@ from typing import NamedTuple
 from .._errors import DataFileError, JaxmemError, UnknownNameError
 from ..chemistry.mixture import TOLERANCE
 from ..chemistry.species import canonical, records
-from ..units import DIMENSIONS
+from ..units import DIMENSIONS, spelled
 
-SPELLINGS = {"lmh": "LMH", "l/m2/h": "LMH", "L/m2h": "LMH", "L/(m2h)": "LMH", "Lm-2h-1": "LMH", "L/m2/h": "LMH",
-             "ums-1": "um/s", "-": "", "fraction": "", "mg/l": "mg/L", "g/l": "g/L", "mmol/l": "mM", "mol/l": "M",
-             "molm-3": "mol/m3", "percent": "%", "pct": "%"}  # fmt: skip
 _FLUX, _TEMPERATURE, _FRACTION = DIMENSIONS["flux"], DIMENSIONS["temperature"], {"": 1.0, "%": 0.01}
 _MOLAR, _MASS = DIMENSIONS["concentration"], DIMENSIONS["mass concentration"]
 # What a column holds: its names, and its units if it is a quantity.
@@ -25,16 +22,15 @@ ROLES: dict[str, tuple[str, dict[str, float] | None]] = {
     "temperature": ("t|temperature", _TEMPERATURE),
 }  # fmt: skip
 _UNITS = (*_FLUX, *_MOLAR, *_MASS, *_TEMPERATURE, "%", "percent", "pct", "ppm")
-_ENDINGS = {ending: SPELLINGS.get(unit, unit) for unit in _UNITS for ending in (unit, unit.replace("/", "_"))}
+_ENDINGS = {ending: spelled(unit) for unit in _UNITS for ending in (unit, unit.replace("/", "_"))}
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MISSING = ("", "-", "--", "nan", "na", "n/a", "null", "none")
 _BRACKET = re.compile(r"(.*?)\s*[\[(]\s*(.*?)\s*[\])]")
 
 
 def _spelled(unit: str) -> str:
-    """A unit as the tables write it: "L m^-2 h^-1" is LMH."""
-    unit = unit.translate(str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": "", "^": "", " ": ""}))
-    return SPELLINGS.get(unit, unit)
+    """A unit of a header, as the tables write it; a fraction has none."""
+    return "" if unit.strip() in ("-", "fraction") else spelled(unit)
 
 
 # --- text to table

@@ -140,8 +140,8 @@ def _set(case: Case, path: list[str], value: Array) -> Case:
 
 
 def as_imposed(case: Case, flux: Array, solved: Array) -> Array:
-    """The flux of every lane; in failed ones the one that was imposed, if one was, and no derivative."""
-    own = case.conditions.volume_flux if isinstance(case.conditions, FluxDriven) else flux
+    """The flux of every lane; in failed ones the one that was imposed, NaN where none was, and no derivative."""
+    own = case.conditions.volume_flux if isinstance(case.conditions, FluxDriven) else jnp.full_like(flux, jnp.nan)
     return jnp.where(solved, flux, jax.lax.stop_gradient(jnp.broadcast_to(own, solved.shape)))
 
 

@@ -1,5 +1,6 @@
 """The Result of a membrane point: what passes, what stays, and how far to trust it."""
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from .._errors import JaxmemError
+from .._fields import whole
 from .._status import code, message, names, tally
 from ..case import Case
 from ..chemistry.osmotic import van_t_hoff
@@ -55,7 +57,7 @@ class PointResult(eqx.Module):
     status: Array  # integer codes of jm.STATUS
     steps: Array  # Newton and chord steps
     residual: Array  # largest scaled residual, re-evaluated at the returned state
-    error_estimate: Array  # of each observed rejection: discretisation, and round-off (500 units in the last place); 0 for absent species
+    error_estimate: Array  # of each observed rejection: discretisation, and round-off (500 units in the last place); 0 for absent species, NaN for midpoint cells
     closure: Array  # largest relative charge left in permeate, interface or pore; infinite in failed lanes
 
     # --- how it went
@@ -84,6 +86,11 @@ class PointResult(eqx.Module):
                 doubts[text] = np.asarray(jnp.any((ratio > highest) & (self.feed > 0.0), axis=-1))
         lanes = {text: int((np.broadcast_to(over, ok.shape) & ok).sum()) for text, over in doubts.items()}
         return {text: n for text, n in lanes.items() if n}
+
+    def title(self) -> str:
+        """The model's, which knows of no film where the conditions have none."""
+        told = self.model.title()
+        return told if self.case.conditions.mass_transfer is not None else re.sub(r"\w+ film", "no film", told)
 
     # --- rejection
 
@@ -215,8 +222,11 @@ class PointResult(eqx.Module):
         from .inside import profiles
 
         self._needs_inside()
-
-        return profiles(self, points)
+        if type(whole(points)) is not int or not 1 <= points <= 100_000:
+            raise JaxmemError(
+                f"points = {points!r} is not a number of segments, 1 to 100,000. Write result.profiles(64)."
+            )
+        return profiles(self, whole(points))
 
     def _needs_inside(self) -> None:
         if not hasattr(self.model, "form"):
@@ -279,7 +289,7 @@ class PointResult(eqx.Module):
         total, good = status.size, int(ok.sum())
         rejection = np.asarray(self.observed_rejection)
         lines = [
-            f"{self.model.title()}, {good}/{total} converged, {steps.min()}-{steps.max()} Newton steps, "
+            f"{self.title()}, {good}/{total} converged, {steps.min()}-{steps.max()} Newton steps, "
             f"observed rejection {rejection.dtype} {rejection.shape}"
         ]
         rejection = rejection.reshape(total, -1)[ok.reshape(-1)]
@@ -291,7 +301,12 @@ class PointResult(eqx.Module):
             lines.append("  species      " + "".join(f"{label:>{width}}" for label in labels))
             lines.append("  R min  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.min(0)))
             lines.append("  R max  %     " + "".join(f"{100 * r:>{width}.2f}" for r in rejection.max(0)))
-            lines.append(f"  residual <= {residual.max():.1e}, estimated error of a rejection <= {error.max():.1e}")
+            told = (
+                f"estimated error of a rejection <= {error.max():.1e}"
+                if np.isfinite(error).any()
+                else "error of the cells not estimated"
+            )
+            lines.append(f"  residual <= {residual.max():.1e}, {told}")
         if hasattr(self.state, "outside") and (count := int(np.asarray(self.state.outside).sum())):
             lines.append(f"  {count} beyond what the network was trained on: look at result.outside")
         lines += [f"  {count} {text}" for text, count in self.warnings().items()]

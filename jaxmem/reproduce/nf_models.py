@@ -116,8 +116,9 @@ def _intervals(one: Physics, folds: dict, split: str, by: str, coverage: float, 
 
 def _print_scores(console: Any, rows: dict[str, Row]) -> None:
     table = plain_table("Fitted to one part, judged on the rest: RMSE in real rejection")
-    for heading in ("model", "free", "in sample", *SPLITS.values()):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+    table.add_column("model", min_width=14)
+    for heading in ("free", "in sample", *SPLITS.values()):
+        table.add_column(heading, justify="right")
     for name, row in rows.items():
         cells = (
             "-" if np.isnan(row.error[s]) else f"{row.error[s]:.3f}" + f" ± {row.spread[s]:.3f}" * (row.spread[s] > 0.0)

@@ -105,7 +105,39 @@ CONSTRUCTION = {
         jm.UnknownNameError,
         ("'pitzer'", "davies", "jm.DSPMDE(activity="),
     ),
-    "zero cells": (lambda: jm.DSPMDE(cells=0), jm.UnknownNameError, ("cells 0", "jm.DSPMDE()")),
+    "grams per mole": (
+        lambda: jm.Species(
+            ("Na+", "Cl-"), [1.0, -1.0], [1.33e-9, 2.03e-9], [1.84e-10, 1.21e-10], [1.84e-10, 1.21e-10], [22.99, 35.45]
+        ),
+        jm.PhysicalRangeError,
+        ("molar_mass = 22.99 kg/mol", "22.99e-3"),
+    ),
+    "milligrams per litre": (
+        lambda: jm.Mixture.from_mass_concentration({"Na+": 460.0, "Cl-": 709.0}, balance="Cl-"),
+        jm.PhysicalRangeError,
+        ("Cl- = 709", "709 * jm.units.mg_per_L"),
+    ),
+    "a charge for each ion": (
+        lambda: jm.solve(jm.DSPMDE(), case(membrane=jm.membrane("NF270", charge=lambda x, feed: feed.concentration))),
+        jm.ShapeError,
+        ("gave shape (2,) for lanes ()", "axis=-1"),
+    ),
+    "no charge": (
+        lambda: jm.solve(jm.DSPMDE(), case(membrane=jm.membrane("NF270", charge=lambda x, feed: None))),
+        jm.ShapeError,
+        ("gave None", "one charge for each lane"),
+    ),
+    "profiles of a fraction": (
+        lambda: jm.solve(jm.DSPMDE(), case()).profiles(2.5),
+        jm.JaxmemError,
+        ("points = 2.5", "result.profiles(64)"),
+    ),
+    "profiles of nothing": (
+        lambda: jm.solve(jm.DSPMDE(), case()).profiles(0),
+        jm.JaxmemError,
+        ("points = 0", "result.profiles(64)"),
+    ),
+    "zero cells": (lambda: jm.DSPMDE(cells=0), jm.JaxmemError, ("cells = 0", "jm.DSPMDE()")),
     "unknown scaling": (lambda: jm.film("D^2", 4e-5), jm.UnknownNameError, ("'D^2'", "D^(2/3)", "jm.film(")),
     "unknown field": (
         lambda: case().replace(pore_radus=5e-10),
@@ -155,7 +187,7 @@ CONSTRUCTION = {
     "Davies strength": (lambda: jm.Davies(strength="Molal"), jm.UnknownNameError, ("'Molal'", "molar", "jm.Davies(")),
     "Davies b": (lambda: jm.Davies(b="x"), jm.JaxmemError, ("b = 'x'", "jm.Davies(b=0.3)")),
     "tolerance": (lambda: jm.DSPMDE(tolerance=float("nan")), jm.JaxmemError, ("tolerance = nan", "tolerance=2e-7")),
-    "cells as text": (lambda: jm.DSPMDE(cells="1"), jm.UnknownNameError, ("cells '1'", "jm.DSPMDE()")),
+    "cells as text": (lambda: jm.DSPMDE(cells="1"), jm.JaxmemError, ("cells = '1'", "jm.DSPMDE()")),
     "no lanes": (lambda: case(conditions=jm.FluxDriven(jnp.zeros(0))), jm.ShapeError, ("(0,)", "at least one value")),
     "film is a number": (lambda: jm.FluxDriven(1e-6, 4e-5), jm.JaxmemError, ("4e-05", "jm.film(")),
     "film of other species": (

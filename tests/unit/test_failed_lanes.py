@@ -178,3 +178,24 @@ def test_energy_of_a_failed_vessel_does_not_follow_its_pump() -> None:
     slope = jax.grad(energy)(jnp.array([0.8, 0.8]))
     assert float(slope[0]) < 0.0
     assert float(slope[1]) == 0.0
+
+
+def test_a_flux_that_nobody_imposed_is_not_shown() -> None:
+    pressure = jnp.array([8e5, -5.0, jnp.nan])
+    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    r = jm.solve(jm.DSPMDE(), jm.Case(feed, jm.membrane("NF270"), jm.PressureDriven(pressure)), throw=False)
+    assert r.ok.tolist() == [True, False, False]
+    np.testing.assert_array_equal(np.isnan(r.volume_flux), [False, True, True])
+    np.testing.assert_array_equal(r.pressure[1:], pressure[1:])
+    assert "no film" in str(r)
+
+
+def test_cells_have_no_estimate() -> None:
+    """One grid has nothing to be compared with: not a number, and said so, where round-off would look like an error."""
+    feed = jm.feed("brackish8")
+    r = jm.solve(
+        jm.DSPMDE(cells=3), jm.Case(feed, jm.membrane("NF270"), jm.FluxDriven(60 / 3.6e6, jm.film("D^(2/3)", 4e-5)))
+    )
+    assert np.isnan(r.error_estimate).all()
+    assert "error of the cells not estimated" in str(r)
+    assert "nernst_planck film" in str(r)
