@@ -33,7 +33,7 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
     )
     pressure_spent = "Friction uses up the feed pressure before the end of the channel. Try a lower flow, a higher spacer or fewer elements."
     recovery_out_of_reach = (
-        "No pressure up to 1000 bar (or, where the area is asked for, no area) gives this recovery or flux. Try a smaller recovery, more "
+        "No pressure up to 1000 bar (or, where the area is asked for, no area without an end that only leaks) gives this recovery or flux. Try a smaller recovery, more "
         "pressure or area, or a lower feed flow."
     )
     channel_runs_dry = (

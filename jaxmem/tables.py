@@ -79,7 +79,7 @@ def element_table(result: Any, title: str = "", lane: tuple[int, ...] = ()) -> T
     for i in range(columns[0].shape[0]):
         solved = bool(np.asarray(result.ok)[lane])
         numbers = zip(columns, _ELEMENT, strict=True)
-        cells = (f"{column[i]:.{digits}f}" if solved else "failed" for column, (*_, digits) in numbers)
+        cells = (f"{column[i]:.{digits}f}" if solved else "-" for column, (*_, digits) in numbers)
         table.add_row(str(i + 1), *cells)
     return table
 

@@ -112,6 +112,14 @@ class AdvectionDiffusion(eqx.Module):
                     f"velocity has shape {shape} on a mesh of {cells} cells in {d} dimensions; it needs ({d},) or ({d}, {cells}). Write "
                     f"velocity=({'1.0,' if d == 1 else '1.0, 0.0'}), or a function of places ({d}, E)."
                 )
+        else:
+            line = "jnp.ones_like(x)" if d == 1 else "jnp.stack([1.0 - x[1] ** 2, 0.0 * x[1]])"
+            line = f"velocity=lambda x: {line}"
+            shape = given_shape("velocity", self.velocity, line, jax.ShapeDtypeStruct((d, cells), float))
+            if shape not in ((d, cells), (d, 1)):
+                raise ShapeError(
+                    f"velocity gives shape {shape} at {cells} places in {d} dimensions; it needs ({d}, {cells}). Write {line}."
+                )
         for name in ("scale", "partition"):
             value = getattr(self, name)
             shape = _shape(name, value)
@@ -127,6 +135,13 @@ class AdvectionDiffusion(eqx.Module):
             if not callable(getattr(self, name)):
                 raise JaxmemError(
                     f"{name} = {getattr(self, name)!r} is not a function. Write {name}=lambda c, place: jnp.ones_like(c)."
+                )
+            places = jax.ShapeDtypeStruct((cells,), float), jax.ShapeDtypeStruct((d, cells), float)
+            line = f"{name}=lambda c, place: jnp.ones_like(c)"
+            shape = given_shape(name, getattr(self, name), line, *places)
+            if shape not in ((), (cells,)):
+                raise ShapeError(
+                    f"{name} gives shape {shape} for {cells} concentrations; it needs ({cells},). Write {line}."
                 )
         if self.supg and space.degree != 1:
             raise JaxmemError(
@@ -149,6 +164,19 @@ def _shape(name: str, value: Any) -> tuple[int, ...]:
     except (TypeError, ValueError):
         pass
     raise JaxmemError(f"{name} = {value!r} is not a number or an array of numbers. Write {name}=1.0.")
+
+
+def given_shape(name: str, law: Callable, line: str, *places: jax.ShapeDtypeStruct) -> tuple[int, ...]:
+    """The shape of what a function of the user's gives at these places; one that cannot be called with them, or gives no numbers, is refused."""
+    try:
+        found = jax.eval_shape(law, *places)
+    except TypeError as error:
+        raise JaxmemError(
+            f"{name} cannot be called with arrays of shapes {[p.shape for p in places]}: {error}. Write {line}."
+        ) from error
+    if not isinstance(found, jax.ShapeDtypeStruct):
+        raise JaxmemError(f"{name} gives {found!r}, which is no array. Write {line}.")
+    return found.shape
 
 
 def _of_cell(field: Array | float, points: Points) -> Array:

@@ -61,7 +61,7 @@ def _joined(found: Any, kind: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     blocks = [block.data for block in found.cells if block.type == kind]
     start = np.concatenate([[0], np.cumsum([len(b) for b in blocks])])
     regions: dict[str, np.ndarray] = {}
-    for name, parts in _sets(found).items():
+    for name, parts in _sets(found, 2).items():
         mine = [p for p, block in zip(parts, found.cells, strict=True) if block.type == kind]
         where = np.concatenate([s + np.asarray(p, int) for s, p in zip(start, mine, strict=False)])
         if where.size:
@@ -72,7 +72,7 @@ def _joined(found: Any, kind: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def _named(found: Any, kind: str) -> dict[str, np.ndarray]:
     """Corners of the named cells of a kind."""
     named = {}
-    for name, parts in _sets(found).items():
+    for name, parts in _sets(found, 1).items():
         rows = [
             b.data[np.asarray(p, int)] for p, b in zip(parts, found.cells, strict=True) if b.type == kind and len(p)
         ]
@@ -81,11 +81,11 @@ def _named(found: Any, kind: str) -> dict[str, np.ndarray]:
     return named
 
 
-def _sets(found: Any) -> dict[str, list]:
-    """Names to indices in each block of cells."""
+def _sets(found: Any, dimension: int) -> dict[str, list]:
+    """Names of parts of a dimension to indices in each block of cells: Gmsh numbers lines and surfaces apart, so that one number may name both."""
     sets = {n: [[] if p is None else p for p in parts] for n, parts in found.cell_sets.items() if "gmsh:" not in n}
     tags = found.cell_data.get("gmsh:physical")
-    for name, (tag, _) in found.field_data.items():
-        if tags is not None and name not in sets:
+    for name, (tag, of) in found.field_data.items():
+        if tags is not None and name not in sets and of == dimension:
             sets[name] = [np.flatnonzero(np.asarray(t) == tag) for t in tags]
     return sets

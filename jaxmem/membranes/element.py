@@ -37,10 +37,6 @@ class SpiralElement(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
-        if self.membrane is None:
-            raise JaxmemError(
-                "SpiralElement.membrane is None. Write jm.SpiralElement(jm.SolutionDiffusionMembrane(3e-12, 3e-8), area=37.0, length=0.96)."
-            )
         if self.sides not in (1, 2):
             raise JaxmemError(
                 f"sides = {self.sides!r}. A channel has membrane on 2 sides (spiral wound) or on 1: write sides=2."

@@ -3,6 +3,7 @@
 Numbers of the paper stand in this file as printed there; everything else is computed.
 """
 
+import textwrap
 import time
 import tomllib
 from importlib.resources import files
@@ -49,7 +50,7 @@ PRINTED = {  # mg/L: NDP in MPa, and flows in m3/day at 1, 1.25 .. 2 LMH/bar
 }
 PERMEANCES = np.array([1.0, 1.25, 1.5, 1.75, 2.0]) * LMH_per_bar
 TABLE3 = ((0.0245, 31.800, 31.960), (0.0310, 30.610, 30.815), (0.0445, 30.410, 30.536))  # m, kg/m3, kg/m3
-CASES, STEPS = 20 + 6 + 4 + 4 + 1, 14  # of the progress bar
+CASES, STEPS = 20 + 6 + 4 + 6 + 1, 14  # of the progress bar
 
 
 def reproduce(console: Any, out: Path, data: Path | None, mesh: bool = False) -> None:
@@ -197,7 +198,10 @@ def figures_13_to_15(console: Any, progress: Bar, out: Path) -> None:
     flow = np.asarray(result.volume_flux) * AREA * day
     plt = pyplot()
     with plt.rc_context({**COMMON, **STYLES["screen"], "font.size": 10}):
-        figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.6), layout="constrained")
+        drive = np.asarray(result.volume_flux)[:, 0] / PERMEANCES[0] / 1e6
+        axes[2].plot(salinity / 1e3, drive, color="#0072B2")
+        axes[2].set(xlabel="Salt (g L$^{-1}$)", ylabel="Net driving pressure (MPa)")
         for i, permeance in enumerate(PERMEANCES):
             axes[0].plot(salinity / 1e3, flow[:, i], color=plt.get_cmap("viridis")(i / 5))
             axes[0].text(35.05, flow[-1, i], f"{permeance / LMH_per_bar:g}", va="center", fontsize=9)
@@ -244,7 +248,8 @@ def errata(console: Any) -> None:
     lines = tomllib.loads((files("jaxmem") / "data/ro_errata.toml").read_text(encoding="utf-8"))
     console.print(f"[bold]Errata of the paper ({len(lines)})")
     for name, text in lines.items():
-        console.print(f"{name:>4}  {text}", highlight=False, soft_wrap=True)
+        told = textwrap.fill(text, 79, initial_indent=f"{name:>4}  ", subsequent_indent=" " * 6)
+        console.print(told, highlight=False, soft_wrap=True)
     console.print()
 
 

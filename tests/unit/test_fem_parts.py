@@ -215,6 +215,12 @@ def test_mesh_files(tmp_path):
     u = fem.Problem(space, fem.AdvectionDiffusion(jnp.zeros(2)), {"wall": fem.Dirichlet(1.0), "open": fem.Natural()}).solve(linear=True)  # fmt: skip
     np.testing.assert_allclose(u, 1.0, atol=1e-12)
     np.testing.assert_allclose(space.integral(u), 1.0)
+    tags[1][:] = [1, 1, 2, 2, 5]  # the numbers of the surfaces, which Gmsh counts apart
+    names["wall"][0], names["open"][0] = 1, 2
+    found.write(tmp_path / "shared.msh", file_format="gmsh22", binary=False)
+    shared = fem.read_mesh(tmp_path / "shared.msh", 1e-3).topology
+    assert {name: len(part) for name, part in shared.regions.items()} == {"wet": 1, "dry": 1}
+    assert {name: len(part) for name, part in shared.facets.items()} == {"wall": 2, "open": 2}
     with pytest.raises(jm.DataFileError, match="no file"):
         fem.read_mesh(tmp_path / "other.msh")
     (tmp_path / "text.msh").write_text("nothing")
@@ -239,6 +245,8 @@ REFUSED = {
         lambda: fem.unstructured(np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0], [0.5, 2.0], [0.5, -1.0]]), np.array([[0, 1, 2], [0, 1, 3], [0, 4, 1]]), {}),
         ("3 cells", "duplicate"),
     ),
+    "velocity of one number": (lambda: fem.Problem(fem.Space(fem.unstructured(SQUARE, TWO, ROUND)), fem.AdvectionDiffusion(lambda x: 1.0 - x[1] ** 2, 0.1), {name: fem.Natural() for name in ROUND}), ("shape (2,) at 2 places", "it needs (2, 2)", "jnp.stack(")),
+    "source of no array": (lambda: fem.Problem(fem.Space(fem.unstructured(SQUARE, TWO, ROUND)), fem.AdvectionDiffusion((1.0, 0.0), 0.1, source=lambda c, place: None), {name: fem.Natural() for name in ROUND}), ("source gives None", "source=lambda c, place:")),
     "overlapping cells": (lambda: fem.unstructured(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.2, 0.9]]), np.array([[0, 1, 2], [0, 1, 3]]), {}), ("Cells 0 and 1", "point 0 to point 1", "np.delete(cells, 1")),
     "unknown cell in a region": (lambda: fem.unstructured(SQUARE, TWO, ROUND, {"gel": np.array([1, 2])}), ('"gel" = [1, 2]', "0 to 1")),
     "region of fractions": (lambda: fem.unstructured(SQUARE, TWO, ROUND, {"gel": np.array([0.5])}), ('"gel" = [0.5]', "np.array(")),

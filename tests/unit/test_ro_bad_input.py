@@ -35,9 +35,9 @@ REFUSED = {
     "bar for pascal": (lambda: jm.FeedPressure(60.0, 1e-3), jm.PhysicalRangeError, ("60 * jm.units.bar",)),
     "recovery beyond one": (lambda: jm.Recovery(1.2, 1e-3), jm.PhysicalRangeError, ("1.2", "(1e-06, 0.99)")),
     "element without membrane": (
-        lambda: element(membrane=None),
+        lambda: ask(membrane=element(membrane=None)),
         jm.JaxmemError,
-        ("membrane is None", "jm.SpiralElement("),
+        ("no membrane", "jm.SpiralElement(", "jm.fit_sheet("),
     ),
     "closure that takes no flow": (
         lambda: jm.SpiralWound(mass_transfer=lambda: 2e-5),
@@ -53,6 +53,16 @@ REFUSED = {
         lambda: jm.SpiralWoundIons(friction=lambda flow: "much"),
         jm.JaxmemError,
         ("friction", "jm.SpiralFriction()"),
+    ),
+    "reaction of one argument": (
+        lambda: jm.solve(jm.ADM(reaction=lambda c: -c), jm.Case(FEED, None, jm.Layer(**LAYER))),
+        jm.JaxmemError,
+        ("reaction cannot be called", "reaction=lambda c, x:"),
+    ),
+    "reaction of another shape": (
+        lambda: jm.solve(jm.ADM(reaction=lambda c, x: jnp.ones(7)), jm.Case(FEED, None, jm.Layer(**LAYER))),
+        jm.ShapeError,
+        ("shape (7,) for 200", "reaction=lambda c, x:"),
     ),
     "three sides": (lambda: element(sides=3), jm.JaxmemError, ("sides = 3", "sides=2")),
     "no element in the vessel": (
@@ -241,3 +251,35 @@ def test_properties_take_plain_numbers():
         for name in ("density", "viscosity", "diffusivity", "mass_fraction", "osmotic_pressure"):
             ask_for, x = getattr(brine, name), 30.0 if name in ("mass_fraction", "osmotic_pressure") else 0.03
             np.testing.assert_allclose(ask_for(x, 298.15), ask_for(jnp.asarray(x), jnp.asarray(298.15)), rtol=1e-12)
+
+
+def test_an_area_that_only_leaks_is_no_answer():
+    """At 60 bar the recovery at which the concentrate holds against the pressure lies between 55 and 60 %."""
+    vessel = jm.Vessel(jm.element("SW30HRLE-400"), 6)
+    required = jm.RequiredArea(jnp.array([0.45, 0.55, 0.6, 0.7]), 60 * bar, 9 * m3_per_h)
+    r = jm.solve(jm.SpiralWound(), jm.Case(FEED, vessel, required), throw=False)
+    assert r.ok.tolist() == [True, True, False, False]
+    np.testing.assert_array_equal(r.status[2:], code("recovery_out_of_reach"))
+    drive = r.concentrate_pressure - 101325.0
+    osmotic = r.brine.osmotic_pressure(r.concentrate_concentration, jnp.asarray(298.15))
+    np.testing.assert_array_equal(drive[:2] > osmotic[:2], True)
+
+
+def test_a_vessel_that_is_too_long_says_so():
+    long = jm.Vessel(jm.element("SW30HRLE-400"), 20)
+    text = "concentrate stronger than the pressure on it: the end passes by leak"
+    assert text in ask(membrane=long).warnings()
+    assert text not in ask(membrane=jm.Vessel(long.element, 6)).warnings()
+    slow = jm.Case(FEED, MEMBRANE, jm.SlitPressure(55 * bar, jnp.array([0.1, 1e-4]), 5e-4, 0.1))
+    assert jm.solve(jm.SlitRO(elements=40, steps=60), slow).warnings()[text] == 1
+    cold = jm.Mixture.from_concentration({"Na+": SALT, "Cl-": SALT}, temperature=276.15)
+    assert "feed colder than 5 degC" in ask(feed=cold).warnings()
+    pressed = jm.Case(FEED, MEMBRANE, jm.PressedLayer(500 * bar, 1e-3, 1.5e-9))
+    assert "beyond solubility" in str(jm.solve(jm.ADMSDM(), pressed))
+
+
+def test_the_picture_of_a_batch_shows_its_lanes():
+    r = ask(conditions=jm.FeedPressure(jnp.linspace(45.0, 70.0, 6) * bar, 9 * m3_per_h))
+    axes = r.plot.picture()
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [f"pressure {p} bar" for p in (45, 50, 55, 65, 70)]
+    assert len(axes.get_lines()) == 5

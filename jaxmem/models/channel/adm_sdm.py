@@ -28,6 +28,7 @@ from ..inputs import below_osmotic, benign, check_feed, check_membrane, check_pr
 from ..lanes import known, over_lanes
 from ..wall import passage, permeances
 from .advection_diffusion import ADM, BLOCK, LayerState, salt, scale
+from .slit_result import SOLUBLE
 
 _PROFILE = 1e-7  # largest row of a profile that is one
 
@@ -86,6 +87,13 @@ class CoupledResult(eqx.Module):
         """Sentences of the codes that occur, and how often."""
         return tally(self.status)
 
+    def warnings(self) -> dict[str, int]:
+        """What makes an answer doubtful, and in how many of the solved lanes."""
+        clean = benign(self.case, self.ok)
+        mass = jnp.sum(clean.feed.mass_concentration, axis=-1) * self.polarisation_modulus
+        strong = np.asarray(mass > SOLUBLE) & np.asarray(self.ok)
+        return {"salt at the membrane beyond solubility (26 %)": int(strong.sum())} if strong.any() else {}
+
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
         from ..export import need
@@ -130,6 +138,7 @@ class CoupledResult(eqx.Module):
             if good.size:
                 span = f"{good.min():.5g}" if good.size == 1 else f"{good.min():.5g} to {good.max():.5g}"
                 lines.append(f"  {label:<12}{span} {unit}".rstrip())
+        lines += [f"  {n} x {text}" for text, n in self.warnings().items()]
         return "\n".join(
             lines + [f"  {n} x {text}"[:150] for text, n in self.messages().items() if text != "Solved."][:4]
         )

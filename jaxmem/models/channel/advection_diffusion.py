@@ -23,7 +23,7 @@ from ...chemistry.diffusion import ConstantDiffusivity
 from ...conditions import Layer
 from ...fem.boundary import Dirichlet, Gradient, Permeable, TotalFlux
 from ...fem.direct import direct
-from ...fem.forms import AdvectionDiffusion
+from ...fem.forms import AdvectionDiffusion, given_shape
 from ...fem.grading import uniform
 from ...fem.mesh import line_through
 from ...fem.problem import Problem
@@ -149,6 +149,16 @@ class ADM(AbstractModel):
                 f"ADM needs a Layer; Case.conditions is a {type(case.conditions).__name__}. Write jm.Layer(50e-6, velocity=1e-5, diffusivity=1.5e-9)."
             )
         check_precision(case, self.precision)
+        places = (jax.ShapeDtypeStruct((self.elements,), float),) * 2
+        for name, line, given in (
+            ("reaction", "reaction=lambda c, x: -1e-3 * c", places),
+            ("diffusivity", "diffusivity=jm.ExponentialDiffusivity(1e-4)", places[:1]),
+        ):
+            shape = given_shape(name, getattr(self, name), line, *given)
+            if shape not in ((), (self.elements,)):
+                raise ShapeError(
+                    f"{name} gives shape {shape} for {self.elements} concentrations; it needs ({self.elements},). Write {line}."
+                )
         amplification = self.amplification(case)
         if is_concrete(amplification) and not self.allow_ill_posed and bool(jnp.all(amplification > REFUSED)):
             s = float(jnp.ravel(amplification)[0])

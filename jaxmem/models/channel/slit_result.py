@@ -9,6 +9,7 @@ from jax import Array
 
 from ..._status import code, tally
 from ...case import Case
+from ...chemistry.brine import brine_of
 from ..inputs import benign
 
 SOLUBLE = 318.0  # kg/m3 of NaCl
@@ -30,8 +31,21 @@ class SlitResult(eqx.Module):
 
     def warnings(self) -> dict[str, int]:
         """What makes a slit doubtful, and in how many of the solved lanes."""
-        strong = np.asarray(jnp.max(self.wall_concentration, axis=-1) > SOLUBLE) & np.asarray(self.ok)
-        return {"salt at the membrane beyond solubility (26 %)": int(strong.sum())} if strong.any() else {}
+        doubts = {
+            "salt at the membrane beyond solubility (26 %)": jnp.max(self.wall_concentration, axis=-1) > SOLUBLE,
+            "concentrate stronger than the pressure on it: the end passes by leak": self._beyond_osmotic(),
+        }
+        lanes = {text: int((np.asarray(over) & np.asarray(self.ok)).sum()) for text, over in doubts.items()}
+        return {text: n for text, n in lanes.items() if n}
+
+    def _beyond_osmotic(self) -> Array:
+        """Whether the bulk at the outlet holds against the pressure there; not asked where the flux is imposed."""
+        if not hasattr(self.case.conditions, "pressure"):
+            return jnp.zeros(self.status.shape, bool)
+        clean, c = benign(self.case, self.ok), self.bulk_concentration[..., -1]
+        brine, t = brine_of(clean.feed), clean.feed.temperature
+        osmotic = (self.model.osmotic or brine.osmotic)(brine.mass_fraction(c, t), c, t)
+        return self.state.at.pressure[..., -1] <= clean.membrane.reflection * osmotic
 
     def messages(self) -> dict[str, int]:
         """Sentences of the codes that occur, and how often."""

@@ -14,6 +14,7 @@ LIMITS = {  # what makers of eight-inch elements ask for; second-hand
     "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
     "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
     "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
+    "feed colder than 5 degC": lambda r: r.case.feed.temperature < 278.15,
     "flux of an element above 50 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 50.0 * LMH,
 }
 

@@ -101,6 +101,11 @@ class SpiralWound(AbstractModel):
 
     def check_feed(self, case: Case, membrane: Any) -> None:
         """Refuse a feed or a membrane that tells ions apart."""
+        if membrane is None:
+            raise JaxmemError(
+                "The element has no membrane. Write jm.SpiralElement(jm.SolutionDiffusionMembrane(3e-12, 3e-8), area=37.0, length=0.96), or "
+                "take A and B from its data sheet: jm.fit_sheet(element, jm.Sheet(...)).element."
+            )
         if not isinstance(membrane, SolutionDiffusionMembrane):
             raise JaxmemError(
                 f"The element's membrane is a {type(membrane).__name__}, which tells ions apart. Write jm.SpiralWoundIons() instead of "
@@ -309,6 +314,14 @@ def _area(model: SpiralWound, case: Case, brine: Brine) -> Array:
     return jnp.exp(root_of_increasing(short, start - 7.0, start + 7.0, start, most=40))
 
 
+def beyond_osmotic(state: ElementState, case: Case, brine: Brine) -> Array:
+    """Whether the concentrate is stronger than the pressure on it: the end of the vessel passes by leak alone."""
+    w = state.outlet.salt / (state.outlet.water + state.outlet.salt)
+    t, reflection = case.feed.temperature, vessel_of(case).element.membrane.reflection
+    drive = state.outlet.pressure - case.conditions.permeate_pressure
+    return drive <= reflection * brine.osmotic_pressure(w * brine.density(w, t), t)
+
+
 def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     """Code of every lane."""
     c = case.conditions
@@ -318,13 +331,16 @@ def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     permeate = jnp.broadcast_to(c.permeate_pressure, shape)
     feed = jnp.sum(case.feed.mass_concentration, axis=-1)
     drive = state.inlet.pressure - permeate
+    reflection = vessel_of(case).element.membrane.reflection
+    weak = drive <= reflection * brine.osmotic_pressure(feed, case.feed.temperature)
     status = jnp.where(state.error > _TRUSTED, code("accuracy_not_reached"), code("successful"))
     dry = jnp.min(water, axis=over) < 0.01 * state.inlet.water
     status = jnp.where(dry | ~jnp.isfinite(state.outlet.water), code("channel_runs_dry"), status)
-    status = jnp.where(jnp.abs(state.missed) > 1e-8, code("recovery_out_of_reach"), status)
+    missed = jnp.abs(state.missed) > 1e-8
+    if isinstance(c, RequiredArea):  # a larger area finds more water even beyond this limit, but what leaks
+        missed |= beyond_osmotic(state, case, brine) & ~weak
+    status = jnp.where(missed, code("recovery_out_of_reach"), status)
     status = jnp.where(jnp.min(pressure, axis=over) <= permeate, code("pressure_spent"), status)
-    reflection = vessel_of(case).element.membrane.reflection
-    weak = drive <= reflection * brine.osmotic_pressure(feed, case.feed.temperature)
     reached = status != code("recovery_out_of_reach")
     status = jnp.where(weak & reached, code("below_osmotic_pressure"), status)
     return jnp.where(state.status == code("successful"), status, state.status)

@@ -14,9 +14,11 @@ from .separation import AbstractVesselResult, per_flow
 LIMITS = {  # what makers ask for; published and second-hand
     "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
     "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
+    "feed colder than 5 degC": lambda r: r.case.feed.temperature < 278.15,
+    "concentrate stronger than the pressure on it: the end passes by leak": lambda r: _beyond_osmotic(r),
     "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
     "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
-    "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15,
+    "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15 + 1e-9,
     "flux of an element above 36 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 36.0 * LMH,
     "rejection below 50 %: a leak more than a product": lambda r: r.observed_rejection < 0.5,
     "concentrate of an eight-inch vessel below 3 m3/h": lambda r: (
@@ -27,6 +29,13 @@ LIMITS = {  # what makers ask for; published and second-hand
     "neither NaCl nor like sea salt, but counted as sea salt": lambda r: _unlike(r),
     "salt at the membrane beyond solubility (26 %)": lambda r: jnp.max(r.state.nodes.wall.interface, (-2, -1)) > 318.0,
 }
+
+
+def _beyond_osmotic(r: Any) -> Array:
+    """Local driving pressure without the permeate's own salt, at the outlet, of zero and less."""
+    wall = getattr(r.clean.membrane, "element", r.clean.membrane).membrane
+    outlet = r.brine.osmotic_pressure(r.concentrate_concentration, r.clean.feed.temperature)
+    return r.concentrate_pressure - r.clean.conditions.permeate_pressure <= wall.reflection * outlet
 
 
 def _eight_inch(r: Any) -> Array:
