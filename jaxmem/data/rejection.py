@@ -277,9 +277,13 @@ class _Reader(NamedTuple):
         if solute not in present:
             wrong = f"{solute} is not in the feed, which has {', '.join(sorted(present))}"
             raise self.error(columns["solute"], f"{wrong}. Give it a column c_{solute} [mM].")
-        rejection = self.number(
-            columns["rejection"], high=1.0, hint="At most 1; for percent name the column R_observed [%]."
+        percent = columns["rejection"].unit == "%"
+        most = (
+            "Nothing is rejected by more than 100 %."
+            if percent
+            else "At most 1; for percent name the column R_observed [%]."
         )
+        rejection = self.number(columns["rejection"], high=1.0, hint=most)
         flux = self.number(
             columns["flux"], 0.0, _HIGHEST["volume_flux"], "The flux is positive towards the permeate; check its unit."
         )
@@ -300,9 +304,12 @@ def _points(table: Table, column: str, rows: list[_Row]) -> list[list[_Row]]:
         twin = next((r for r in points[-1] if r.solute == row.solute), None)
         if twin is None:
             points[-1].append(row)
-        elif twin.rejection != row.rejection:
-            wrong = f"{row.solute} has {row.rejection:g} here and {twin.rejection:g} in line {twin.line}, at one feed and flux"
+        elif twin.rejection != row.rejection or not (twin.sigma == row.sigma or math.isnan(twin.sigma + row.sigma)):
+            what = [f"{r.rejection:g}" + ("" if math.isnan(r.sigma) else f" +- {r.sigma:g}") for r in (row, twin)]
+            wrong = f"{row.solute} has {what[0]} here and {what[1]} in line {twin.line}, at one feed and flux"
             raise table.error(row.line, column, f"{wrong}. Average the two, or tell them apart in a column feed.")
+        elif math.isnan(twin.sigma):  # the same reading, with its error
+            points[-1] = [row if r is twin else r for r in points[-1]]
     return [point for points in feeds.values() for point in _merged(points)]
 
 

@@ -55,12 +55,12 @@ NAMES = {
 def reproduce(console: Any, out: Path, data: Path | None, full: bool = False) -> None:
     """``jaxmem reproduce nf``."""
     begin = time.perf_counter()
+    points = None if data is None else dataset(data)  # a file that cannot be read is refused before anything else
     out.mkdir(parents=True, exist_ok=True)
     console.rule("[bold]Nanofiltration: NF270 and three waters")
     console.print(
         "DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n"
     )
-    points = None if data is None else dataset(data)
     with Learning(FULL if full else QUICK) as learning:  # compiles and trains while the rest is shown
         count = POINTS * len(WATERS) + sum(len(entries) for entries in shown_groups())
         with bar(console, count + (0 if points is None else points.case.batch_shape[0])) as progress:

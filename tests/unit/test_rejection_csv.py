@@ -256,3 +256,15 @@ def test_a_feed_is_balanced_when_asked_to(write):
     np.testing.assert_allclose(feed["Na+"], 460.0 / 22.98977, rtol=1e-5)
     with pytest.raises(jm.DataFileError, match="Balance with a cation"):
         dataset(write("solute,Jv [LMH],c_Na [mM],c_Cl [mM],c_SO4 [mM],R_observed\nNa,36,10,1,20,0.5\n"), balance="Cl-")
+
+
+def test_more_than_all_in_percent(write):
+    text = LONG.replace("R_observed,sigma_R", "R_observed [%],sigma_R [%]") + "NF270,Na,36,20,20,101,1\n"
+    refused(write(text), 2, "R_observed [%]", "101 is outside", "more than 100 %")
+
+
+def test_one_reading_twice(write):
+    """Its error may stand beside either; two errors contradict."""
+    again = "NF270,Na,36,20,20,0.5,0.09\n"
+    assert dataset(write(LONG + "NF270,Na+,36,20,20,0.5,\n" + again)).sigma[0, 0] == 0.09
+    refused(write(LONG + ROWS + again), 5, "R_observed", "0.5 +- 0.09 here and 0.5 +- 0.01 in line 2")
