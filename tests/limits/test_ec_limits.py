@@ -270,3 +270,12 @@ def test_published_pair_at_a_small_debye_length():
     )
     np.testing.assert_allclose(result.scaled_current.value, 4.4119, rtol=2e-3)
     np.testing.assert_allclose(result.speed, 67.6, rtol=0.01)
+
+
+def test_valences_come_back_from_a_case():
+    """The criteria of a case are those that it was made of."""
+    groups = jm.Groups(2e-4, 0.5, 0.5, charges=(2, -1))
+    back = jm.similarity(groups.case(jm.IonExchangeMembrane(), voltage=3.0))
+    assert back.charges == (2, -1)
+    np.testing.assert_allclose(back.eps, groups.eps, rtol=1e-12)
+    np.testing.assert_allclose(back.diffusivity_ratio, groups.diffusivity_ratio, rtol=1e-12)

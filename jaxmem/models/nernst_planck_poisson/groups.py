@@ -162,8 +162,16 @@ def scales(feed: Mixture, length: Array) -> Scales:
     return Scales(length, equivalents, GAS * feed.temperature / FARADAY, salt)
 
 
+def _valences(z: Array) -> tuple[int, int]:
+    """Cation, anion; of a traced salt, and of lanes that differ, those of a 1:1 salt."""
+    if not is_concrete(z):
+        return (1, -1)
+    high, low = (np.unique(np.asarray(x)) for x in (jnp.max(z, axis=-1), jnp.min(z, axis=-1)))
+    return (int(high[0]), int(low[0])) if high.size == low.size == 1 else (1, -1)
+
+
 def similarity(case: Case) -> Groups:
-    """The groups of a case of current through a layer."""
+    """The groups of a case of current through a layer; valences where they are numbers, the same in all lanes."""
     feed, unit = case.feed, scales(case.feed, case.conditions.thickness)
     permittivity = VACUUM_PERMITTIVITY * feed.water_permittivity
     debye_length = jnp.sqrt(permittivity * unit.potential / (2.0 * FARADAY * unit.concentration))
@@ -171,7 +179,7 @@ def similarity(case: Case) -> Groups:
     d, first = feed.diffusivity, charges(feed)[..., 0] > 0.0
     ratio = d[..., 0] / d[..., 1]
     schmidt = feed.water_viscosity / (water_density(feed.temperature) * unit.diffusivity)
-    made = Groups(1e-3)
+    made = Groups(1e-3, charges=_valences(charges(feed)))
     velocity = getattr(case.conditions, "velocity", jnp.zeros(()))
     peclet = velocity * unit.length / unit.diffusivity
     return eqx.tree_at(
