@@ -279,3 +279,15 @@ def test_valences_come_back_from_a_case():
     assert back.charges == (2, -1)
     np.testing.assert_allclose(back.eps, groups.eps, rtol=1e-12)
     np.testing.assert_allclose(back.diffusivity_ratio, groups.diffusivity_ratio, rtol=1e-12)
+
+
+def test_large_imposed_currents():
+    """Beyond the voltages that were compared an answer says so; a current without an answer has a status, and prints."""
+    currents = jnp.asarray([1.5, 5.0, 200.0])
+    r = jm.solve(LINE, jm.Groups(1e-3, 0.5).case(CEM, current=currents), throw=False)
+    assert r.ok.tolist() == [True, True, False]
+    assert list(r.warnings().values()) == [1]
+    assert "beyond 120 RT/F" in str(r)
+    lost = jm.solve(LINE, jm.Groups(1e-3, 0.5).case(CEM, current=currents[2]), throw=False)
+    assert not lost.warnings()
+    assert "0/1" in str(lost)

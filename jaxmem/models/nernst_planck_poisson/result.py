@@ -12,6 +12,8 @@ from ...membranes.ion_exchange import FixedChargeMembrane, MembranePair
 from .groups import charges
 from .scaled import AbstractScaledResult
 
+HIGHEST = 120.0  # RT/F
+
 
 class CurrentResult(AbstractScaledResult):
     """Answer for one question or a batch. Arrays ``(*batch)``, or ``(*batch, V)`` for a sweep of V voltages; profiles add N cells."""
@@ -29,9 +31,15 @@ class CurrentResult(AbstractScaledResult):
     def warnings(self) -> dict[str, int]:
         """What to mind, and in how many of the solved lanes."""
         ok = np.asarray(self.ok)
+        if not ok.any():
+            return {}
         against = np.asarray(jnp.any((self.scaled_current * self._sign < -1e-9).reshape(*ok.shape, -1), axis=-1)) & ok
         text = f"voltage below the open-circuit value ({self._open_text()} mV): the current runs backwards"
-        found = {text: int(against.sum())}
+        high = np.asarray(jnp.any((jnp.abs(self.scaled_voltage) > HIGHEST).reshape(*ok.shape, -1), axis=-1)) & ok
+        found = {
+            text: int(against.sum()),
+            f"voltage beyond {HIGHEST:g} RT/F, up to which curves were compared": int(high.sum()),
+        }
         return {text: n for text, n in found.items() if n}
 
     def _open_text(self) -> str:
