@@ -1,7 +1,7 @@
 """A folder that holds a study: a zarr group with one array per quantity, chunked along the lanes, and the manifest among its attributes.
 
-A chunk counts as done once its ``status`` is there, which is written last; every file appears under its name only when it is whole. So a study that
-was killed at any moment has whole chunks, and chunks that are computed again.
+A chunk counts as done once its ``status`` is there, which is written last, and while all of its files are; every file appears under its name only when it
+is whole. So a study that was killed at any moment has whole chunks, and chunks that are computed again.
 """
 
 import json
@@ -108,7 +108,25 @@ class Store:
         lanes = int(np.prod(self.manifest()["cases"]["shape"], dtype=int))
         if not (self.path / "status" / "zarr.json").exists():
             return np.full(lanes, NOT_DONE, np.int16)
-        return self.read("status")
+        found = self.read("status").copy()
+        for part, size in self._lost(found):
+            found[part * size : (part + 1) * size] = NOT_DONE
+        return found
+
+    def _lost(self, status: np.ndarray) -> list[tuple[int, int]]:
+        """Chunks that are done by their status, but of which a file has gone, and the size of a chunk."""
+        size = int(_zarr().open_array(self.path / "status", mode="r").chunks[0])
+        done = [
+            part
+            for part in range(-(-len(status) // size))
+            if (status[part * size : (part + 1) * size] != NOT_DONE).any()
+        ]
+        lost: set[int] = set()
+        for held in self.path.iterdir():
+            if held.is_dir() and (held / "zarr.json").exists():
+                inner = "/0" * (_zarr().open_array(held, mode="r").ndim - 1)
+                lost |= {part for part in done if not (held / f"c/{part}{inner}").exists()}
+        return [(part, size) for part in sorted(lost)]
 
     def read(self, name: str) -> np.ndarray:
         """One quantity, checked against its checksums."""
@@ -149,7 +167,7 @@ class Store:
 
     def _target(self, name: str) -> Any:
         if name not in self._targets:
-            self._targets[name] = _zarr().open_array(self.path / name, mode="r+")
+            self._targets[name] = _zarr().open_array(self.path / name, mode="r+", config={"write_empty_chunks": True})
         return self._targets[name]
 
     def _create(self, name: str, layout: "Layout", lanes: int, chunk: int) -> None:

@@ -170,3 +170,15 @@ def test_failed_lanes_and_damage(tmp_path: Path) -> None:
     piece.write_bytes(bytes(raw))
     with pytest.raises(jm.DataFileError, match="damaged"):
         study["permeate"]
+
+
+def test_a_file_that_has_gone_is_computed_again(tmp_path: Path) -> None:
+    """A chunk is done while all of its files are there; chunks of nothing but failures, or of zeros, are files too."""
+    store = tmp_path / "s.zarr"
+    study = jm.sweep(MODEL, case(9), store=store, chunk=4)
+    before = digest(store)
+    (store / "observed_rejection" / "c" / "1" / "0").unlink()
+    assert not study.complete
+    assert study.status.tolist() == [0] * 4 + [-1] * 4 + [0]
+    assert jm.sweep(MODEL, case(9), store=store, chunk=4).complete
+    assert digest(store) == before
