@@ -56,9 +56,10 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "cells, or a smaller voltage."
     )
     blew_up = (
-        "The march blew up, or its step shrank to nothing; the last finite fields are kept. Try a smaller longest step or courant, more rows, "
-        "or a smaller voltage."
+        "The march blew up, its step shrank to nothing, or equal steps crossed more than a cell; the last finite fields are kept. Try a smaller longest step or "
+        "courant (or more steps), more rows, or a smaller voltage."
     )
+    box_too_short = "The box is shorter than 0.3 thicknesses: no vortex pair fits. Try a length of 1.3 to 1.7 thicknesses for each pair."
     not_steady = (
         "The vortices do not stand still beside the end of the march: no fixed point was found, and derivatives of it mean nothing. Try a longer "
         "duration, a smaller voltage, a box with one pair of vortices, or steady=None."

@@ -14,8 +14,11 @@ class CurrentPlots:
     def __init__(self, result: Any) -> None:
         self._r = result
 
-    def curve(self, axes: Any = None, style: str = "screen", label: str = "Nernst-Planck-Poisson") -> Any:
-        """Current against voltage, in SI, with the limiting current; lanes of a batch are curves or points."""
+    def curve(
+        self, axes: Any = None, style: str = "screen", label: str = "Nernst-Planck-Poisson", parts: Any = None
+    ) -> Any:
+        """Current against voltage, in SI, with the limiting current; lanes of a batch are curves or points. ``parts``: what ``jm.plateau`` says of
+        ``result.voltage`` and ``result.current`` of one curve, drawn as its three lines."""
         axes = axes or new_axes(style)
         r, ok = self._r, np.asarray(self._r.ok)
         swept = r.current.ndim > ok.ndim
@@ -38,6 +41,12 @@ class CurrentPlots:
         if limits.size == 1:
             sign = np.sign(np.nanmax(i[keep]) + np.nanmin(i[keep])) or 1.0
             axes.axhline(sign * limits[0], color="0.5", lw=0.9, ls="--", label="limiting current")
+        if parts is not None:
+            ends = (float(v.min()), float(parts.begin), float(parts.end), float(v.max()))
+            for k, name in enumerate(("ohmic", "plateau", "overlimiting")):
+                x = np.asarray(ends[k : k + 2])
+                y = float(parts.slopes[k]) * x + float(parts.offsets[k])
+                axes.plot(x, y, "--", lw=1.2, color=("#009E73", "#D55E00", "#CC79A7")[k], label=name)
         axes.set(xlabel="Voltage (V)", ylabel="Current density (A/m²)")
         axes.legend(loc="lower right")
         return axes

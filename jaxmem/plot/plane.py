@@ -98,6 +98,22 @@ class PlanePlots:
             plt.close(figure)
         return path
 
+    def curve(self, lane: int | tuple = (), axes: Any = None, style: str = "screen") -> Any:
+        """Mean current of a sweep against voltage with its 95 % interval, scaled, and the current at rest of the first voltage; of other
+        questions the lanes are points."""
+        axes, r = axes or new_axes(style), self._r
+        swept, ok = r.scaled_voltage.ndim > r.status.ndim, np.asarray(r.ok)
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        pick = lambda x: np.asarray(x)[lane] if swept else np.asarray(x).reshape(-1)[ok.reshape(-1)]
+        i = r.scaled_current
+        v, mean, half = (pick(x) for x in (r.scaled_voltage, i.value, i.interval))
+        axes.errorbar(
+            v, mean, half, fmt="o-" if swept else "o", ms=4, color="#0072B2", capsize=2, label="mean, 95 % interval"
+        )
+        axes.set(xlabel="Voltage (RT/F)", ylabel="Current density ($F D c_0/L$)")
+        axes.legend(loc="lower right")
+        return axes
+
     def history(self, lane: int | tuple = (), axes: Any = None, style: str = "screen") -> Any:
         """Current against time; one curve for each voltage of a sweep."""
         r = self._r

@@ -8,7 +8,7 @@ from jax import Array
 
 from ..case import Case
 from ..models.export import need
-from ..models.nernst_planck_poisson.export import variable, variables
+from ..models.nernst_planck_poisson.export import rows, variable, variables
 from ..models.nernst_planck_poisson.scaled import AbstractScaledResult
 from .regression import Prediction
 
@@ -124,7 +124,7 @@ class VortexResult(AbstractScaledResult):
 
     def warnings(self) -> dict[str, int]:
         """Answers beyond the training, counted over voltages, and lanes without an answer."""
-        solved = np.asarray(self.ok).reshape(*np.shape(self.ok), *(1,) * self.points)
+        solved = np.asarray(self.ok).reshape((*np.shape(self.ok), *(1,) * self.points))
         count = int((np.asarray(self.outside) & solved).sum())
         return {"answers lie beyond the training: look at result.outside": count} if count else {}
 
@@ -140,7 +140,7 @@ class VortexResult(AbstractScaledResult):
 
     def to_dataframe(self) -> Any:
         """A ``pandas.DataFrame``: one row per lane and voltage; failed lanes are NaN."""
-        return self.to_xarray().to_dataframe().reset_index()
+        return rows(self.to_xarray())
 
     @property
     def plot(self) -> Any:

@@ -212,7 +212,7 @@ def test_forced_flow_and_a_ramp_are_what_they_say():
 
 def test_a_march_that_blows_up_says_so_and_hurts_nobody():
     """Forty equal steps, each far longer than what crosses a cell at 60 RT/F: told, with finite fields, and no other number beside it."""
-    numerics = {"duration": 3.0, "steps": 40, "amplitude": 0.1}
+    numerics = {"duration": 3.0, "steps": 40, "longest": 0.075, "amplitude": 0.1}
     both, sound = (plane(np.asarray(volts), **numerics) for volts in ([60.0, 5.0], [4.0, 5.0]))
     assert list(np.asarray(both.status)) == [code("blew_up"), 0]
     assert list(np.asarray(sound.status)) == [0, 0]
@@ -291,3 +291,52 @@ def test_large_imposed_currents():
     lost = jm.solve(LINE, jm.Groups(1e-3, 0.5).case(CEM, current=currents[2]), throw=False)
     assert not lost.warnings()
     assert "0/1" in str(lost)
+
+
+def test_a_current_that_cannot_flow_has_no_derivative():
+    """In reverse mode too, where the equations of its last state are singular; its neighbours keep theirs."""
+    voltage = lambda i: jm.solve(LINE, jm.Groups(1e-2).case(CEM, current=i), throw=False).scaled_voltage
+    slopes = jax.vmap(jax.grad(voltage))(jnp.asarray([1.5, 1000.0, 2.0]))
+    assert float(slopes[1]) == 0.0
+    np.testing.assert_allclose(slopes[::2], jax.vmap(jax.grad(voltage))(jnp.asarray([1.5, 2.0])), rtol=1e-10)
+
+
+def test_what_a_plane_is_asked_wrongly():
+    """A box without room in one lane, voltages that drive the current backwards, narrow boxes."""
+    brief = jm.Electroconvection(16, 32, duration=0.01, samples=4)
+    case = jm.Groups(1e-2).case(CEM, voltage=20.0, box=jnp.asarray([1.7, 0.1]))
+    r = jm.solve(brief, case, throw=False)
+    assert list(np.asarray(r.status)) == [0, code("box_too_short")]
+    assert len(r.to_dataframe()) == 2
+    assert np.isnan(r.to_dataframe().vortex_diameter[1])
+    alone = jm.solve(brief, jm.Groups(1e-2).case(CEM, voltage=20.0, box=1.7))
+    np.testing.assert_allclose(r.scaled_current.value[0], alone.scaled_current.value, rtol=1e-12)
+    back = jm.solve(brief, jm.Groups(1e-2).case(CEM, voltage=-5.0, box=0.9)).warnings()
+    assert any("runs backwards" in text for text in back)
+    assert any("shorter than 1 thickness" in text for text in back)
+    with pytest.raises(jm.JaxmemError, match=r"longer than longest = 0.0005. Write steps=20"):
+        jm.Electroconvection(16, 32, duration=0.01, samples=4, steps=8)
+
+
+def test_single_answers_are_tables():
+    """Of one voltage, without an axis: a row; and a negative Debye length is no number where nobody can look."""
+    one = jm.solve(LINE, jm.Groups(1e-2).case(CEM, voltage=3.0))
+    assert len(one.to_dataframe()) == 1
+    told = jm.solve(jm.vortex_networks(), jm.Groups(4e-3, peclet=10.0).case(CEM, voltage=30.0, box=1.5))
+    assert "1/1 answered" in str(told)
+    assert len(told.to_dataframe()) == 1
+    status = jax.vmap(lambda e: jm.solve(LINE, jm.Groups(e).case(CEM, voltage=3.0), throw=False).status)
+    assert status(jnp.asarray([1e-2, -1.0])).tolist() == [0, code("outside_model")]
+
+
+def test_a_straight_line_has_no_plateau():
+    v = jnp.linspace(0.0, 30.0, 31)
+    for slope in (0.3, 0.7, 1.0, 1.1):
+        assert not bool(jm.plateau(v, slope * v, ohmic=(0.0, 3.0), flat=(8.0, 18.0), overlimiting=(20.0, 28.0)).ordered)
+
+
+def test_the_parts_of_a_curve_are_drawn():
+    result = jm.solve(LINE, jm.Groups(1e-2).case(CEM, sweep=jnp.linspace(0.0, 40.0, 41)))
+    parts = jm.plateau(result.voltage, result.current, ohmic=(0.0, 0.04), flat=(0.12, 0.4), overlimiting=(0.7, 1.03))
+    labels = [line.get_label() for line in result.plot.curve(parts=parts).get_lines()]
+    assert {"ohmic", "plateau", "overlimiting"} <= set(labels)

@@ -13,6 +13,7 @@ from .step import Fields, Seen, Setting, Want, step
 from .vortices import Vortices, observe
 
 _GROWS = 1.2  # at most, a step over the one before
+_CROSSED = 1.0  # cells in a step
 _SHORTEST = 1e-5  # of the longest step: shorter is a blow-up
 
 
@@ -76,6 +77,7 @@ def one(s: Setting, drive: Drive, g: Going, end: Array) -> Going:
     allowed = s.courant * s.domain.dx / (seen.u + seen.field + 1e-30)
     following = jnp.minimum(jnp.minimum(_GROWS * g.dt, s.longest), allowed)
     alive = g.alive & sound & (following > _SHORTEST * s.longest)
+    alive &= s.courant * dt <= _CROSSED * allowed  # of equal steps: nothing moves on by more than a cell
     keep = lambda a, b: jax.tree.map(lambda x, y: jnp.where(sound, x, y), a, b)
     worst = jax.tree.map(jnp.maximum, seen._replace(salt=jnp.abs(seen.salt)), g.worst)
     worst = worst._replace(least=jnp.minimum(seen.least, g.worst.least))

@@ -31,6 +31,7 @@ from .statistics import worst_in
 from .step import Fields, Numerics, Setting
 
 _RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
+_SHORTEST_BOX = 0.3  # thicknesses
 _RISE = 0.3  # of the duration: the voltage of a channel rises from that of no current
 _STILL = 1e-4  # change over the window of ``steady``: more is no fixed point
 _UNSOLVED = 2e-2  # of the charge: a residual of the potential that is worth a status
@@ -110,6 +111,14 @@ class Electroconvection(AbstractModel):
             raise JaxmemError(
                 f"steps = {self.steps!r} is no multiple of samples = {self.samples}. Write steps={10 * self.samples}."
             )
+        if self.steps is not None and is_concrete(self.duration) and is_concrete(self.longest):
+            dt, longest = np.asarray(self.duration) / self.steps, np.asarray(self.longest)
+            if np.all(dt > longest * (1.0 + 1e-6)):
+                enough = int(np.ceil(np.min(np.asarray(self.duration) / longest) / self.samples - 1e-6)) * self.samples
+                raise JaxmemError(
+                    f"steps = {self.steps} equal ones of {float(np.min(dt)):.3g} L^2/D are longer than longest = {float(np.max(longest)):.3g}. Write "
+                    f"steps={enough}, or longest={float(np.min(dt)):.3g} for coarser ones, which are first order in time."
+                )
         for name in ("inertia", "frames"):
             if type(getattr(self, name)) is not bool:
                 raise JaxmemError(f"{name} = {getattr(self, name)!r} is neither True nor False. Write {name}=True.")
@@ -164,7 +173,7 @@ class Electroconvection(AbstractModel):
                 "A channel takes one voltage, which rises from that of no current by itself. Write jm.Voltage(...)."
             )
         box = case.conditions.length / case.conditions.thickness
-        if is_concrete(box) and not bool(np.any(np.asarray(box) >= 0.3)):
+        if is_concrete(box) and not bool(np.any(np.asarray(box) >= _SHORTEST_BOX)):
             raise ShapeError(
                 f"The box is {float(np.ravel(np.asarray(box))[0]):.3g} thicknesses long; no vortex pair fits. Write length of 1 thickness or more."
             )
@@ -188,6 +197,8 @@ class Electroconvection(AbstractModel):
     def find(self, case: Case) -> PlaneState:
         """March every lane; on a CPU one after the other."""
         status = input_status(case)
+        short = jnp.broadcast_to(case.conditions.length / case.conditions.thickness < _SHORTEST_BOX, status.shape)
+        status = jnp.where((status == code("successful")) & short, code("box_too_short"), status)
         sound = status == code("successful")
         return over_lanes(self._lane, benign(case, sound), 1, (sound,))._replace(status=status)
 

@@ -35,11 +35,25 @@ class PlaneResult(AbstractScaledResult):
         """Results outside of what was tried, and in how many of the solved lanes."""
         thin = np.broadcast_to(np.asarray(self.groups.eps) < 1e-4, self.status.shape) & np.asarray(self.ok)
         fast = np.broadcast_to(np.asarray(self.groups.reynolds) > 1.0, self.status.shape) & np.asarray(self.ok)
+        mean, box = self.scaled_current.value, np.broadcast_to(np.asarray(self.box), self.status.shape)
+        back = jnp.any((mean * self._sign < -1e-6).reshape(*self.status.shape, -1), axis=-1)
         found = {
+            "voltage below the open-circuit value: the current runs backwards": int(
+                (np.asarray(back) & np.asarray(self.ok)).sum()
+            ),
+            "box shorter than 1 thickness: vortices are narrower than they would be": int(
+                ((box < 1.0) & np.asarray(self.ok)).sum()
+            ),
             "eps below 1e-4, the smallest that the plane was tried for": int(thin.sum()),
             "Reynolds number above 1: Stokes flow leaves inertia out": int(fast.sum()),
         }
         return {text: n for text, n in found.items() if n}
+
+    @property
+    def _sign(self) -> float:
+        """Of the current of counter-ions to the lower membrane."""
+        low = getattr(self.clean.membrane, "low", self.clean.membrane)
+        return 1.0 if low.exchanges == "cations" else -1.0
 
     # --- current
 
@@ -154,6 +168,13 @@ class PlaneResult(AbstractScaledResult):
         from .export import to_xarray
 
         return to_xarray(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` of the means: one row per lane and voltage; failed lanes are NaN."""
+        from ..nernst_planck_poisson.export import rows
+        from .export import MEANS
+
+        return rows(self.to_xarray()[[*MEANS, "status"]])
 
     @property
     def plot(self) -> Any:

@@ -41,6 +41,11 @@ def variables(result: Any, curve: dict[str, tuple[str, str]], lane: dict[str, tu
     }
 
 
+def rows(dataset: Any) -> Any:
+    """A ``pandas.DataFrame`` with a row for every entry of a dataset, and one of a dataset without axes."""
+    return (dataset if dataset.dims else dataset.expand_dims("row")).to_dataframe().reset_index(drop=not dataset.dims)
+
+
 def _batch(result: Any) -> tuple[str, ...]:
     return tuple(f"batch_{i}" for i in range(result.status.ndim))
 

@@ -141,7 +141,8 @@ class Groups(eqx.Module):
         salt = eqx.tree_at(
             lambda s: (s.charge, s.diffusivity), table, (jnp.asarray([float(z1), float(z2)]), diffusivity)
         )
-        equivalents = permittivity * thermal / (2.0 * FARADAY * (self.eps * jnp.asarray(thickness)) ** 2)
+        eps = jnp.where(self.eps > 0.0, self.eps, jnp.nan)  # its square forgets the sign
+        equivalents = permittivity * thermal / (2.0 * FARADAY * (eps * jnp.asarray(thickness)) ** 2)
         concentration = equivalents[..., None] / jnp.abs(salt.charge)
         viscosity = permittivity * thermal**2 / (self.kappa * d_salt)
         return Mixture(salt, concentration, temperature=t, viscosity=viscosity)

@@ -20,7 +20,7 @@ from .equations import Imposed, Layer, Unknown, current, faces
 from .groups import scales, similarity
 from .question import Rows, check_electric, layer_of
 from .result import CurrentResult
-from .steady import at_current, at_voltage, begin, differentiable
+from .steady import answered, at_current, at_voltage, begin
 
 _CLOSED = 1e-8  # largest difference of current between faces, relative, of a state that is solved
 _BLOCK = 8  # lanes at a time on a CPU: measured 3 times faster than all at once
@@ -105,26 +105,28 @@ class NernstPlanckPoisson(AbstractModel):
         unit = scales(case.feed, case.conditions.thickness)
         still, held = jax.lax.stop_gradient((layer, co_ions))
         path = begin(still, held)
+        start = (
+            path.state
+        )  # at rest without current: where there is no answer, this is what is differentiated, for nothing
         if isinstance(case.conditions, CurrentDriven):
             wanted = case.conditions.current / unit.current
             path = at_current(still, held, path, jax.lax.stop_gradient(wanted))
-            reached = jax.lax.stop_gradient(current(still, faces(still, path.state.cells, path.state.voltage).flux)[0])
-            given = Imposed(None, jnp.where(path.arrived, wanted, reached), co_ions)
-            return _seen(layer, given, path.state, path.turns, path.arrived)
+            given = Imposed(None, jnp.where(path.arrived, wanted, 0.0), co_ions)
+            return _seen(layer, given, path, start)
         wanted = case.conditions.voltage / unit.potential
 
         def go(path: Any, voltage: Array) -> tuple:
             path = at_voltage(still, held, path, voltage)
-            return path, (path.state, path.turns, path.arrived)
+            return path, path
 
         points = jnp.atleast_1d(wanted)
-        _, (states, turns, arrived) = jax.lax.scan(go, path, jax.lax.stop_gradient(points))
+        _, paths = jax.lax.scan(go, path, jax.lax.stop_gradient(points))
 
-        def seen(voltage: Array, state: Unknown, turns: Array, arrived: Array) -> CurrentState:
-            voltage = jnp.where(arrived, voltage, state.voltage)
-            return _seen(layer, Imposed(voltage, None, co_ions), state, turns, arrived)
+        def seen(voltage: Array, path: Any) -> CurrentState:
+            voltage = jnp.where(path.arrived, voltage, start.voltage)
+            return _seen(layer, Imposed(voltage, None, co_ions), path, start)
 
-        found = jax.vmap(seen)(points, states, turns, arrived)
+        found = jax.vmap(seen)(points, paths)
         grid = found.faces[0]
         return (found if wanted.ndim else jax.tree.map(lambda x: x[0], found))._replace(faces=grid)
 
@@ -158,9 +160,9 @@ class NernstPlanckPoisson(AbstractModel):
         return CurrentResult(case=case, model=self, state=state, clean=clean, status=status)
 
 
-def _seen(layer: Layer, given: Imposed, found: Unknown, turns: Array, arrived: Array) -> CurrentState:
-    """The state with its derivatives, and what is told of it."""
-    x = differentiable(layer, given, found)
+def _seen(layer: Layer, given: Imposed, path: Any, start: Unknown) -> CurrentState:
+    """The state with its derivatives, and what is told of it; of a path that stopped short, its last state without any."""
+    x = answered(layer, given, path, start)
     at = faces(layer, x.cells, x.voltage)
     all_faces, flux = current(layer, at.flux), at.flux
     size = 1.0 + jnp.abs(all_faces[0])
@@ -172,7 +174,7 @@ def _seen(layer: Layer, given: Imposed, found: Unknown, turns: Array, arrived: A
     zero = jnp.zeros((), jnp.int32)
     counter = -layer.sign * flux[0, 0]
     return CurrentState(
-        layer.grid.faces, x.cells, x.voltage, all_faces[0], counter, spread, round_off, turns, arrived, zero
+        layer.grid.faces, x.cells, x.voltage, all_faces[0], counter, spread, round_off, path.turns, path.arrived, zero
     )
 
 

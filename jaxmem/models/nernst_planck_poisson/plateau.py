@@ -11,6 +11,8 @@ from jax.typing import ArrayLike
 
 from ..._errors import JaxmemError, ShapeError
 
+_FLATTER = 1e-6  # of the steepest slope, by which a plateau is flatter than its neighbours: less is round-off
+
 
 class Plateau(eqx.Module):
     """Three lines through a curve and where they meet, in the units of the curve, ``(*batch)``."""
@@ -73,7 +75,8 @@ def plateau(
     end, end_error = _meet(fits[1], fits[2])
     limit = slopes[..., 0] * begin + offsets[..., 0]
     misfit = jnp.sqrt(sum(f[3] for f in fits) / 3.0) / jnp.abs(limit)
-    ordered = (slopes[..., 1] < slopes[..., 0]) & (slopes[..., 1] < slopes[..., 2]) & (begin < end)
+    level = slopes[..., 1] + _FLATTER * jnp.max(jnp.abs(slopes), axis=-1)
+    ordered = (level < slopes[..., 0]) & (level < slopes[..., 2]) & (begin < end)
     return Plateau(slopes, offsets, begin, end, limit, misfit, begin_error, end_error, ordered)
 
 

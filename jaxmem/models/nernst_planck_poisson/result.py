@@ -169,7 +169,9 @@ class CurrentResult(AbstractScaledResult):
 
     def to_dataframe(self) -> Any:
         """A ``pandas.DataFrame`` of the curve: one row per lane and voltage; failed lanes are NaN."""
-        return self.to_xarray()[["voltage", "current", "space_charge_thickness"]].to_dataframe().reset_index()
+        from .export import rows
+
+        return rows(self.to_xarray()[["voltage", "current", "space_charge_thickness"]])
 
     @property
     def plot(self) -> Any:

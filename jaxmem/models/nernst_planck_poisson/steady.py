@@ -122,20 +122,29 @@ def differentiable(p: Layer, given: Imposed, found: Unknown) -> Unknown:
     return _stacked(restore(root))
 
 
+def answered(p: Layer, given: Imposed, path: Path, start: Unknown) -> Unknown:
+    """The state at the end of a path with its derivatives. One that stopped short keeps its last state without any: there the equations may be
+    singular, so that those of ``start``, no current, are differentiated in their place, for nothing."""
+    keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(path.arrived, a, b), new, old)
+    last = jax.lax.stop_gradient(path.state)
+    return keep(differentiable(p, given, keep(last, start)), last)
+
+
 def at_rest(p: Layer, co_ions: Array | None, voltage: Array) -> tuple[Unknown, Path]:
     """The steady state at a voltage, with its derivatives, and the path there; where that stops short, the last state of it."""
     still, held, goal = jax.lax.stop_gradient((p, co_ions, voltage))
-    path = at_voltage(still, held, begin(still, held), goal)
-    given = Imposed(jnp.where(path.arrived, voltage, path.reached), None, co_ions)
-    return differentiable(p, given, path.state), path
+    first = begin(still, held)
+    path = at_voltage(still, held, first, goal)
+    given = Imposed(jnp.where(path.arrived, voltage, first.state.voltage), None, co_ions)
+    return answered(p, given, path, first.state), path
 
 
 def carrying(p: Layer, co_ions: Array | None, imposed: Array) -> tuple[Unknown, Path]:
     """The steady state that carries a current, likewise."""
     still, held, goal = jax.lax.stop_gradient((p, co_ions, imposed))
-    path = at_current(still, held, begin(still, held), goal)
-    reached = jax.lax.stop_gradient(current(still, faces(still, path.state.cells, path.state.voltage).flux)[0])
-    return differentiable(p, Imposed(None, jnp.where(path.arrived, imposed, reached), co_ions), path.state), path
+    first = begin(still, held)
+    path = at_current(still, held, first, goal)
+    return answered(p, Imposed(None, jnp.where(path.arrived, imposed, 0.0), co_ions), path, first.state), path
 
 
 def _interleaved(x: Unknown) -> Unknown:
