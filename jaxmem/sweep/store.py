@@ -167,7 +167,9 @@ class Store:
 
     def _target(self, name: str) -> Any:
         if name not in self._targets:
-            self._targets[name] = _zarr().open_array(self.path / name, mode="r+", config={"write_empty_chunks": True})
+            zarr = _zarr()
+            with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk that is done has all of its files
+                self._targets[name] = zarr.open_array(self.path / name, mode="r+")
         return self._targets[name]
 
     def _create(self, name: str, layout: "Layout", lanes: int, chunk: int) -> None:
