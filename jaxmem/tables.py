@@ -45,7 +45,7 @@ def rejection_table(result: Any, title: str = "", rows: int = 10, kind: str = "o
     imposed = isinstance(result.case.conditions, FluxDriven)
     for i in shown:
         cells = [
-            f"{r + 0.0:.2f}".replace("-0.00", "0.00") if ok[i] else "-"
+            f"{r:.2f}".replace("-0.00", "0.00") if ok[i] else "-"
             for r, here in zip(rejection[i], present, strict=True)
             if here
         ]

@@ -19,6 +19,9 @@ from ..chemistry.mixture import TOLERANCE, imbalance
 from ..conditions import FluxDriven
 
 TEMPERATURES = (273.15, 333.15)  # K: beyond, no property of a brine here has been fitted
+SOLUBLE = 318.0  # kg/m3 of NaCl
+SOLID = "salt at the membrane beyond solubility (26 %)"
+LEAKS = "concentrate stronger than the pressure on it: the end passes by leak"
 STRONGEST = 250.0  # kg/m3 of salt in a feed
 
 

@@ -24,11 +24,20 @@ from ...fem.boundary import Permeable
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
-from ..inputs import below_osmotic, benign, check_feed, check_membrane, check_precision, check_salt, feed_status
+from ..inputs import (
+    SOLID,
+    SOLUBLE,
+    below_osmotic,
+    benign,
+    check_feed,
+    check_membrane,
+    check_precision,
+    check_salt,
+    feed_status,
+)
 from ..lanes import known, over_lanes
 from ..wall import passage, permeances
 from .advection_diffusion import ADM, BLOCK, LayerState, salt, scale
-from .slit_result import SOLUBLE
 
 _PROFILE = 1e-7  # largest row of a profile that is one
 
@@ -92,7 +101,7 @@ class CoupledResult(eqx.Module):
         clean = benign(self.case, self.ok)
         mass = jnp.sum(clean.feed.mass_concentration, axis=-1) * self.polarisation_modulus
         strong = np.asarray(mass > SOLUBLE) & np.asarray(self.ok)
-        return {"salt at the membrane beyond solubility (26 %)": int(strong.sum())} if strong.any() else {}
+        return {SOLID: int(strong.sum())} if strong.any() else {}
 
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""

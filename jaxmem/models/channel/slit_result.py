@@ -10,9 +10,8 @@ from jax import Array
 from ..._status import code, tally
 from ...case import Case
 from ...chemistry.brine import brine_of
-from ..inputs import benign
+from ..inputs import LEAKS, SOLID, SOLUBLE, benign
 
-SOLUBLE = 318.0  # kg/m3 of NaCl
 START = 10  # steps of backward Euler at the head of the march: the inlet is a jump
 
 
@@ -32,8 +31,8 @@ class SlitResult(eqx.Module):
     def warnings(self) -> dict[str, int]:
         """What makes a slit doubtful, and in how many of the solved lanes."""
         doubts = {
-            "salt at the membrane beyond solubility (26 %)": jnp.max(self.wall_concentration, axis=-1) > SOLUBLE,
-            "concentrate stronger than the pressure on it: the end passes by leak": self._beyond_osmotic(),
+            SOLID: jnp.max(self.wall_concentration, axis=-1) > SOLUBLE,
+            LEAKS: self._beyond_osmotic(),
         }
         lanes = {text: int((np.asarray(over) & np.asarray(self.ok)).sum()) for text, over in doubts.items()}
         return {text: n for text, n in lanes.items() if n}

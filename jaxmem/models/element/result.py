@@ -8,6 +8,7 @@ from jax import Array
 from ..._errors import JaxmemError
 from ...case import Case
 from ...units import LMH, m3_per_h
+from ..inputs import LEAKS, SOLID, SOLUBLE
 from .march import volume
 from .separation import AbstractVesselResult, per_flow
 
@@ -15,7 +16,7 @@ LIMITS = {  # what makers ask for; published and second-hand
     "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
     "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
     "feed colder than 5 degC": lambda r: r.case.feed.temperature < 278.15,
-    "concentrate stronger than the pressure on it: the end passes by leak": lambda r: _beyond_osmotic(r),
+    LEAKS: lambda r: _beyond_osmotic(r),
     "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
     "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
     "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15 + 1e-9,
@@ -27,7 +28,7 @@ LIMITS = {  # what makers ask for; published and second-hand
     "feed of an eight-inch vessel above 16 m3/h": lambda r: _eight_inch(r) & (r.feed_flow > 16.0 * m3_per_h),
     "A and B were fitted with other mass transfer or friction": lambda r: _other_closures(r),
     "neither NaCl nor like sea salt, but counted as sea salt": lambda r: _unlike(r),
-    "salt at the membrane beyond solubility (26 %)": lambda r: jnp.max(r.state.nodes.wall.interface, (-2, -1)) > 318.0,
+    SOLID: lambda r: jnp.max(r.state.nodes.wall.interface, (-2, -1)) > SOLUBLE,
 }
 
 
