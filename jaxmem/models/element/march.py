@@ -67,6 +67,13 @@ def volume(brine: Brine, water: Array, salt: Array, temperature: Array) -> Array
     return mass / brine.density(salt / jnp.where(mass != 0.0, mass, 1.0), temperature)
 
 
+def leaks(outlet: Stream, permeate_pressure: Array, reflection: Array, brine: Brine, temperature: Array) -> Array:
+    """Whether the concentrate is stronger than the pressure on it: the end of the vessel passes by leak alone."""
+    w = outlet.salt / (outlet.water + outlet.salt)
+    osmotic = brine.osmotic_pressure(w * brine.density(w, temperature), temperature)
+    return outlet.pressure - permeate_pressure <= reflection * osmotic
+
+
 def physics(element: SpiralElement, temperature, permeate_pressure, brine: Brine, transfer, friction) -> Physics:
     """Everything of one lane that does not change along the channel."""
     here = permeances(element.membrane, temperature)

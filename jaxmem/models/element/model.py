@@ -22,7 +22,7 @@ from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..inputs import benign, check_feed, check_precision, check_salt, feed_status, held
 from ..lanes import known, over_lanes
-from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, physics, volume
+from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, leaks, physics, volume
 from .result import ElementResult
 
 SCHEMES = {
@@ -314,14 +314,6 @@ def _area(model: SpiralWound, case: Case, brine: Brine) -> Array:
     return jnp.exp(root_of_increasing(short, start - 7.0, start + 7.0, start, most=40))
 
 
-def beyond_osmotic(state: ElementState, case: Case, brine: Brine) -> Array:
-    """Whether the concentrate is stronger than the pressure on it: the end of the vessel passes by leak alone."""
-    w = state.outlet.salt / (state.outlet.water + state.outlet.salt)
-    t, reflection = case.feed.temperature, vessel_of(case).element.membrane.reflection
-    drive = state.outlet.pressure - case.conditions.permeate_pressure
-    return drive <= reflection * brine.osmotic_pressure(w * brine.density(w, t), t)
-
-
 def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     """Code of every lane."""
     c = case.conditions
@@ -338,7 +330,7 @@ def march_status(state: ElementState, case: Case, brine: Brine) -> Array:
     status = jnp.where(dry | ~jnp.isfinite(state.outlet.water), code("channel_runs_dry"), status)
     missed = jnp.abs(state.missed) > 1e-8
     if isinstance(c, RequiredArea):  # a larger area finds more water even beyond this limit, but what leaks
-        missed |= beyond_osmotic(state, case, brine) & ~weak
+        missed |= leaks(state.outlet, permeate, reflection, brine, case.feed.temperature) & ~weak
     status = jnp.where(missed, code("recovery_out_of_reach"), status)
     status = jnp.where(jnp.min(pressure, axis=over) <= permeate, code("pressure_spent"), status)
     reached = status != code("recovery_out_of_reach")

@@ -9,14 +9,14 @@ from ..._errors import JaxmemError
 from ...case import Case
 from ...units import LMH, m3_per_h
 from ..inputs import LEAKS, SOLID, SOLUBLE
-from .march import volume
+from .march import leaks, volume
 from .separation import AbstractVesselResult, per_flow
 
 LIMITS = {  # what makers ask for; published and second-hand
     "feed pressure above 83 bar": lambda r: r.feed_pressure > 83e5,
     "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
     "feed colder than 5 degC": lambda r: r.case.feed.temperature < 278.15,
-    LEAKS: lambda r: _beyond_osmotic(r),
+    LEAKS: lambda r: _leaks(r),
     "pressure drop of an element above 1.0 bar": lambda r: jnp.max(r.elements["pressure_drop"], -1) > 1e5,
     "pressure drop of the vessel above 3.5 bar": lambda r: r.pressure_drop > 3.5e5,
     "recovery of an element above 15 %": lambda r: jnp.max(r.elements["recovery"], -1) > 0.15 + 1e-9,
@@ -32,11 +32,10 @@ LIMITS = {  # what makers ask for; published and second-hand
 }
 
 
-def _beyond_osmotic(r: Any) -> Array:
-    """Local driving pressure without the permeate's own salt, at the outlet, of zero and less."""
-    wall = getattr(r.clean.membrane, "element", r.clean.membrane).membrane
-    outlet = r.brine.osmotic_pressure(r.concentrate_concentration, r.clean.feed.temperature)
-    return r.concentrate_pressure - r.clean.conditions.permeate_pressure <= wall.reflection * outlet
+def _leaks(r: Any) -> Array:
+    """Of the outlet of a vessel."""
+    wall, behind = getattr(r.clean.membrane, "element", r.clean.membrane).membrane, r.clean.conditions.permeate_pressure
+    return leaks(r.state.outlet, behind, wall.reflection, r.brine, r.clean.feed.temperature)
 
 
 def _eight_inch(r: Any) -> Array:
