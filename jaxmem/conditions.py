@@ -310,7 +310,8 @@ class _OfLayer(eqx.Module):
 
 
 class Voltage(_OfLayer):
-    """The voltage from y = 0 to the far end is imposed; positive drives cations to y = 0. The Donnan jump at y = 0 is inside it.
+    """The voltage from y = 0 to the far end is imposed; positive drives cations to y = 0, negative anions: beside an anion exchanger the curve lies
+    at negative voltages and currents. The Donnan jump at y = 0 is inside it.
     Across a ``FixedChargeMembrane`` it is that from bulk to bulk.
 
     ``length`` and ``velocity`` belong to models of the plane (``jm.Electroconvection``); a layer in one dimension knows neither.

@@ -14,6 +14,7 @@ class IonExchangeMembrane(eqx.Module):
     """An ideally selective surface: counter-ions stand there at ``enrichment`` times their bulk equivalents, co-ions do not pass.
 
     Results hardly depend on ``enrichment`` beyond 1.5 but for the Donnan jump ``(RT/z F) ln enrichment``, which the voltage includes.
+    Counter-ions of a cation exchanger come with positive voltages and currents, those of an anion exchanger with negative ones.
     """
 
     exchanges: str = eqx.field(static=True, default="cations")

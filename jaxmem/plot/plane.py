@@ -126,6 +126,41 @@ class PlanePlots:
         axes.legend(ncols=2 if t.shape[0] > 5 else 1)
         return axes
 
+    def growth(
+        self, lane: int | tuple = (), rate: Any = None, point: int = -1, axes: Any = None, style: str = "screen"
+    ) -> Any:
+        """Largest normal velocity against time, logarithmic, and vortex diameter beside it; ``rate`` (D/L^2) draws what ``jm.growth_rate`` expects."""
+        r, axes = self._r, axes or new_axes(style)
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        seen = r.state.seen
+        t, v, d = (self._pick(x, lane, point) for x in (seen.time, seen.speed_v, seen.vortices.d1))
+        moves = v > 0.0
+        axes.semilogy(t[moves], v[moves], color=SPARE[0], label="largest normal velocity")
+        if rate is not None and moves.any():
+            first = np.flatnonzero(moves)[min(3, moves.sum() - 1)]
+            line = v[first] * np.exp(float(rate) * (t - t[first]))
+            shown = line <= 3.0 * v.max()
+            axes.semilogy(
+                t[shown], line[shown], color="0.4", ls="--", lw=1.0, label=f"growth rate {float(rate):.3g} D/L²"
+            )
+        axes.set(xlabel="time (L²/D)", ylabel="velocity (D/L)")
+        beside = axes.twinx()
+        beside.plot(t, d, color=SPARE[1], lw=1.0, label="diameter d1")
+        beside.set(ylabel="vortex diameter d1 (L)", ylim=(0.0, 1.05))
+        beside.grid(False)
+        lines = [*axes.get_lines(), *beside.get_lines()]
+        axes.legend(lines, [line.get_label() for line in lines], loc="lower right")
+        return axes
+
+    def spectrum(self, lane: int | tuple = (), point: int = -1, axes: Any = None, style: str = "screen") -> Any:
+        """Kinetic energy against the number of vortex pairs in the box, logarithmic."""
+        r, axes = self._r, axes or new_axes(style)
+        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        energy = self._pick(r.energy_spectrum, lane, point)[1:]
+        axes.loglog(np.arange(1, energy.size + 1), np.maximum(energy, 1e-16 * max(energy.max(), 1e-300)), "o-", ms=3)
+        axes.set(xlabel="vortex pairs in the box", ylabel="kinetic energy ((D/L)²)")
+        return axes
+
 
 def curve_with_parts(
     voltage: Any,

@@ -135,7 +135,7 @@ def test_without_disturbance_the_plane_is_the_line():
 def test_salt_and_charge_are_conserved_to_round_off():
     """Each step: what the box gains is what came through the walls; in the mean the same current passes both walls."""
     told: list[float] = []
-    result = plane(duration=0.3, progress=lambda time, current, step: told.append(float(time)))
+    result = plane(duration=0.3, progress=lambda said: told.append(float(said.time)))
     jax.effects_barrier()
     np.testing.assert_allclose(sorted(told), result.time, rtol=1e-6)
     assert float(result.speed) > 5.0

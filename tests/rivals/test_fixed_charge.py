@@ -163,6 +163,9 @@ def test_random_membranes(count):
     resolved = np.asarray(result.status) != code("debye_layer_unresolved")
     assert resolved.mean() > 0.8
     assert bool(result.ok[resolved].all()), result.messages()
-    assert float(result.closure[resolved].max()) < 1e-7
+    # charge is conserved up to what the digits of the fluxes through the finest faces inside leave: up to 1e-7 of the current
+    left = np.asarray(result.closure - result.state.round_off)[resolved]
+    assert left.max() < 1e-8
+    assert float(result.closure[resolved].max()) < 1e-6
     tn = np.asarray(result.transport_number)
     assert np.all((tn > 0.3) & (tn <= 1.0 + 1e-9))

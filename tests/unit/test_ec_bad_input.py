@@ -1,5 +1,6 @@
 """Currents and electroconvection: every mistake is refused with the value, what is allowed and the line to type."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,12 @@ VOLTS = jm.Voltage(0.5, 20 * um)
 
 def ask(model=LINE, feed=SALT, membrane=CEM, conditions=VOLTS):
     return jm.solve(model, jm.Case(feed, membrane, conditions), throw=False)
+
+
+def plateau(**changed):
+    volts = jnp.linspace(0.0, 30.0, 31)
+    given = {"current": volts, "ohmic": (0.0, 3.0), "flat": (8.0, 18.0), "overlimiting": (20.0, 28.0)} | changed
+    return jm.plateau(volts, **given)
 
 
 REFUSED = {
@@ -57,6 +64,25 @@ REFUSED = {
         lambda: ask(jm.Electroconvection(8, 16, samples=4, steady=4), conditions=jm.VoltageRamp(0.0, 1.0, 2e-5, 4e-5)),
         "leave steady=None",
     ),
+    "Debye ratio in words": (lambda: jm.debye(eps="thin"), "not a number"),
+    "negative Debye ratio": (lambda: jm.debye(eps=-1e-3), "eps = -0.001 is outside"),
+    "squared Debye ratio": (lambda: jm.debye(eps_U=9.0), "as in eps_U=2e-06"),
+    "half charges": (lambda: jm.Groups(1e-3, charges=(1.5, -1)), "charges=(2, -1)"),
+    "anion first": (lambda: jm.Groups(1e-3, charges=(-1, 1)), "charges=(2, -1)"),
+    "a salt too strong": (lambda: jm.Groups(1e-7).case(CEM, voltage=20.0), "eps = 1e-07"),
+    "scaled voltage too high": (lambda: jm.Groups(1e-3).case(CEM, voltage=500.0), "voltage = 500 with eps"),
+    "kappa of no fluid": (lambda: jm.Groups(1e-3, 1e-5), "Groups.kappa = 1e-05"),
+    "no voltages": (lambda: jm.Groups(1e-3).case(CEM, sweep=[]), "nothing is in it"),
+    "progress in words": (lambda: jm.Electroconvection(progress=5), "progress=True"),
+    "wavenumber in words": (
+        lambda: jm.growth_rate(LINE, jm.Groups(1e-2).case(CEM, voltage=30.0), "short"),
+        "not a number",
+    ),
+    "plateau of words": (lambda: plateau(current="flat"), "not a number"),
+    "window upside down": (lambda: plateau(flat=(18.0, 8.0)), "flat=(8.0, 18.0)"),
+    "window of one number": (lambda: plateau(flat=8.0), "flat=(8.0, 18.0)"),
+    "negative softness": (lambda: plateau(softness=-1.0), "softness=0.02"),
+    "interval of another curve": (lambda: plateau(interval=jnp.ones(3)), "interval has shape (3,)"),
     "third order": (lambda: jm.Electroconvection(order=3), "order=1 or order=2"),
     "order as a truth": (lambda: jm.Electroconvection(order=True), "order=1 or order=2"),
     "inertia as a word": (lambda: jm.Electroconvection(inertia="no"), "inertia=True"),
@@ -131,3 +157,40 @@ def test_a_box_with_unsound_inputs_is_not_marched():
     assert result.status.tolist() == [0, code("outside_model")]
     assert int(result.state.seen.steps[1].sum()) == 0
     np.testing.assert_allclose(result.current_series[0], alone.current_series, rtol=1e-12)
+
+
+def test_an_anion_exchanger_takes_negative_voltages():
+    """The mirror image; positive voltages drive its counter-ions away, and it says so."""
+    anions, cations = (jm.solve(LINE, jm.Groups(1e-3).case(m, voltage=v)) for m, v in ((AEM, -20.0), (CEM, 20.0)))
+    np.testing.assert_allclose(anions.scaled_current, -cations.scaled_current, rtol=1e-10)
+    assert not anions.warnings()
+    wrong = jm.solve(LINE, jm.Groups(1e-3).case(AEM, voltage=20.0))
+    assert any("takes negative ones" in text for text in wrong.warnings())
+
+
+def test_a_march_shows_a_bar(capsys):
+    """Time, voltage, current and Courant number of the last sample; as many samples as all lanes and voltages have."""
+    model = jm.Electroconvection(8, 24, duration=0.01, samples=4, progress=True)
+    result = jm.solve(model, jm.Groups(jnp.asarray([1e-2, 2e-2])).case(CEM, sweep=[8.0, 6.0], box=1.7))
+    jax.effects_barrier()
+    shown = capsys.readouterr().out
+    assert "16/16" in shown
+    assert "t 0.01/0.01" in shown
+    assert "0 failed" in shown
+    assert float(jnp.max(result.state.seen.courant)) <= 0.5 * 1.2
+
+
+def test_energy_of_the_modes_is_that_of_the_flow():
+    """Parseval, and the pictures of growth and spectrum."""
+    model = jm.Electroconvection(16, 24, duration=0.05, samples=4, amplitude=0.1)
+    r = jm.solve(model, jm.Groups(1e-2).case(CEM, sweep=[35.0, 30.0], box=1.73))
+    faces, psi = np.asarray(r.state.faces), np.asarray(r.state.psi)[1]
+    w, dx = np.diff(faces), 1.73 / 16
+    u, v = np.diff(psi, axis=0) / w[:, None], (np.roll(psi, 1, axis=1) - psi)[1:-1] / dx
+    gaps = 0.5 * (w[1:] + w[:-1])
+    whole = 0.5 * ((w[:, None] * u**2).mean(1).sum() + (gaps[:, None] * v**2).mean(1).sum())
+    np.testing.assert_allclose(r.energy_spectrum[1].sum(), whole, rtol=1e-12)
+    assert r.energy_spectrum.shape == (2, 9)
+    labels = [line.get_label() for line in r.plot.growth(rate=29.0).get_lines()]
+    assert labels == ["largest normal velocity", "growth rate 29 D/L²"]
+    assert r.plot.spectrum().get_xlabel() == "vortex pairs in the box"

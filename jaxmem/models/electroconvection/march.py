@@ -11,6 +11,7 @@ from .flow import curl_of_force, stream_function, velocity
 from .rest import at_rest
 from .step import Fields, Seen, Setting, Want, step
 from .vortices import Vortices, observe
+from .watch import Told, tell
 
 _GROWS = 1.2  # at most, a step over the one before
 _CROSSED = 1.0  # cells in a step
@@ -39,6 +40,7 @@ class Samples(NamedTuple):
     unbalanced: Array  # largest defect of the salt balance of a step
     least: Array  # smallest concentration
     shortest: Array  # step
+    courant: Array  # largest part of a cell that a step crossed
     steps: Array
     vortices: Vortices
 
@@ -53,6 +55,7 @@ class Going(NamedTuple):
     worst: Seen
     carried: Array  # integral of both currents over time, (2,)
     shortest: Array
+    crossed: Array  # largest part of a cell
     steps: Array
 
 
@@ -82,7 +85,8 @@ def one(s: Setting, drive: Drive, g: Going, end: Array) -> Going:
     worst = jax.tree.map(jnp.maximum, seen._replace(salt=jnp.abs(seen.salt)), g.worst)
     worst = worst._replace(least=jnp.minimum(seen.least, g.worst.least))
     carried = g.carried + dt * jnp.stack([seen.current_low, seen.current_high])
-    moved = Going(new, g.time + dt, following, alive, worst, carried, jnp.minimum(dt, g.shortest), g.steps + 1)
+    crossed = jnp.maximum(s.courant * dt / allowed, g.crossed)
+    moved = Going(new, g.time + dt, following, alive, worst, carried, jnp.minimum(dt, g.shortest), crossed, g.steps + 1)
     return keep(moved._replace(alive=alive), g._replace(alive=jnp.asarray(False)))
 
 
@@ -93,7 +97,8 @@ def interval(
     fields, start, dt, alive = begin
     dtype = fields.phi.dtype
     count = jnp.zeros((), jnp.int32)
-    g = Going(fields, start, dt, alive, _nothing(dtype), jnp.zeros(2, dtype), jnp.asarray(jnp.inf, dtype), count)
+    shortest, crossed = jnp.asarray(jnp.inf, dtype), jnp.zeros((), dtype)
+    g = Going(fields, start, dt, alive, _nothing(dtype), jnp.zeros(2, dtype), shortest, crossed, count)
     if steps is None:
         near = 1e-9 * s.longest
         g = jax.lax.while_loop(lambda g: g.alive & (g.time < end - near), lambda g: one(s, drive, g, end), g)
@@ -115,6 +120,7 @@ def interval(
         jnp.max(g.worst.salt),
         g.worst.least,
         g.shortest,
+        g.crossed,
         g.steps,
         vortices,
     )
@@ -129,18 +135,19 @@ def march(
     samples: int,
     drive: Drive,
     steps: int | None,
-    told: Callable | None = None,
+    told: Callable | bool | None = None,
     keep: bool = False,
+    lanes: int = 1,
 ) -> tuple[Fields, Array, Samples, tuple | None]:
-    """``samples`` intervals, none where the fields are not ``alive``: the last fields, whether they live, and all that was seen, ``(K,)``; ``told(time, current, step)`` after each;
-    with ``keep`` the fields and stream function of every sample too."""
+    """``samples`` intervals, none where the fields are not ``alive``: the last fields, whether they live, and all that was seen, ``(K,)``;
+    ``told`` after each (``watch.py``), of so many ``lanes`` that are marched in all; with ``keep`` the fields and stream function of every sample too."""
     dtype = fields.phi.dtype
     ends = jnp.arange(1, samples + 1, dtype=dtype) * (duration / samples)
 
     def go(carry: tuple, end: Array) -> tuple:
         fields, dt, alive, seen = interval(s, drive, carry, end, steps)
-        if told is not None:
-            jax.debug.callback(told, seen.time, seen.current, dt)
+        now = Told(seen.time, seen.voltage, seen.current, dt, seen.courant, alive)
+        tell(told, now, lanes * samples, duration)
         frame = (fields.c, fields.phi, stream_now(s, fields)) if keep else None
         return (fields, seen.time, dt, alive), (seen, frame)
 

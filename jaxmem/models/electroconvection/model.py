@@ -1,6 +1,7 @@
 """Electroconvection in the plane: Nernst-Planck-Poisson-Stokes beside ion-exchange membranes, through time."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -68,7 +69,8 @@ class Electroconvection(AbstractModel):
     A ``MembranePair`` of unlike membranes is a channel with a ``velocity``, fed through a fringe (``channel.py``), whose voltage rises by itself.
     ``steady=100``: after the march the vortices that stand still are found by Newton (over so many steps), and derivatives are theirs; a march that
     did not come near them says so (status ``not_steady``). Derivatives of means over chaos mean nothing.
-    ``progress(time, current, step)`` is called after every sample, where given. Means are taken over the last ``window`` of the duration.
+    ``progress=True`` shows a bar with the time simulated, voltage, current and Courant number; a function is called with these after every sample
+    (``progress(told)``, ``told.time``, ``.voltage``, ``.current``, ``.step``, ``.courant``, ``.alive``). Means are taken over the last ``window`` of the duration.
     Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
     """
 
@@ -94,7 +96,7 @@ class Electroconvection(AbstractModel):
     steady: int | None = eqx.field(static=True, default=None)
     x_flux: str = eqx.field(static=True, default="scharfetter_gummel")
     precision: str = eqx.field(static=True, default="float64")
-    progress: Callable | None = eqx.field(static=True, default=None)
+    progress: Callable | bool | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
         for name, least in (("columns", 8), ("rows", 8), ("samples", 4), ("iterations", 1)):
@@ -124,6 +126,10 @@ class Electroconvection(AbstractModel):
                 raise JaxmemError(f"{name} = {getattr(self, name)!r} is neither True nor False. Write {name}=True.")
         if type(self.pairs) is not int or not 0 <= self.pairs <= self.columns // 4:
             raise JaxmemError(f"pairs = {self.pairs!r} is no number from 0 to {self.columns // 4}. Write pairs=1.")
+        if self.progress not in (None, True, False) and not callable(self.progress):
+            raise JaxmemError(
+                f"progress = {self.progress!r} is neither True nor a function. Write progress=True for a bar, or progress=lambda told: print(told.time)."
+            )
         if type(self.seed) is not int:
             raise JaxmemError(f"seed = {self.seed!r} is no whole number. Write seed=0.")
         if self.steady is not None and (type(self.steady) is not int or self.steady < 1):
@@ -200,10 +206,11 @@ class Electroconvection(AbstractModel):
         short = jnp.broadcast_to(case.conditions.length / case.conditions.thickness < _SHORTEST_BOX, status.shape)
         status = jnp.where((status == code("successful")) & short, code("box_too_short"), status)
         sound = status == code("successful")
-        return over_lanes(self._lane, benign(case, sound), 1, (sound,))._replace(status=status)
+        lane = partial(self._lane, lanes=status.size)
+        return over_lanes(lane, benign(case, sound), 1, (sound,))._replace(status=status)
 
-    def _lane(self, case: Case, sound: Array) -> PlaneState:
-        """One question; without sound inputs nothing is marched."""
+    def _lane(self, case: Case, sound: Array, lanes: int) -> PlaneState:
+        """One question of so many; without sound inputs nothing is marched."""
         layer, begin_cells, flows, arrived, drives = self._begin(case)
         dtype, box = jnp.dtype(self.precision), case.conditions.length / case.conditions.thickness
         plane, groups = domain(layer.grid, box, self.columns), similarity(case)
@@ -224,7 +231,7 @@ class Electroconvection(AbstractModel):
             given = (setting, fields, cast(self.duration), drive)
             s, f, duration, d = given if self.steady is None else frozen(given)
             fields, alive, seen, frames = march(
-                s, f, alive, duration, self.samples, d, steps, self.progress, self.frames
+                s, f, alive, duration, self.samples, d, steps, self.progress, self.frames, lanes * drives.start.size
             )
             moves = jnp.zeros((), dtype)
             if self.steady is not None:

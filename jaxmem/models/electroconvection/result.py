@@ -7,8 +7,9 @@ import numpy as np
 from jax import Array
 
 from ...case import Case
-from ..nernst_planck_poisson.scaled import AbstractScaledResult
+from ..nernst_planck_poisson.scaled import AbstractScaledResult, backwards
 from .statistics import STATES, Mean, mean, state, worst_in
+from .vortices import spectrum
 
 
 class PlaneResult(AbstractScaledResult):
@@ -38,7 +39,7 @@ class PlaneResult(AbstractScaledResult):
         mean, box = self.scaled_current.value, np.broadcast_to(np.asarray(self.box), self.status.shape)
         back = jnp.any((mean * self._sign < -1e-6).reshape(*self.status.shape, -1), axis=-1)
         found = {
-            "voltage below the open-circuit value: the current runs backwards": int(
+            f"voltage {backwards(self._sign)}: the current runs backwards": int(
                 (np.asarray(back) & np.asarray(self.ok)).sum()
             ),
             "box shorter than 1 thickness: vortices are narrower than they would be": int(
@@ -131,6 +132,14 @@ class PlaneResult(AbstractScaledResult):
     def normal_speed(self) -> Array:
         """Largest velocity across the layer in the last sample, in D/L."""
         return self.state.seen.speed_v[..., -1]
+
+    @property
+    def energy_spectrum(self) -> Array:
+        """Kinetic energy of the last flow in every mode along the membrane, ``(..., Nx/2 + 1)``: mean of ``(u^2 + v^2)/2`` over the box, in (D/L)^2;
+        mode n has n vortex pairs in the box."""
+        faces = jnp.asarray(self.state.faces)
+        gap = jnp.diff(faces.reshape(*faces.shape[:-1], *(1,) * (self.scaled_voltage.ndim - self.status.ndim), -1))
+        return spectrum(gap, jnp.asarray(self.box), self.state.psi)
 
     @property
     def kind(self) -> Array:

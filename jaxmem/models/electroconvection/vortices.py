@@ -49,3 +49,14 @@ def _top(y: Array, f: Array) -> Array:
     bend = (slope_right - slope_left) / (c - a)
     vertex = 0.5 * (a + b) - 0.5 * slope_left / jnp.where(bend < 0.0, bend, -jnp.inf)
     return y[j] + jnp.where(bend < 0.0, vertex, 0.0)
+
+
+def spectrum(widths: Array, box: Array, psi: Array) -> Array:
+    """Energy of each mode along x, ``(..., K)``, of stream functions ``(..., Ny + 1, Nx)``: what they add up to is the mean of ``(u^2 + v^2)/2``."""
+    columns = psi.shape[-1]
+    twice = jnp.asarray([1.0, *[2.0] * (columns // 2 - 1), 1.0], psi.dtype) / columns**2  # of a real series
+    square = lambda f: twice * jnp.abs(jnp.fft.rfft(f, axis=-1)) ** 2
+    dx = box.reshape(*box.shape, *(1,) * (psi.ndim - box.ndim)) / columns
+    u, v = jnp.diff(psi, axis=-2) / widths[..., None], (jnp.roll(psi, 1, axis=-1) - psi) / dx
+    gaps = 0.5 * (widths[..., 1:] + widths[..., :-1])[..., None]  # v stands between the rows, and is zero at the walls
+    return 0.5 * (jnp.sum(widths[..., None] * square(u), axis=-2) + jnp.sum(gaps * square(v[..., 1:-1, :]), axis=-2))

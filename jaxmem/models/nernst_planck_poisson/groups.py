@@ -15,10 +15,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from ..._errors import JaxmemError
-from ..._fields import check, field, is_concrete
+from ..._errors import JaxmemError, PhysicalRangeError
+from ..._fields import check, field, float_array, is_concrete, outside, quantities, range_message
 from ...case import Case
 from ...chemistry.mixture import Mixture
 from ...chemistry.properties import water_density
@@ -34,10 +35,16 @@ def debye(*, eps: ArrayLike | None = None, nu_D: ArrayLike | None = None, eps_U:
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
         raise JaxmemError(f"debye() takes one of eps, nu_D, eps_U; got {named or 'none'}. Write jm.debye(eps=1e-3).")
-    value = jnp.asarray(given[named[0]], float)
-    if named[0] == "eps":
-        return value
-    return value / np.sqrt(2.0) if named[0] == "nu_D" else jnp.sqrt(value / 2.0)
+    name = named[0]
+    value = jnp.asarray(float_array(given[name]), float)
+    positive = jnp.where(value > 0.0, value, jnp.nan)  # a square forgets the sign
+    ratio = {"eps": positive, "nu_D": positive / np.sqrt(2.0), "eps_U": jnp.sqrt(positive / 2.0)}[name]
+    meta = quantities(Groups)["eps"]
+    if is_concrete(ratio) and ratio.size and bool(np.all(outside(np.asarray(ratio), meta))):
+        own = {"eps": lambda x: x, "nu_D": lambda x: x * np.sqrt(2.0), "eps_U": lambda x: 2.0 * x**2}[name]
+        bounds = {key: own(meta[key]) for key in ("low", "high", "usual")}
+        raise PhysicalRangeError(range_message(name, float(np.ravel(np.asarray(value))[0]), {**meta, **bounds}))
+    return ratio
 
 
 class Scales(NamedTuple):
@@ -74,14 +81,19 @@ class Groups(eqx.Module):
     eps: Array = field(
         unit="1", low=1e-7, high=1.0, usual=1e-3, symbol="eps", doc="Debye length over L; enter it by jm.debye(...)"
     )
-    kappa: Array = field(unit="1", low=1e-6, high=1e3, symbol="kappa", doc="electric over viscous force", default=0.5)
-    diffusivity_ratio: Array = field(unit="1", low=1e-3, high=1e3, symbol="D+/D-", doc="cation over anion", default=1.0)
+    kappa: Array = field(unit="1", low=2e-4, high=400.0, symbol="kappa", doc="electric over viscous force", default=0.5)
+    diffusivity_ratio: Array = field(
+        unit="1", low=0.02, high=50.0, symbol="D+/D-", doc="cation over anion", default=1.0
+    )
     peclet: Array = field(unit="1", low=0.0, high=1e8, symbol="Pe", doc="mean velocity in D/L", default=0.0)
     schmidt: Array = field(unit="1", low=1.0, high=1e7, symbol="Sc", doc="viscosity over diffusivity", default=1e3)
     charges: tuple[int, int] = eqx.field(static=True, default=(1, -1))
 
     def __check_init__(self) -> None:
         check(self)
+        z = self.charges
+        if not (isinstance(z, tuple) and len(z) == 2 and all(type(x) is int for x in z) and z[0] > 0 > z[1]):
+            raise JaxmemError(f"charges = {z!r} are no cation and anion. Write charges=(2, -1), whole numbers.")
         if is_concrete(self.schmidt) and np.size(self.schmidt) > 1 and np.ptp(np.asarray(self.schmidt)) > 0.0:
             low, high = float(np.min(self.schmidt)), float(np.max(self.schmidt))
             warnings.warn(
@@ -116,13 +128,24 @@ class Groups(eqx.Module):
             raise JaxmemError(
                 f"Impose one of voltage, sweep, current; got {sorted(imposed)}. Write groups.case(membrane, voltage=20.0)."
             )
-        (what, value), gap = next(iter(imposed.items())), jnp.asarray(thickness, float)
-        feed = self.mixture(gap)
-        scale = scales(feed, gap)
-        unit = scale.current if what == "current" else scale.potential
-        value = jnp.asarray(value, float) * (unit[..., None] if what == "sweep" else unit)
-        period = None if box is None else jnp.asarray(box, float) * gap
-        return Case(feed, membrane, kinds[what](value, gap, period, self.peclet * scale.velocity))
+        what, given = next(iter(imposed.items()))
+        value, gap = (jnp.asarray(float_array(x), float) for x in (given, thickness))
+        period = None if box is None else jnp.asarray(float_array(box), float) * gap
+        try:
+            feed = self.mixture(gap)
+            scale = scales(feed, gap)
+            unit = scale.current if what == "current" else scale.potential
+            value = value * (unit[..., None] if what == "sweep" and unit.ndim else unit)
+            return Case(feed, membrane, kinds[what](value, gap, period, self.peclet * scale.velocity))
+        except PhysicalRangeError as error:
+            text = f"In SI, over {_first(gap)} m, {what} = {_first(given)} with {self._said()} is out of range: {error}"
+            if "concentration" in str(error):
+                text += " Scaled results are the same over any thickness: write groups.case(..., thickness=1e-3) for a weaker salt."
+            raise PhysicalRangeError(text) from error
+
+    def _said(self) -> str:
+        """The first of each criterion."""
+        return ", ".join(f"{name} = {_first(getattr(self, name))}" for name in ("eps", "kappa", "peclet"))
 
     def mixture(self, thickness: ArrayLike = 1e-4) -> Mixture:
         """A salt at 25 C with these groups over a thickness in m; its names are those of table salt, its numbers are not."""
@@ -146,6 +169,10 @@ class Groups(eqx.Module):
         concentration = equivalents[..., None] / jnp.abs(salt.charge)
         viscosity = permittivity * thermal**2 / (self.kappa * d_salt)
         return Mixture(salt, concentration, temperature=t, viscosity=viscosity)
+
+
+def _first(x: Any) -> str:
+    return f"{float(np.ravel(np.asarray(x))[0]):g}" if np.size(x) and not isinstance(x, Tracer) else "?"
 
 
 def charges(feed: Mixture) -> Array:

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from ..._errors import JaxmemError, ShapeError
+from ..._fields import float_array
 
 _FLATTER = 1e-6  # of the steepest slope, by which a plateau is flatter than its neighbours: less is round-off
 
@@ -56,12 +57,17 @@ def plateau(
     window with edges ``softness`` of its width wide, which makes the lengths smooth in the voltages too; derivatives to the currents are exact either
     way. ``interval``: 95 % half widths of the currents, which give the standard errors.
     """
-    v, i = jnp.asarray(voltage, float), jnp.asarray(current, float)
+    v, i = (jnp.asarray(float_array(x), float) for x in (voltage, current))
+    _check(ohmic, flat, overlimiting, softness)
     if v.shape[-1:] != i.shape[-1:] or v.ndim < 1:
         raise ShapeError(
             f"voltage has shape {v.shape} and current {i.shape}; the last axes must be equal. Write result.scaled_voltage, result.scaled_current."
         )
-    spread = jnp.zeros_like(i) if interval is None else jnp.asarray(interval, float) / 1.96
+    spread = jnp.zeros_like(i) if interval is None else jnp.asarray(float_array(interval), float) / 1.96
+    if spread.ndim and spread.shape[-1:] != i.shape[-1:]:
+        raise ShapeError(
+            f"interval has shape {spread.shape} for currents of {i.shape}. Write interval=result.scaled_current.interval."
+        )
     fits = [_line(v, i, spread, window, softness) for window in (ohmic, flat, overlimiting)]
     for name, window, (*_, points) in zip(
         ("ohmic", "flat", "overlimiting"), (ohmic, flat, overlimiting), fits, strict=True
@@ -78,6 +84,19 @@ def plateau(
     level = slopes[..., 1] + _FLATTER * jnp.max(jnp.abs(slopes), axis=-1)
     ordered = (level < slopes[..., 0]) & (level < slopes[..., 2]) & (begin < end)
     return Plateau(slopes, offsets, begin, end, limit, misfit, begin_error, end_error, ordered)
+
+
+def _check(ohmic: Any, flat: Any, overlimiting: Any, softness: Any) -> None:
+    """Windows are pairs of rising numbers, softness is none or positive."""
+    for name, window in (("ohmic", ohmic), ("flat", flat), ("overlimiting", overlimiting)):
+        if not isinstance(window, tuple | list) or len(window) != 2 or not bool(window[0] < window[1]):
+            raise JaxmemError(
+                f"{name} = {window!r} is no window of voltages from low to high. Write {name}=(8.0, 18.0)."
+            )
+    if not isinstance(softness, int | float) or not 0.0 <= softness < 1.0:
+        raise JaxmemError(
+            f"softness = {softness!r} is no part of a window's width from 0 to 1. Write softness=0.02, or 0 for sharp ones."
+        )
 
 
 def _line(v: Array, i: Array, spread: Array, window: tuple[float, float], softness: float) -> tuple:

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from ...case import Case
 from ...membranes.ion_exchange import FixedChargeMembrane, MembranePair
 from .groups import charges
-from .scaled import AbstractScaledResult
+from .scaled import AbstractScaledResult, backwards
 
 HIGHEST = 120.0  # RT/F
 
@@ -34,7 +34,7 @@ class CurrentResult(AbstractScaledResult):
         if not ok.any():
             return {}
         against = np.asarray(jnp.any((self.scaled_current * self._sign < -1e-9).reshape(*ok.shape, -1), axis=-1)) & ok
-        text = f"voltage below the open-circuit value ({self._open_text()} mV): the current runs backwards"
+        text = f"voltage {backwards(self._sign)} ({self._open_text()} mV): the current runs backwards"
         high = np.asarray(jnp.any((jnp.abs(self.scaled_voltage) > HIGHEST).reshape(*ok.shape, -1), axis=-1)) & ok
         found = {
             text: int(against.sum()),

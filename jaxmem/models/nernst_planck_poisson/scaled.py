@@ -88,6 +88,15 @@ class AbstractScaledResult(eqx.Module):
         return "\n".join(lines)
 
 
+def backwards(sign: float) -> str:
+    """Which voltages drive the counter-ions of a membrane away from it: ``sign`` is theirs."""
+    return (
+        "below the open-circuit value"
+        if sign > 0.0
+        else "above the open-circuit value of an anion exchanger, which takes negative ones"
+    )
+
+
 def span(value: Array, ok: np.ndarray) -> str:
     """Least to largest over the solved lanes."""
     x = np.asarray(value)

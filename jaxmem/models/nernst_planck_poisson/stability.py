@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from ..._errors import ConvergenceError, JaxmemError
+from ..._fields import float_array
 from ...case import Case
 from ...conditions import Voltage
 from .equations import Unknown, current, faces
@@ -89,7 +90,7 @@ def growth_rate(model: NernstPlanckPoisson, case: Case, wavenumber: ArrayLike) -
     """
     _check(model, case)
     unit = scales(case.feed, case.conditions.thickness)
-    k = jnp.atleast_1d(jnp.asarray(wavenumber, float)) * unit.length
+    k = jnp.atleast_1d(jnp.asarray(float_array(wavenumber), float)) * unit.length
     if not isinstance(k, Tracer) and not bool(np.all(np.asarray(k) > 0.0)):
         raise JaxmemError(
             "A wavenumber is positive, in 1/m. Write jm.growth_rate(model, case, 2 * jnp.pi / length_of_a_pair)."
