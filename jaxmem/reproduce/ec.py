@@ -199,7 +199,11 @@ def vortices(console: Any, progress: Bar, out: Path) -> None:
         (1e-3, 1.32, (64, 96), ("4.42", "68.2")),
     ):
         model = Electroconvection(*cells, duration=0.5 if eps == 1e-2 else 0.36, window=0.2)
-        result = solve(model, Groups(debye(eps=eps), 0.5).case(MEMBRANE, voltage=30.0, box=box))
+        case = Groups(debye(eps=eps), 0.5).case(MEMBRANE, voltage=30.0, box=box)
+        result = solve(model, case)
+        if eps == 1e-2:
+            rate = growth_rate(NernstPlanckPoisson(), case, 2.0 * np.pi / case.conditions.length).scaled_rate[0]
+            result.plot.growth(rate=rate).figure.savefig(out / "ec_vortex_growth.png")
         i, kind = result.scaled_current, ("quiescent", "steady", "slow drift", "unsteady")[int(result.kind)]
         table.add_row(
             f"{eps:g}", "30", f"{box:g}", f"{float(i.value):.3f}", second[0], f"{float(result.state.at_rest):.3f}", f"{float(result.speed):.1f}", second[1],

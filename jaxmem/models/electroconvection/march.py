@@ -107,7 +107,8 @@ def interval(
         body = jax.checkpoint(lambda g, _: (one(s, drive, g._replace(dt=equal), g.time + equal), None))
         g = jax.lax.scan(body, g, None, length=steps)[0]
     psi = stream_now(s, g.fields)
-    vortices = observe(s.domain, s.salt, g.fields.c, psi, velocity(s.domain, psi))
+    counted = None if s.fringe is None else s.weight
+    vortices = observe(s.domain, s.salt, g.fields.c, psi, velocity(s.domain, psi), counted)
     passed = jnp.where(g.time > start, g.time - start, 1.0)
     seen = Samples(
         g.time,

@@ -22,19 +22,24 @@ class Vortices(NamedTuple):
 _STILL = 1e-6  # D/L: slower is at rest
 
 
-def observe(d: Domain, salt: Salt, c: Array, psi: Array, flow: Velocity) -> Vortices:
-    """Of one state; ``psi (Ny + 1, Nx)`` at corners."""
+def observe(d: Domain, salt: Salt, c: Array, psi: Array, flow: Velocity, counted: Array | None = None) -> Vortices:
+    """Of one state; ``psi (Ny + 1, Nx)`` at corners. In a channel, both of whose membranes are depleted, what stands in its lower half over the
+    columns that are ``counted (Nx,)``."""
     moves = jnp.max(jnp.abs(flow.v)) > _STILL
-    y = d.grid.faces
-    strength = jnp.max(jnp.abs(psi), axis=1)
+    y, columns = d.grid.faces, jnp.ones(psi.shape[1], psi.dtype)
+    if counted is not None:
+        columns = (counted > 0.0).astype(psi.dtype)
+        low = (y <= 0.5)[:, None]
+        psi, flow = jnp.where(low, psi, 0.0), flow._replace(v=jnp.where(low, flow.v, 0.0))
+    strength = jnp.max(jnp.abs(psi) * columns, axis=1)
     d1 = 2.0 * _top(y, strength)
-    rms = jnp.sqrt(jnp.mean(flow.v**2, axis=1))
+    rms = jnp.sqrt(jnp.sum(columns * flow.v**2, axis=1) / jnp.sum(columns))
     peak = jnp.argmax(rms)
     above = jnp.where(jnp.arange(rms.shape[0]) >= peak, rms, rms[peak])
     d2 = crossing(y, above, 0.5 * rms[peak])
-    middle = flow.v[jnp.argmin(jnp.abs(y - 0.5))]
+    middle = flow.v[jnp.argmin(jnp.abs(y - (0.5 if counted is None else 0.25)))]
     modes = jnp.abs(jnp.fft.rfft(middle))[1:]
-    mean = jnp.mean(c, axis=-1)
+    mean = jnp.sum(columns * c, axis=-1) / jnp.sum(columns)
     share = (mean[0] - mean[1]) / (mean[0] + mean[1])
     still = lambda x: jnp.where(moves, x, jnp.zeros_like(x))
     return Vortices(still(d1), still(d2), still(1 + jnp.argmax(modes)), crossing(d.grid.centres, share, 0.5))
