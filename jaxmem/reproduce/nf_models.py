@@ -72,7 +72,8 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     """Tables of root mean square errors in rejection, and a parity plot; of feeds and of ions the root mean square over the folds."""
     folds = folds_of(points)
     tried, best = trials(points)
-    fits = len(tried) * (1 + sum(map(len, folds.values()))) + len(folds["S1"]) * 6 + len(folds["S3"]) ** 2
+    asked = {"each flux in turn": _each_flux(points), "each feed in turn": folds["S3"]}
+    fits = len(tried) * (1 + sum(map(len, folds.values()))) + len(asked["each flux in turn"]) * 6 + len(folds["S3"]) ** 2
     with bar(console, fits) as progress:
         rows = {one.name: judged(one, points, folds, progress) for one in tried}
 
@@ -82,7 +83,7 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
             progress.step()
             return found.case.membrane
 
-        told = [_intervals(best, folds, *what, refit) for what in _PROMISES if folds[what[0]]]
+        told = [_intervals(best, what, asked[what], *promise, refit) for what, promise in _PROMISES.items() if asked[what]]
     _print_scores(console, rows)
     _print_unseen(console, rows, points, folds["S4"])
     _print_intervals(console, best.one.name, told)
@@ -97,13 +98,27 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     return rows
 
 
-_PROMISES = (("S1", "point", 0.9), ("S3", "feed", 0.75))  # three feeds to learn from cannot promise more for a fourth
+_PROMISES = {
+    "each flux in turn": ("point", 0.9),
+    "each feed in turn": ("feed", 0.75),  # three feeds to learn from cannot promise more for a fourth
+}
 
 
-def _intervals(one: Physics, folds: dict, split: str, by: str, coverage: float, refit: Any) -> tuple:
-    """Of the held-out values of a split: which lie inside, and the half widths."""
+def _each_flux(points: Dataset) -> list[np.ndarray]:
+    """The lowest flux of each feed, then the second of each, and so on: test masks ``(N, S)``."""
+    flux, label = np.asarray(points.case.conditions.volume_flux), np.asarray(points.feed_group)
+    there = np.isfinite(np.asarray(points.rejection))
+    rank = np.asarray([np.sum((label == g) & (flux < f)) for g, f in zip(label, flux, strict=True)])
+    tests = [np.broadcast_to((rank == k)[:, None], there.shape) for k in np.unique(rank)]
+    return [test for test in tests if (there & test).any() and (there & ~test).any()]
+
+
+def _intervals(
+    one: Physics, what: str, folds: list[np.ndarray], by: str, coverage: float, refit: Any
+) -> tuple[str, float, np.ndarray, np.ndarray]:
+    """Of held-out values: which lie inside, and the half widths."""
     inside, half = [], []
-    for test in folds[split]:
+    for test in folds:
         kept, asked = one.points.only(~test), one.points.only(test)
         trust = calibrate(one.one.model, kept, refit=refit, by=by, coverage=coverage)
         told, seen = trust.predict(asked.case), np.asarray(asked.rejection)
@@ -111,7 +126,7 @@ def _intervals(one: Physics, folds: dict, split: str, by: str, coverage: float, 
         low, high = np.asarray(told.low)[there], np.asarray(told.high)[there]
         inside.append((low <= seen[there]) & (seen[there] <= high))
         half.append(np.asarray(told.rejection)[there] - low)
-    return split, coverage, np.concatenate(inside), np.concatenate(half)
+    return what, coverage, np.concatenate(inside), np.concatenate(half)
 
 
 def _print_scores(console: Any, rows: dict[str, Row]) -> None:
@@ -155,9 +170,9 @@ def _print_intervals(console: Any, name: str, told: list[tuple]) -> None:
     intervals = plain_table(f"Intervals of {name}, from refits to parts of the training points")
     for heading in ("held out", "promised", "inside", "values", "half width, median"):
         intervals.add_column(heading, justify="left" if heading == "held out" else "right")
-    for split, promised, inside, half in told:
+    for what, promised, inside, half in told:
         width = f"{np.median(half):.2f}" if np.isfinite(half).all() else "-"
-        intervals.add_row(SPLITS[split], f"{promised:.0%}", f"{inside.mean():.0%}", str(inside.size), width)
+        intervals.add_row(what, f"{promised:.0%}", f"{inside.mean():.0%}", str(inside.size), width)
     console.print(intervals)
 
 

@@ -196,6 +196,15 @@ def test_precision_and_too_few_iterations():
     np.testing.assert_allclose(single.current_series, five.current_series, rtol=1e-3)
 
 
+def test_single_precision_answers_in_full():
+    """Every number of a result in single precision, printed and as a table, with types that never mix by themselves."""
+    result = plane(duration=0.02, precision="float32")
+    assert result.scaled_current.value.dtype == jnp.float32
+    assert "RT/F" in str(result)
+    assert len(result.to_dataframe()) == 1
+    assert result.energy_spectrum.dtype == jnp.float32
+
+
 def test_forced_flow_and_a_ramp_are_what_they_say():
     """With a pump the box moves at Poiseuille's speed; a slow ramp passes the currents of its voltages."""
     groups = jm.Groups(1e-2, 0.5, peclet=50.0)

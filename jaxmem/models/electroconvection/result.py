@@ -78,20 +78,24 @@ class PlaneResult(AbstractScaledResult):
         """At the end, in RT/F."""
         return self.state.seen.voltage[..., -1]
 
+    def _in(self, unit: Array, scaled: Array) -> Array:
+        """SI in double precision, whatever the march had."""
+        return scaled.astype(unit.dtype) * self.wide(unit)
+
     @property
     def current(self) -> Array:
         """Mean current density, A/m2."""
-        return self.scaled_current.value * self.wide(self.scales.current)
+        return self._in(self.scales.current, self.scaled_current.value)
 
     @property
     def current_interval(self) -> Array:
         """Half width of its 95 % interval, A/m2."""
-        return self.scaled_current.interval * self.wide(self.scales.current)
+        return self._in(self.scales.current, self.scaled_current.interval)
 
     @property
     def voltage(self) -> Array:
         """At the end, V."""
-        return self.scaled_voltage * self.wide(self.scales.potential)
+        return self._in(self.scales.potential, self.scaled_voltage)
 
     @property
     def current_at_rest(self) -> Array:
@@ -137,9 +141,9 @@ class PlaneResult(AbstractScaledResult):
     def energy_spectrum(self) -> Array:
         """Kinetic energy of the last flow in every mode along the membrane, ``(..., Nx/2 + 1)``: mean of ``(u^2 + v^2)/2`` over the box, in (D/L)^2;
         mode n has n vortex pairs in the box."""
-        faces = jnp.asarray(self.state.faces)
+        faces = jnp.asarray(self.state.faces, self.state.psi.dtype)
         gap = jnp.diff(faces.reshape(*faces.shape[:-1], *(1,) * (self.scaled_voltage.ndim - self.status.ndim), -1))
-        return spectrum(gap, jnp.asarray(self.box), self.state.psi)
+        return spectrum(gap, jnp.asarray(self.box, self.state.psi.dtype), self.state.psi)
 
     @property
     def kind(self) -> Array:

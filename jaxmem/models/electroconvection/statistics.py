@@ -33,7 +33,7 @@ def mean(series: Array, window: float) -> Mean:
     alike = jnp.sum(centred[..., 1:] * centred[..., :-1], axis=-1) / jnp.maximum(jnp.sum(centred**2, axis=-1), 1e-300)
     alike = jnp.clip(alike, 0.0, 0.9)
     interval = _STUDENT * jnp.sqrt(variance / batches * (1.0 + alike) / (1.0 - alike))
-    t = jnp.linspace(-0.5, 0.5, used)
+    t = jnp.linspace(-0.5, 0.5, used, dtype=part.dtype)
     drift = jnp.sum(t * part, axis=-1) / jnp.sum(t * t)
     return Mean(part.mean(-1), interval, part.std(-1), drift)
 
