@@ -28,8 +28,15 @@ def float_array(x: Any):
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
-        raise ShapeError(f"{x!r} is not a number or an array of numbers. Pass a float, a list of floats or an array.")
+        raise ShapeError(
+            f"{_short(x)} is not a number or an array of numbers. Pass a float, a list of floats or an array."
+        )
     return jnp.asarray(array)
+
+
+def _short(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) < 120 else f"A {type(x).__name__}"
 
 
 def whole(x: Any) -> Any:

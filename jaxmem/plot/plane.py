@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import JaxmemError
+from .._errors import JaxmemError, unknown
 from .style import COMMON, SPARE, STYLES, new_axes, pyplot
 
 
@@ -13,6 +13,14 @@ class PlanePlots:
 
     def __init__(self, result: Any) -> None:
         self._r = result
+
+    def _at(self, lane: int | tuple) -> tuple:
+        """A lane as an index; the first where none is given."""
+        shape = self._r.status.shape
+        index = (lane,) if isinstance(lane, int) else tuple(lane) or (0,) * len(shape)
+        if len(index) != len(shape) or any(not -n <= k < n for k, n in zip(index, shape, strict=False)):
+            raise JaxmemError(f"lane = {lane!r} is none of lanes {shape}. Write lane={(0,) * len(shape)!r}.")
+        return index
 
     def _pick(self, x: Any, lane: tuple, point: int) -> np.ndarray:
         full = np.asarray(x)[lane]
@@ -23,18 +31,21 @@ class PlanePlots:
     ) -> Any:
         """The last fields with streamlines: ``what`` is ``salt`` (mean of both ions), ``charge`` or ``potential``, scaled."""
         r = self._r
-        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        lane = self._at(lane)
         c, phi, psi = (self._pick(x, lane, point) for x in (r.state.c, r.state.phi, r.state.psi))
         return self._draw(r.state._replace(c=c, phi=phi, psi=psi), what, lane, axes or new_axes(style))
 
     def _draw(self, state: Any, what: str, lane: tuple, axes: Any) -> Any:
         """One plane."""
         r, c, phi, psi = self._r, state.c, state.phi, state.psi
-        values, label, colours = {
+        drawn = {
             "salt": (0.5 * (c[0] + c[1]), "(c₊ + c₋)/2 c₀", "viridis"),
             "charge": (c[0] - c[1], "(c₊ - c₋)/c₀ (logarithmic)", "magma"),
             "potential": (phi, "potential (RT/F)", "cividis"),
-        }[what]
+        }
+        if what not in drawn:
+            raise unknown("Field", str(what), tuple(drawn), 'Write result.plot.fields("salt").')
+        values, label, colours = drawn[what]
         box = float(
             np.asarray(r.box).reshape(-1)[0]
             if np.ndim(r.box) == 0 or r.status.ndim == 0
@@ -80,7 +91,7 @@ class PlanePlots:
         r = self._r
         if r.state.frames is None:
             raise JaxmemError("No frames were kept. Solve again with jm.Electroconvection(..., frames=True).")
-        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        lane = self._at(lane)
         plt = pyplot()
         from matplotlib.animation import PillowWriter
 
@@ -103,7 +114,7 @@ class PlanePlots:
         questions the lanes are points."""
         axes, r = axes or new_axes(style), self._r
         swept, ok = r.scaled_voltage.ndim > r.status.ndim, np.asarray(r.ok)
-        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        lane = self._at(lane)
         pick = lambda x: np.asarray(x)[lane] if swept else np.asarray(x).reshape(-1)[ok.reshape(-1)]
         i = r.scaled_current
         v, mean, half = (pick(x) for x in (r.scaled_voltage, i.value, i.interval))
@@ -117,7 +128,7 @@ class PlanePlots:
     def history(self, lane: int | tuple = (), axes: Any = None, style: str = "screen") -> Any:
         """Current against time; one curve for each voltage of a sweep."""
         r = self._r
-        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        lane = self._at(lane)
         axes = axes or new_axes(style)
         t, i, v = (np.atleast_2d(np.asarray(x)[lane]) for x in (r.time, r.current_series, r.state.seen.voltage))
         for k in range(t.shape[0]):
@@ -131,7 +142,7 @@ class PlanePlots:
     ) -> Any:
         """Largest normal velocity against time, logarithmic, and vortex diameter beside it; ``rate`` (D/L^2) draws what ``jm.growth_rate`` expects."""
         r, axes = self._r, axes or new_axes(style)
-        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        lane = self._at(lane)
         seen = r.state.seen
         t, v, d = (self._pick(x, lane, point) for x in (seen.time, seen.speed_v, seen.vortices.d1))
         moves = v > 0.0
@@ -155,7 +166,7 @@ class PlanePlots:
     def spectrum(self, lane: int | tuple = (), point: int = -1, axes: Any = None, style: str = "screen") -> Any:
         """Kinetic energy against the number of vortex pairs in the box, logarithmic."""
         r, axes = self._r, axes or new_axes(style)
-        lane = (lane,) if isinstance(lane, int) else lane or (0,) * r.status.ndim
+        lane = self._at(lane)
         energy = self._pick(r.energy_spectrum, lane, point)[1:]
         axes.loglog(np.arange(1, energy.size + 1), np.maximum(energy, 1e-16 * max(energy.max(), 1e-300)), "o-", ms=3)
         axes.set(xlabel="vortex pairs in the box", ylabel="kinetic energy ((D/L)²)")

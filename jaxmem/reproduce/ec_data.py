@@ -52,6 +52,8 @@ def generate(
     )
     notes = {
         "design": "sobol",
+        "family": "before a stirred bulk; one cation exchanger, 1:1 salt",
+        "debye": "eps = Debye length over L, Poisson coefficient 2 eps^2; scaled by RT/F, F D c0/L, L, L^2/D",
         "seed": seed,
         "ranges": {k: list(v) for k, v in ranges.items()},
         "voltages": list(VOLTAGES),

@@ -73,7 +73,9 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
     folds = folds_of(points)
     tried, best = trials(points)
     asked = {"each flux in turn": _each_flux(points), "each feed in turn": folds["S3"]}
-    fits = len(tried) * (1 + sum(map(len, folds.values()))) + len(asked["each flux in turn"]) * 6 + len(folds["S3"]) ** 2
+    fits = (
+        len(tried) * (1 + sum(map(len, folds.values()))) + len(asked["each flux in turn"]) * 6 + len(folds["S3"]) ** 2
+    )
     with bar(console, fits) as progress:
         rows = {one.name: judged(one, points, folds, progress) for one in tried}
 
@@ -83,7 +85,9 @@ def models_by_split(console: Any, points: Dataset, out: Path) -> dict[str, Row]:
             progress.step()
             return found.case.membrane
 
-        told = [_intervals(best, what, asked[what], *promise, refit) for what, promise in _PROMISES.items() if asked[what]]
+        told = [
+            _intervals(best, what, asked[what], *promise, refit) for what, promise in _PROMISES.items() if asked[what]
+        ]
     _print_scores(console, rows)
     _print_unseen(console, rows, points, folds["S4"])
     _print_intervals(console, best.one.name, told)

@@ -86,7 +86,15 @@ def train_vortices(data: Curves, *, seed: int = 0, steps: int = 4000, members: i
         raise JaxmemError(
             "Networks need Curves of 20 experiments or more. Write jm.train_vortices(curves(shipped())), of jaxmem.reproduce.ec_data."
         )
-    if members < 1 or steps < 1:
+    if not np.isfinite(data.criteria).all():
+        row = int(np.flatnonzero(~np.isfinite(data.criteria).all(axis=1))[0])
+        raise JaxmemError(
+            f"Curve {row} has criteria {data.criteria[row]}. Leave it out: a network cannot know where it lies."
+        )
+    for target in TARGETS:
+        if len(np.unique(rows_of(data, target).group)) < 10:
+            raise JaxmemError(f"Fewer than ten curves tell the {target}. Generate more, or widen their voltages.")
+    if type(members) is not int or type(steps) is not int or members < 1 or steps < 1:
         raise JaxmemError(
             f"members = {members!r} and steps = {steps!r} must be 1 or more. Write members=8, steps=4000."
         )

@@ -82,7 +82,12 @@ def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]
     """What a study is of."""
     return {
         "schema": SCHEMA,
-        "model": {"title": model.title(), "class": type(model).__name__, "sha256": fingerprint(model)},
+        "model": {
+            "title": model.title(),
+            "class": type(model).__name__,
+            "options": options(model),
+            "sha256": fingerprint(model),
+        },
         "cases": {"shape": list(cases.batch_shape), "sha256": fingerprint(cases)},
         "design": design,
         "chunk": chunk,
@@ -91,6 +96,20 @@ def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]
         "device": jax.default_backend(),
         "notes": _plain(notes),
     }
+
+
+def options(model: Any) -> dict[str, Any]:
+    """The fields of a model that are plain numbers and words, by name; parts of it under theirs."""
+    found: dict[str, Any] = {}
+    for f in dataclasses.fields(model):
+        value = getattr(model, f.name)
+        if isinstance(value, np.ndarray | np.generic | jax.Array) and np.ndim(value) == 0:
+            value = np.asarray(value).item()
+        if value is None or isinstance(value, bool | int | float | str):
+            found[f.name] = value
+        elif dataclasses.is_dataclass(value):
+            found[f.name] = {"class": type(value).__name__, **options(value)}
+    return found
 
 
 def _plain(notes: dict[str, Any]) -> Any:

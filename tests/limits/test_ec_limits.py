@@ -149,7 +149,7 @@ def test_vortices_carry_more_current_than_rest():
     result = plane(columns=24, rows=48, samples=100, duration=0.45, window=0.2)
     np.testing.assert_allclose(result.scaled_current.value, 4.11, rtol=0.02)
     np.testing.assert_allclose(result.speed, 22.6, rtol=0.03)
-    np.testing.assert_allclose(result.vortex_diameter, 0.60, atol=0.03)
+    np.testing.assert_allclose(result.vortex_diameter, 0.6014, atol=0.004)  # of the same fields by splines
     assert int(result.vortex_pairs) == 1
     assert int(result.kind) in (1, 2)
 

@@ -83,6 +83,20 @@ REFUSED = {
     "window of one number": (lambda: plateau(flat=8.0), "flat=(8.0, 18.0)"),
     "negative softness": (lambda: plateau(softness=-1.0), "softness=0.02"),
     "interval of another curve": (lambda: plateau(interval=jnp.ones(3)), "interval has shape (3,)"),
+    "growth in a flow": (
+        lambda: jm.growth_rate(LINE, jm.Groups(1e-2, peclet=9.0).case(CEM, voltage=30.0), 3e4),
+        "without flow along the membrane",
+    ),
+    "table of wavenumbers": (
+        lambda: jm.growth_rate(LINE, jm.Groups(1e-2).case(CEM, voltage=30.0), jnp.ones((2, 2))),
+        "one axis of wavenumbers",
+    ),
+    "several durations": (lambda: jm.Electroconvection(duration=jnp.ones(2)), "duration has shape (2,)"),
+    "window of truth": (lambda: jm.Electroconvection(window=True), "window=0.5"),
+    "criteria of two batches": (lambda: jm.Groups(jnp.ones(3) * 1e-3, jnp.ones(2)), "kappa (2,)"),
+    "no thickness": (lambda: jm.Groups(1e-3).case(CEM, voltage=1.0, thickness=0.0), "thickness = 0 is no length"),
+    "traced window": (lambda: jax.jit(lambda a: plateau(flat=(a, 18.0)).length)(8.0), "windows are part of"),
+    "plateau of a result": (lambda: plateau(current=ask()), "A CurrentResult is not a number"),
     "third order": (lambda: jm.Electroconvection(order=3), "order=1 or order=2"),
     "order as a truth": (lambda: jm.Electroconvection(order=True), "order=1 or order=2"),
     "inertia as a word": (lambda: jm.Electroconvection(inertia="no"), "inertia=True"),
@@ -194,3 +208,67 @@ def test_energy_of_the_modes_is_that_of_the_flow():
     labels = [line.get_label() for line in r.plot.growth(rate=29.0).get_lines()]
     assert labels == ["largest normal velocity", "growth rate 29 D/L²"]
     assert r.plot.spectrum().get_xlabel() == "vortex pairs in the box"
+
+
+def test_rates_of_unresolved_layers_are_refused():
+    case = jm.Groups(1e-4).case(CEM, voltage=30.0)
+    for ask_ in (
+        lambda: jm.growth_rate(jm.NernstPlanckPoisson(16), case, 1.2e5),
+        lambda: jm.onset(jm.NernstPlanckPoisson(16), case),
+    ):
+        with pytest.raises(jm.ConvergenceError, match=r"Write jm.NernstPlanckPoisson\(64\)"):
+            ask_()
+
+
+def test_reverse_mode_through_adaptive_steps_says_what_to_write():
+    model = jm.Electroconvection(8, 24, duration=0.01, samples=4)
+    current = lambda k: jm.solve(model, jm.Groups(1e-2, k).case(CEM, voltage=30.0, box=1.73)).scaled_current.value
+    with pytest.raises(Exception, match=r"Write jm.Electroconvection\(steps=200"):
+        jax.grad(current)(0.5)
+    assert float(jax.jvp(current, (0.5,), (1.0,))[1]) > 0.0
+
+
+def test_what_still_grows_is_not_steady():
+    """Above its onset a disturbance grows, which the current does not show yet; Newton that falls back to rest says so; below onset rest is right."""
+    early = jm.solve(
+        jm.Electroconvection(16, 32, duration=0.05, samples=20), jm.Groups(1e-2).case(CEM, voltage=30.0, box=1.73)
+    )
+    assert int(early.kind) == 2
+    assert any("still grow or fade" in text for text in early.warnings())
+    lost = jm.Electroconvection(16, 24, duration=0.05, samples=10, steady=50)
+    ask_ = lambda volts: jm.solve(lost, jm.Groups(1e-2).case(CEM, voltage=volts, box=1.73), throw=False)
+    assert int(ask_(30.0).status) == code("not_steady")
+    below = ask_(15.0)
+    assert int(below.status) == 0
+    assert int(below.kind) == 0
+    assert not below.warnings()
+    assert float(below.charge_closure) < 1e-14
+    assert float(below.current_spread) < 1e-8
+    assert 0.0 <= float(below.min_concentration) < 0.1
+
+
+def test_plateau_of_falling_voltages_smooth_windows_and_gaps():
+    """An anion exchanger's curve is the mirror image; derivatives to voltages behind sharp soft windows; a point that is not there."""
+    v = jnp.linspace(0.5, 36.0, 60)
+    i = jnp.interp(v, jnp.asarray([0.0, 2.0, 16.0, 40.0]), jnp.asarray([0.0, 2.0, 2.1, 5.0]))
+    up = {"ohmic": (0.5, 1.5), "flat": (8.0, 18.0), "overlimiting": (24.0, 36.0)}
+    down = {name: (-high, -low) for name, (low, high) in up.items()}
+    one, other = jm.plateau(v, i, **up, interval=0.01 * i), jm.plateau(-v, -i, **down)
+    np.testing.assert_allclose(one.length, other.length, rtol=1e-12)
+    assert bool(one.ordered)
+    assert bool(other.ordered)
+    assert "ends within" in str(one)
+    length = lambda s: jm.plateau(s * v, i, **up, softness=0.02).length
+    np.testing.assert_allclose(jax.grad(length)(1.0), (length(1.0 + 1e-6) - length(1.0 - 1e-6)) / 2e-6, rtol=1e-6)
+    gap = jm.plateau(v, i.at[3].set(jnp.nan), **up)
+    np.testing.assert_allclose(gap.length, one.length, rtol=1e-2)
+
+
+def test_pictures_name_what_they_have():
+    r = jm.solve(
+        jm.Electroconvection(8, 24, duration=0.01, samples=4), jm.Groups(1e-2).case(CEM, voltage=20.0, box=1.7)
+    )
+    with pytest.raises(jm.UnknownNameError, match="charge, potential, salt"):
+        r.plot.fields("velocity")
+    with pytest.raises(jm.JaxmemError, match="lane = 7"):
+        r.plot.fields(lane=7)

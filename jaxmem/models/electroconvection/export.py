@@ -16,6 +16,9 @@ MEANS = {
     "space_charge_thickness": ("1", "height of space charge over L"),
     "kind": ("1", "0 quiescent, 1 steady, 2 slow drift, 3 unsteady"),
     "potential_residual": ("1", "largest residual of the potential in the window, over the charge"),
+    "charge_closure": ("1", "largest defect of the charge balance of a step"),
+    "current_spread": ("1", "current through the lower wall less that through the upper one, over 1 + |i|"),
+    "min_concentration": ("1", "smallest concentration of an ion, over c0"),
     "salt_closure": ("1", "largest defect of the salt balance of a step"),
 }
 SERIES = {

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from equinox.internal import nondifferentiable_backward
 from jax import Array
 
 from .flow import curl_of_force, stream_function, velocity
@@ -15,6 +16,11 @@ from .watch import Told, tell
 
 _GROWS = 1.2  # at most, a step over the one before
 _CROSSED = 1.0  # cells in a step
+_REVERSE = (
+    "A march of adaptive steps has no derivatives in reverse mode. Write jm.Electroconvection(steps=200, samples=...), equal steps, for a window; "
+    "jm.Electroconvection(steady=100) for vortices at rest; or jax.jvp and jax.jacfwd, which go through."
+)
+_GREW, _LOST = 1.01, 1e-2  # of a speed: what still grows in the march, and what is gone behind it
 _SHORTEST = 1e-5  # of the longest step: shorter is a blow-up
 
 
@@ -38,6 +44,7 @@ class Samples(NamedTuple):
     speed_v: Array
     unsolved: Array  # largest residual of the potential
     unbalanced: Array  # largest defect of the salt balance of a step
+    unbalanced_charge: Array
     least: Array  # smallest concentration
     shortest: Array  # step
     courant: Array  # largest part of a cell that a step crossed
@@ -66,7 +73,7 @@ def stream_now(s: Setting, f: Fields) -> Array:
 
 def _nothing(dtype: jnp.dtype) -> Seen:
     zero = jnp.zeros((), dtype)
-    return Seen(zero, zero, zero, zero, zero, zero, jnp.zeros(2, dtype), jnp.asarray(jnp.inf, dtype))
+    return Seen(zero, zero, zero, zero, zero, zero, jnp.zeros(2, dtype), zero, jnp.asarray(jnp.inf, dtype))
 
 
 def one(s: Setting, drive: Drive, g: Going, end: Array) -> Going:
@@ -82,7 +89,8 @@ def one(s: Setting, drive: Drive, g: Going, end: Array) -> Going:
     alive = g.alive & sound & (following > _SHORTEST * s.longest)
     alive &= s.courant * dt <= _CROSSED * allowed  # of equal steps: nothing moves on by more than a cell
     keep = lambda a, b: jax.tree.map(lambda x, y: jnp.where(sound, x, y), a, b)
-    worst = jax.tree.map(jnp.maximum, seen._replace(salt=jnp.abs(seen.salt)), g.worst)
+    size = seen._replace(salt=jnp.abs(seen.salt), charge=jnp.abs(seen.charge))
+    worst = jax.tree.map(jnp.maximum, size, g.worst)
     worst = worst._replace(least=jnp.minimum(seen.least, g.worst.least))
     carried = g.carried + dt * jnp.stack([seen.current_low, seen.current_high])
     crossed = jnp.maximum(s.courant * dt / allowed, g.crossed)
@@ -102,6 +110,7 @@ def interval(
     if steps is None:
         near = 1e-9 * s.longest
         g = jax.lax.while_loop(lambda g: g.alive & (g.time < end - near), lambda g: one(s, drive, g, end), g)
+        g = nondifferentiable_backward(g, msg=_REVERSE)
     else:
         equal = (end - start) / steps
         body = jax.checkpoint(lambda g, _: (one(s, drive, g._replace(dt=equal), g.time + equal), None))
@@ -119,6 +128,7 @@ def interval(
         g.worst.v,
         g.worst.unsolved,
         jnp.max(g.worst.salt),
+        g.worst.charge,
         g.worst.least,
         g.shortest,
         g.crossed,
@@ -168,4 +178,6 @@ def stand_still(
     _, _, _, now = interval(s, drive, (fields, start, dt, jnp.asarray(True)), steps * dt, steps)
     last = seen.time.shape[0] - max(round(window * seen.time.shape[0]), 2)
     put = jax.tree.map(lambda series, x: series.at[last:].set(x), seen, now)
+    grew = seen.speed_v[-1] > _GREW * seen.speed_v[seen.speed_v.shape[0] // 2]  # and Newton fell back to rest
+    moves = jnp.where(grew & (now.speed_v < _LOST * seen.speed_v[-1]), jnp.inf, moves)
     return fields, put._replace(time=seen.time), moves

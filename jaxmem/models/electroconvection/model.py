@@ -107,7 +107,12 @@ class Electroconvection(AbstractModel):
                     f"{name} = {value!r} is not {even} of {least} or more. Write {name}={max(least, 64)}."
                 )
         check(self)
-        if not isinstance(self.window, int | float) or not 0.0 < self.window <= 1.0:
+        for name in ("duration", "longest", "courant", "amplitude"):
+            if jnp.ndim(getattr(self, name)):
+                raise ShapeError(
+                    f"{name} has shape {jnp.shape(getattr(self, name))}; a model has one. Write {name}=0.5, and another model for another {name}."
+                )
+        if isinstance(self.window, bool) or not isinstance(self.window, int | float) or not 0.0 < self.window <= 1.0:
             raise JaxmemError(f"window = {self.window!r} is no part of the duration. Write window=0.5.")
         if self.steps is not None and (type(self.steps) is not int or self.steps < 1 or self.steps % self.samples):
             raise JaxmemError(

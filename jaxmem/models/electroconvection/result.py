@@ -8,7 +8,7 @@ from jax import Array
 
 from ...case import Case
 from ..nernst_planck_poisson.scaled import AbstractScaledResult, backwards
-from .statistics import STATES, Mean, mean, state, worst_in
+from .statistics import STATES, Mean, growth, mean, state, worst_in
 from .vortices import spectrum
 
 
@@ -22,9 +22,10 @@ class PlaneResult(AbstractScaledResult):
         (
             "scaled_voltage", "scaled_current.value", "scaled_current.interval", "scaled_current.drift", "vortex_diameter", "vortex_height", "vortex_pairs",
             "space_charge_thickness", "speed", "normal_speed", "kind", "potential_residual",
+            "salt_closure", "charge_closure", "current_spread", "min_concentration",
         ),
         ("point",),
-    ) | {"salt_closure": ("point",), "state.at_rest": ()}  # fmt: skip  # what a sweep stores
+    ) | {"state.at_rest": ()}  # fmt: skip  # what a sweep stores
 
     case: Case
     model: Any
@@ -38,7 +39,13 @@ class PlaneResult(AbstractScaledResult):
         fast = np.broadcast_to(np.asarray(self.groups.reynolds) > 1.0, self.status.shape) & np.asarray(self.ok)
         mean, box = self.scaled_current.value, np.broadcast_to(np.asarray(self.box), self.status.shape)
         back = jnp.any((mean * self._sign < -1e-6).reshape(*self.status.shape, -1), axis=-1)
+        speeds = self.state.seen.speed_v
+        moving = (jnp.abs(growth(speeds, self.model.window)) > 0.1) & (self.kind == 2)
+        changing = np.asarray(jnp.any(moving.reshape(*self.status.shape, -1), axis=-1))
         found = {
+            "vortices still grow or fade: the mean is none of a steady state, and its interval knows nothing of what comes; march longer (duration=...)": int(
+                (changing & np.asarray(self.ok)).sum()
+            ),
             f"voltage {backwards(self._sign)}: the current runs backwards": int(
                 (np.asarray(back) & np.asarray(self.ok)).sum()
             ),
@@ -148,7 +155,7 @@ class PlaneResult(AbstractScaledResult):
     @property
     def kind(self) -> Array:
         """Index into ``("quiescent", "steady", "slow drift", "unsteady")``."""
-        return state(self.current_series, self.model.window, self.state.seen.speed_v[..., -1])
+        return state(self.current_series, self.model.window, self.state.seen.speed_v)
 
     # --- balances
 
@@ -156,6 +163,22 @@ class PlaneResult(AbstractScaledResult):
     def salt_closure(self) -> Array:
         """Largest defect of one step: change of an ion in the box less what came through the walls, relative to the ions there."""
         return jnp.max(self.state.seen.unbalanced, axis=-1)
+
+    @property
+    def charge_closure(self) -> Array:
+        """Largest defect of one step: change of the charge in the box less the current through its walls, relative to the ions there."""
+        return jnp.max(self.state.seen.unbalanced_charge, axis=-1)
+
+    @property
+    def current_spread(self) -> Array:
+        """Mean current through the lower wall less that through the upper one, over the window and ``1 + |i|``: what still charges the box."""
+        low, high = (self._mean_of(x) for x in (self.state.seen.current, self.state.seen.current_high))
+        return jnp.abs(low - high) / (1.0 + jnp.abs(low))
+
+    @property
+    def min_concentration(self) -> Array:
+        """Smallest concentration of an ion at any time, over c0; a little below zero where steps are long."""
+        return jnp.min(self.state.seen.least, axis=-1)
 
     @property
     def potential_residual(self) -> Array:

@@ -8,6 +8,9 @@ from jax import Array
 _BATCHES = 8
 _STUDENT = 2.365  # 95 %, seven degrees of freedom
 _STEADY = 1e-3  # of the mean: second differences of samples, and drift over the window
+_FADES = 1e-2  # of the speed, through the window
+_MOVES = 1e-3  # D/L: slower is at rest
+_NOISE = 1e-8  # D/L: of round-off
 STATES = ("quiescent", "steady", "slow drift", "unsteady")
 
 
@@ -38,14 +41,25 @@ def mean(series: Array, window: float) -> Mean:
     return Mean(part.mean(-1), interval, part.std(-1), drift)
 
 
+def growth(speed: Array, window: float) -> Array:
+    """Change of the logarithm of a speed through the window, along a straight line; zero where nothing moves."""
+    moves = speed > _NOISE
+    return jnp.where(moves.all(-1), mean(jnp.log(jnp.where(moves, speed, 1.0)), window).drift, 0.0)
+
+
 def state(series: Array, window: float, speed: Array) -> Array:
-    """Index into ``STATES``. Unsteady is what bends from sample to sample; what only creeps along, relaxing, drifts."""
-    now = mean(series, window)
+    """Index into ``STATES``, of a current and the largest normal speed, ``(..., K)``.
+
+    Unsteady is what bends from sample to sample; what only creeps along, relaxing, drifts. So do vortices that still grow or fade, though
+    the current, quadratic in their speed, hardly sees it yet; and what is not at rest for good: a disturbance that grows.
+    """
+    now, change = mean(series, window), growth(speed, window)
     part = series[..., series.shape[-1] - max(round(window * series.shape[-1]), 3) :]
     bends = jnp.sqrt(jnp.mean(jnp.diff(part, n=2, axis=-1) ** 2, axis=-1))
     size = jnp.abs(now.value) + 1e-12
-    kind = jnp.where(bends / size > _STEADY, 3, jnp.where(jnp.abs(now.drift) / size > _STEADY, 2, 1))
-    return jnp.where(speed < 1e-3, 0, kind)
+    drifts = (jnp.abs(now.drift) / size > _STEADY) | (jnp.abs(change) > _FADES)
+    kind = jnp.where(bends / size > _STEADY, 3, jnp.where(drifts, 2, 1))
+    return jnp.where((speed[..., -1] < _MOVES) & ~(change > _FADES), 0, kind)
 
 
 def worst_in(series: Array, window: float) -> Array:

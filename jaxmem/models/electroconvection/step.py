@@ -64,6 +64,7 @@ class Seen(NamedTuple):
     field: Array  # largest |E_x|
     unsolved: Array  # residual of the potential, over the charge
     salt: Array  # change of both ions less what came through the walls, (2,)
+    charge: Array  # the same of their charge
     least: Array  # smallest concentration
 
 
@@ -109,6 +110,7 @@ def advance(s: Setting, f: Fields, want: Want, dt: Array) -> tuple[Fields, Seen]
         jnp.max(jnp.abs(right(f.phi) - f.phi)) / d.dx,
         unsolved,
         balance,
+        jnp.sum(signs * balance),
         jnp.min(c),
     )
     return Fields(c, phi, delta, volts, amplitudes), seen
@@ -129,6 +131,7 @@ def step(s: Setting, f: Fields, want: Want, dt: Array) -> tuple[Fields, Seen]:
         current_low=linear("current_low", 1.0),
         current_high=linear("current_high", 1.0),
         salt=linear("salt", 2.0),
+        charge=linear("charge", 2.0),
         least=jnp.min(new.c),
     )
     return new._replace(trend=new.phi - f.phi), seen

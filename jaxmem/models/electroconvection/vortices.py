@@ -31,8 +31,7 @@ def observe(d: Domain, salt: Salt, c: Array, psi: Array, flow: Velocity, counted
         columns = (counted > 0.0).astype(psi.dtype)
         low = (y <= 0.5)[:, None]
         psi, flow = jnp.where(low, psi, 0.0), flow._replace(v=jnp.where(low, flow.v, 0.0))
-    strength = jnp.max(jnp.abs(psi) * columns, axis=1)
-    d1 = 2.0 * _top(y, strength)
+    d1 = 2.0 * _top(y, _crest(jnp.abs(psi) * columns))
     rms = jnp.sqrt(jnp.sum(columns * flow.v**2, axis=1) / jnp.sum(columns))
     peak = jnp.argmax(rms)
     above = jnp.where(jnp.arange(rms.shape[0]) >= peak, rms, rms[peak])
@@ -43,6 +42,14 @@ def observe(d: Domain, salt: Salt, c: Array, psi: Array, flow: Velocity, counted
     share = (mean[0] - mean[1]) / (mean[0] + mean[1])
     still = lambda x: jnp.where(moves, x, jnp.zeros_like(x))
     return Vortices(still(d1), still(d2), still(1 + jnp.argmax(modes)), crossing(d.grid.centres, share, 0.5))
+
+
+def _crest(f: Array) -> Array:
+    """Of each row the top of the parabola through its largest number and the two beside it; rows are periodic."""
+    j = jnp.argmax(f, axis=1)[:, None]
+    before, top, after = (jnp.take_along_axis(f, (j + i) % f.shape[1], axis=1)[:, 0] for i in (-1, 0, 1))
+    bend = 2.0 * top - before - after
+    return top + (after - before) ** 2 / (8.0 * jnp.where(bend > 0.0, bend, jnp.inf))
 
 
 def _top(y: Array, f: Array) -> Array:

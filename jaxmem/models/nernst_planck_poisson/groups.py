@@ -18,7 +18,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from ..._errors import JaxmemError, PhysicalRangeError
+from ..._errors import JaxmemError, PhysicalRangeError, ShapeError
 from ..._fields import check, field, float_array, is_concrete, outside, quantities, range_message
 from ...case import Case
 from ...chemistry.mixture import Mixture
@@ -91,6 +91,13 @@ class Groups(eqx.Module):
 
     def __check_init__(self) -> None:
         check(self)
+        try:
+            jnp.broadcast_shapes(*(jnp.shape(getattr(self, name)) for name in quantities(Groups)))
+        except ValueError as error:
+            shapes = ", ".join(f"{name} {jnp.shape(getattr(self, name))}" for name in quantities(Groups))
+            raise ShapeError(
+                f"These criteria do not go together: {shapes}. Give each one number, or all the same axes."
+            ) from error
         z = self.charges
         if not (isinstance(z, tuple) and len(z) == 2 and all(type(x) is int for x in z) and z[0] > 0 > z[1]):
             raise JaxmemError(f"charges = {z!r} are no cation and anion. Write charges=(2, -1), whole numbers.")
@@ -130,6 +137,10 @@ class Groups(eqx.Module):
             )
         what, given = next(iter(imposed.items()))
         value, gap = (jnp.asarray(float_array(x), float) for x in (given, thickness))
+        if is_concrete(gap) and not bool(np.all(np.asarray(gap) > 0.0)):
+            raise PhysicalRangeError(
+                f"thickness = {_first(gap)} is no length. Write groups.case(..., thickness=1e-4), in m."
+            )
         period = None if box is None else jnp.asarray(float_array(box), float) * gap
         try:
             feed = self.mixture(gap)

@@ -24,7 +24,7 @@ from .steady import answered, at_current, at_voltage, begin
 
 _CLOSED = 1e-8  # largest difference of current between faces, relative, of a state that is solved
 _BLOCK = 8  # lanes at a time on a CPU: measured 3 times faster than all at once
-_RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
+RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
 
 
 class CurrentState(NamedTuple):
@@ -149,7 +149,7 @@ class NernstPlanckPoisson(AbstractModel):
         sound = state.status == code("successful")
         clean = benign(case, sound)
         shape = state.status.shape
-        wide = jnp.broadcast_to(self._widest(state, clean) > _RESOLVED, shape)
+        wide = jnp.broadcast_to(self._widest(state, clean) > RESOLVED, shape)
         stopped = "current_out_of_reach" if isinstance(case.conditions, CurrentDriven) else "continuation_stopped"
         there = state.arrived & (state.spread < _CLOSED + state.round_off)
         there = there.reshape(*shape, -1).all(-1)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -30,14 +31,23 @@ class Plateau(eqx.Module):
 
     @property
     def length(self) -> Array:
-        """``end - begin``."""
-        return self.end - self.begin
+        """From ``begin`` to ``end``, whichever is the higher voltage."""
+        return jnp.abs(self.end - self.begin)
+
+    @property
+    def length_error(self) -> Array:
+        """Standard error of the length, where those of the two intersections are independent."""
+        return jnp.sqrt(self.begin_error**2 + self.end_error**2)
 
     def __str__(self) -> str:
         if isinstance(self.begin, Tracer) or jnp.ndim(self.begin):
             return "Plateau of several curves" if jnp.ndim(self.begin) else "Plateau (traced)"
         lines = f"plateau {float(self.length):.4g} long, from {float(self.begin):.4g} to {float(self.end):.4g}; limiting current {float(self.limiting_current):.4g}"
-        order = "" if bool(self.ordered) else "; the three slopes are not ordered: no plateau"
+        order = (
+            "" if bool(self.ordered) else "; slopes or intersections are not those of three parts in a row: no plateau"
+        )
+        if float(self.length_error) > 0.0:
+            lines += f"; ends within {1.96 * float(self.begin_error):.2g} and {1.96 * float(self.end_error):.2g}"
         return f"{lines}; misfit {float(self.misfit):.1e}{order}"
 
 
@@ -53,7 +63,7 @@ def plateau(
 ) -> Plateau:
     """Plateau length by three straight lines, each fitted by least squares in a window of voltage; the windows are part of the value.
 
-    ``voltage``, ``current`` ``(*batch, V)``. ``softness=0`` takes the points inside each window alike. Above, points are weighted by a smooth
+    ``voltage``, ``current`` ``(*batch, V)``; points that are NaN (failed lanes) are left out. Beside an anion exchanger both are negative, and so are the windows. ``softness=0`` takes the points inside each window alike. Above, points are weighted by a smooth
     window with edges ``softness`` of its width wide, which makes the lengths smooth in the voltages too; derivatives to the currents are exact either
     way. ``interval``: 95 % half widths of the currents, which give the standard errors.
     """
@@ -82,13 +92,18 @@ def plateau(
     limit = slopes[..., 0] * begin + offsets[..., 0]
     misfit = jnp.sqrt(sum(f[3] for f in fits) / 3.0) / jnp.abs(limit)
     level = slopes[..., 1] + _FLATTER * jnp.max(jnp.abs(slopes), axis=-1)
-    ordered = (level < slopes[..., 0]) & (level < slopes[..., 2]) & (begin < end)
+    rises = 1.0 if sum(ohmic) < sum(overlimiting) else -1.0  # an anion exchanger's voltages fall
+    ordered = (level < slopes[..., 0]) & (level < slopes[..., 2]) & (rises * begin < rises * end)
     return Plateau(slopes, offsets, begin, end, limit, misfit, begin_error, end_error, ordered)
 
 
 def _check(ohmic: Any, flat: Any, overlimiting: Any, softness: Any) -> None:
     """Windows are pairs of rising numbers, softness is none or positive."""
     for name, window in (("ohmic", ohmic), ("flat", flat), ("overlimiting", overlimiting)):
+        if isinstance(window, tuple | list) and any(isinstance(x, Tracer) for x in window):
+            raise JaxmemError(
+                f"{name} is traced; windows are part of what a plateau is. Write {name}=(8.0, 18.0), numbers."
+            )
         if not isinstance(window, tuple | list) or len(window) != 2 or not bool(window[0] < window[1]):
             raise JaxmemError(
                 f"{name} = {window!r} is no window of voltages from low to high. Write {name}=(8.0, 18.0)."
@@ -104,9 +119,11 @@ def _line(v: Array, i: Array, spread: Array, window: tuple[float, float], softne
     low, high = window
     if softness > 0.0:
         edge = softness * (high - low)
-        weight = _sigmoid((v - low) / edge) * _sigmoid((high - v) / edge)
+        weight = jax.nn.sigmoid((v - low) / edge) * jax.nn.sigmoid((high - v) / edge)
     else:
         weight = ((v >= low - 1e-9) & (v <= high + 1e-9)).astype(i.dtype)
+    there = jnp.isfinite(v) & jnp.isfinite(i)
+    v, i, weight, spread = (jnp.where(there, x, 0.0) for x in (v, i, weight, jnp.broadcast_to(spread, i.shape)))
     total = jnp.sum(weight, axis=-1, keepdims=True)
     share = weight / jnp.where(total > 0.0, total, 1.0)
     centre = jnp.sum(share * v, axis=-1, keepdims=True)
@@ -132,7 +149,3 @@ def _meet(a: tuple, b: tuple) -> tuple[Array, Array]:
         return (covariance[..., 0] * at**2 + 2.0 * covariance[..., 1] * at + covariance[..., 3]) / steep**2
 
     return at, jnp.sqrt(variance(a[2]) + variance(b[2]))
-
-
-def _sigmoid(x: Array) -> Any:
-    return 1.0 / (1.0 + jnp.exp(-x))

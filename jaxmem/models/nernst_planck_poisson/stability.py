@@ -1,7 +1,7 @@
 """When does a steady layer begin to move: growth rates of disturbances, and the onset of electroconvection."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,13 +11,13 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from ..._errors import ConvergenceError, JaxmemError
-from ..._fields import float_array
+from ..._errors import ConvergenceError, JaxmemError, ShapeError
+from ..._fields import float_array, is_concrete
 from ...case import Case
 from ...conditions import Voltage
-from .equations import Unknown, current, faces
+from .equations import Layer, Unknown, current, faces
 from .groups import Scales, scales, similarity
-from .model import NernstPlanckPoisson
+from .model import RESOLVED, NernstPlanckPoisson
 from .perturbation import leading, matrix, residual
 from .question import check_electric
 from .steady import at_rest
@@ -82,11 +82,18 @@ class Onset(eqx.Module):
         )
 
 
+class Sound(NamedTuple):
+    """Of the layer at rest that is disturbed."""
+
+    arrived: Array  # whether it was found at its voltage
+    resolved: Array  # whether cells at the wall are narrower than the Debye length
+
+
 def growth_rate(model: NernstPlanckPoisson, case: Case, wavenumber: ArrayLike) -> Growth:
     """Growth rates of disturbances ``exp(sigma t) cos(k x)`` of the steady layer of one case, for wavenumbers k in 1/m, ``(K,)``.
 
     Stokes flow under electric force, no slip at both ends. Exact derivatives of the rate to everything in the case and to k. The eigenvalues
-    are those of a dense matrix, ``(2N, 2N)``, on a CPU. Instability is monotonic for well-charged membranes: the leading eigenvalue is real.
+    are those of a dense matrix, ``(2N, 2N)``, on a CPU. Without flow along the membrane. Instability is monotonic for well-charged membranes: the leading eigenvalue is real.
     """
     _check(model, case)
     unit = scales(case.feed, case.conditions.thickness)
@@ -95,15 +102,18 @@ def growth_rate(model: NernstPlanckPoisson, case: Case, wavenumber: ArrayLike) -
         raise JaxmemError(
             "A wavenumber is positive, in 1/m. Write jm.growth_rate(model, case, 2 * jnp.pi / length_of_a_pair)."
         )
-    value, left, vector = _rates(model, case, k)
+    if k.ndim > 1:
+        raise ShapeError(f"wavenumber has shape {k.shape}. Give one axis of wavenumbers, and jax.lax.map over others.")
+    value, left, vector, sound = _rates(model, case, k)
+    _told(model, case, sound)
     shape = vector.reshape(k.shape[0], 2, -1)
     return Growth(k / unit.length, value / unit.time, left, shape, unit)
 
 
 @eqx.filter_jit
-def _rates(model: NernstPlanckPoisson, case: Case, k: Array) -> tuple[Array, Array, Array]:
+def _rates(model: NernstPlanckPoisson, case: Case, k: Array) -> tuple[Array, Array, Array, Sound]:
     layer, co_ions = model.layer(case)
-    x, _ = at_rest(layer, co_ions, case.conditions.voltage / scales(case.feed, case.conditions.thickness).potential)
+    x, path = at_rest(layer, co_ions, case.conditions.voltage / scales(case.feed, case.conditions.thickness).potential)
 
     def one(k: Array) -> tuple[Array, Array, Array]:
         m = matrix(layer, similarity(case).kappa, x.cells, x.voltage, k)
@@ -112,7 +122,7 @@ def _rates(model: NernstPlanckPoisson, case: Case, k: Array) -> tuple[Array, Arr
         top = where[jnp.argmax(jnp.abs(where))]
         return value, residual(*jax.lax.stop_gradient((m, value)), where), (where / top).real
 
-    return jax.lax.map(one, k)
+    return *jax.lax.map(one, k), Sound(path.arrived, _resolved(layer))
 
 
 def onset(model: NernstPlanckPoisson, case: Case) -> Onset:
@@ -122,7 +132,8 @@ def onset(model: NernstPlanckPoisson, case: Case) -> Onset:
     wavenumber and current to everything in the case are exact. Raises ``ConvergenceError`` where no onset lies between 12 and 120 RT/F.
     """
     _check(model, case)
-    found = _onset(model, case)
+    found, sound = _onset(model, case)
+    _told(model, case, sound)
     if not isinstance(found.voltage, Tracer) and not abs(float(found.rate)) < 1e-6:
         raise ConvergenceError(
             f"No onset of electroconvection was found between {_SCAN[0]:g} and {_SCAN[1]:g} thermal voltages (kappa "
@@ -133,7 +144,7 @@ def onset(model: NernstPlanckPoisson, case: Case) -> Onset:
 
 
 @eqx.filter_jit
-def _onset(model: NernstPlanckPoisson, case: Case) -> Onset:
+def _onset(model: NernstPlanckPoisson, case: Case) -> tuple[Onset, Sound]:
     layer, co_ions = model.layer(case)
     kappa = similarity(case).kappa
 
@@ -168,16 +179,17 @@ def _onset(model: NernstPlanckPoisson, case: Case) -> Onset:
 
     first = jax.lax.stop_gradient(_first_look(dataclasses.replace(model, cells=_COARSE), case))
     x = jax.lax.custom_root(equations, first, solve, inverse)
-    state, _ = at_rest(layer, co_ions, x[0])
+    state, path = at_rest(layer, co_ions, x[0])
     unit = scales(case.feed, case.conditions.thickness)
     flows = current(layer, faces(layer, state.cells, state.voltage).flux)[0]
-    return Onset(
+    found = Onset(
         x[0] * unit.potential,
         x[1] / unit.length,
         flows * unit.current,
         jax.lax.stop_gradient(along_k(state, x[1])[0]),
         unit,
     )
+    return found, Sound(path.arrived, _resolved(layer))
 
 
 def _first_look(model: NernstPlanckPoisson, case: Case) -> Array:
@@ -200,6 +212,25 @@ def _first_look(model: NernstPlanckPoisson, case: Case) -> Array:
     return jnp.stack([high, largest(high)[1]])
 
 
+def _resolved(layer: Layer) -> Array:
+    return jax.lax.stop_gradient(layer.grid.widths[0] / layer.eps) <= RESOLVED
+
+
+def _told(model: NernstPlanckPoisson, case: Case, sound: Sound) -> None:
+    """Refuse rates of a layer that was not found, or is coarser than its own space charge."""
+    if isinstance(sound.arrived, Tracer) or isinstance(sound.resolved, Tracer):
+        return
+    if not bool(sound.resolved):
+        raise ConvergenceError(
+            f"{model.cells} cells do not resolve the Debye layer of eps {float(similarity(case).eps):.3g}: rates would be those of another layer. "
+            f"Write jm.NernstPlanckPoisson({4 * model.cells})."
+        )
+    if not bool(sound.arrived):
+        raise ConvergenceError(
+            "The layer at rest was not found at this voltage. Try more cells, or jm.solve(model, case) to see how far it goes."
+        )
+
+
 def _check(model: Any, case: Case) -> None:
     if not isinstance(model, NernstPlanckPoisson):
         raise JaxmemError(f"{type(model).__name__} has no growth rates. Write jm.NernstPlanckPoisson().")
@@ -208,4 +239,10 @@ def _check(model: Any, case: Case) -> None:
     if not isinstance(case.conditions, Voltage) or case.batch_shape:
         raise JaxmemError(
             "Growth rates and onset belong to one case at one voltage. Write jm.Voltage(0.5, thickness=100 * um), and jax.lax.map over cases."
+        )
+    flow = case.conditions.velocity
+    if is_concrete(flow) and bool(np.any(np.asarray(flow) > 0.0)):
+        raise JaxmemError(
+            f"velocity = {float(np.ravel(np.asarray(flow))[0]):g} m/s: rates and onset are those of a layer without flow along the membrane, which tears "
+            "vortices across it apart. Write velocity=0 (peclet=0), or march jm.Electroconvection, which knows the flow."
         )
