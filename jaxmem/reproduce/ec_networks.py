@@ -23,6 +23,7 @@ from .ec_data import RANGES, SHIPPED, curves, generate, shipped
 LABELS = {"diameter": "vortex diameter d1 (L)", "height": "vortex height d2 (L)", "plateau": "plateau length (RT/F)", "excess": "excess current"}  # fmt: skip
 STEPS = 4 + 1 + 2 + 1  # of the progress bar
 _SHIFT = 5.0  # added to Pe, which a power law cannot take at zero
+_OUTSIDE = 1.0  # far above any worth
 _DESIGN = {"eps": 4e-3, "kappa": 0.5, "box": 1.5}  # of the design
 
 
@@ -153,7 +154,12 @@ def worth(model: VortexNetworks, voltage: Array, peclet: Array) -> tuple[Array, 
 def design(console: Any, model: VortexNetworks, physics: Electroconvection, points: int) -> None:
     """Which voltage and which flow give the most overlimiting current per power; four starts, the best marched again, over ``points`` voltages."""
     bounds = ((17.0, 35.0), RANGES["peclet"])
-    loss = jax.jit(jax.value_and_grad(lambda u: -worth(model, u[0], u[1])[0]))
+
+    def cost(u: Array) -> Array:
+        value, _, outside = worth(model, u[0], u[1])
+        return jnp.where(outside, _OUTSIDE, 0.0) - value  # no optimum where the networks were not trained
+
+    loss = jax.jit(jax.value_and_grad(cost))
     ask = lambda u: tuple(np.asarray(x) for x in loss(jnp.asarray(u)))
     found = [
         minimize(ask, start, jac=True, method="L-BFGS-B", bounds=bounds)

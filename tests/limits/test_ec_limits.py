@@ -331,6 +331,8 @@ def test_single_answers_are_tables():
     """Of one voltage, without an axis: a row; and a negative Debye length is no number where nobody can look."""
     one = jm.solve(LINE, jm.Groups(1e-2).case(CEM, voltage=3.0))
     assert len(one.to_dataframe()) == 1
+    np.testing.assert_allclose(one.to_dataframe().eps[0], 1e-2, rtol=1e-12)
+    assert one.to_dataframe().status[0] == 0
     told = jm.solve(jm.vortex_networks(), jm.Groups(4e-3, peclet=10.0).case(CEM, voltage=30.0, box=1.5))
     assert "1/1 answered" in str(told)
     assert len(told.to_dataframe()) == 1

@@ -88,5 +88,7 @@ def test_groups_go_to_si_and_back() -> None:
         np.testing.assert_allclose(getattr(back, name), getattr(groups, name), rtol=1e-12)
     with pytest.warns(UserWarning, match="another fluid"):
         jm.Groups.from_reynolds(1e-3, jnp.asarray([0.1, 0.2]), 10.0)
+    with pytest.warns(UserWarning, match="no salt in water"):
+        jm.Groups.from_reynolds(1e-3, 30.0, 30.0)
     one = jm.Groups.from_reynolds(1e-3, 0.02, jnp.asarray([10.0]))
     np.testing.assert_allclose(one.schmidt, 500.0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem.sweep.manifest import options
 from jaxmem.sweep.store import Store
 
 MODEL = jm.SpieglerKedem()
@@ -67,6 +68,10 @@ def test_the_numbers_of_solve(tmp_path: Path) -> None:
     opened = study.open()
     np.testing.assert_array_equal(opened["conditions.volume_flux"].values.reshape(5, 6)[0], grid.conditions.volume_flux)
     assert opened["volume_flux"].dims == ("lane",)
+    plane = jm.Electroconvection(8, 24, duration=0.01)
+    said = options(plane)  # in the manifest, beside the hash of the model
+    assert (said["duration"], said["columns"], said["x_flux"], said["steps"]) == (0.01, 8, "scharfetter_gummel", None)
+    assert study.manifest["model"]["options"] == options(MODEL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")

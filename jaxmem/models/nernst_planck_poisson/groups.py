@@ -47,6 +47,9 @@ def debye(*, eps: ArrayLike | None = None, nu_D: ArrayLike | None = None, eps_U:
     return ratio
 
 
+_SALTS = 1e-10, 1e-8  # m2/s: diffusivities of salts in water, with a margin
+
+
 class Scales(NamedTuple):
     """What one unit of each scaled quantity is in SI, ``(*batch)``."""
 
@@ -113,7 +116,23 @@ class Groups(eqx.Module):
     def from_reynolds(cls, eps: ArrayLike, reynolds: ArrayLike, peclet: ArrayLike, **others: Any) -> "Groups":
         """With ``Sc = Pe/Re`` in place of a Schmidt number; warns where that makes several fluids of one."""
         re, pe = jnp.asarray(reynolds, float), jnp.asarray(peclet, float)
-        return cls(eps, peclet=pe, schmidt=pe / re, **others)
+        made = cls(eps, peclet=pe, schmidt=pe / re, **others)
+        if is_concrete(made.schmidt) and is_concrete(made.kappa):
+            salt = np.asarray(made._salt_diffusivity())
+            if not np.any((salt > _SALTS[0]) & (salt < _SALTS[1])):
+                warnings.warn(
+                    f"Sc = Pe/Re = {_first(made.schmidt)} with kappa = {_first(made.kappa)} is no salt in water: it would diffuse with {_first(salt)} m2/s. "
+                    "Of NaCl at 25 C Sc is 553 and kappa 0.32: Re is Pe/553.",
+                    stacklevel=2,
+                )
+        return made
+
+    def _salt_diffusivity(self) -> Array:
+        """In water at 25 C: ``D^2 = e (RT/F)^2/(kappa Sc rho)``."""
+        t = jnp.asarray(STANDARD_TEMPERATURE)
+        thermal = GAS * t / FARADAY
+        permittivity = VACUUM_PERMITTIVITY * Mixture(species("Na+", "Cl-"), jnp.ones(2)).water_permittivity
+        return jnp.sqrt(permittivity * thermal**2 / (self.kappa * self.schmidt * water_density(t)))
 
     @property
     def reynolds(self) -> Array:
@@ -166,10 +185,9 @@ class Groups(eqx.Module):
         water = Mixture(table, jnp.ones(2))
         permittivity = VACUUM_PERMITTIVITY * water.water_permittivity
         thermal = GAS * t / FARADAY
-        d_salt = jnp.sqrt(permittivity * thermal**2 / (self.kappa * self.schmidt * water_density(t)))
         d_salt = jnp.clip(
-            d_salt, 1e-10, 3e-9
-        )  # of a salt in water: beyond it Sc gives way, which Stokes flow does not see
+            self._salt_diffusivity(), 1e-10, 3e-9
+        )  # beyond it Sc gives way, which Stokes flow does not see
         anion = d_salt * (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)
         diffusivity = jnp.stack(jnp.broadcast_arrays(self.diffusivity_ratio * anion, anion), axis=-1)
         salt = eqx.tree_at(

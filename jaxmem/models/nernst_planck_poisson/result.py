@@ -168,10 +168,10 @@ class CurrentResult(AbstractScaledResult):
         return to_xarray(self)
 
     def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame`` of the curve: one row per lane and voltage; failed lanes are NaN."""
-        from .export import rows
+        """A ``pandas.DataFrame`` of the curve: one row per lane and voltage, with criteria and status; failed lanes are NaN."""
+        from .export import CURVE, GROUPS, rows
 
-        return rows(self.to_xarray()[["voltage", "current", "space_charge_thickness"]])
+        return rows(self.to_xarray()[[*CURVE, *GROUPS, "status"]])
 
     @property
     def plot(self) -> Any:
