@@ -122,6 +122,6 @@ def pack(study: Study, path: Path) -> None:
 
 
 def shipped() -> Packed:
-    """512 curves, marched in 49 s on one H200 by ``generate(store, 512, chunk=512)``."""
+    """512 curves, marched in 24 minutes on one core by ``generate(store, 512)``; on an H200 in 49 s, with the same currents (2e-7 in the median)."""
     with np.load(SHIPPED, allow_pickle=False) as file:
         return Packed(json.loads(str(file["manifest"])), file["status"], {name: file[name] for name in _KEPT})
