@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from .._config import quick_to_compile
-from .._errors import ConvergenceError, JaxmemError, ShapeError
+from .._errors import ConvergenceError, JaxmemError, ShapeError, check_seed
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
@@ -39,6 +39,8 @@ class Problem:
         self.shift = self.sign * np.asarray([0.0, *(c.bound for c in constraints)])
         self.scale = np.ones(len(self.sign))
         self.equality = np.asarray([c.kind == "equal to" for c in constraints], bool)
+        self.bound = np.asarray([abs(c.bound) for c in constraints], float)
+        self.flat = False  # whether the objective has no derivative anywhere
 
     def raw(self, x: np.ndarray) -> Look:
         """Unscaled values ``(B, q)`` and slopes ``(B, q, n)``; not a number where a design has no answer."""
@@ -49,12 +51,15 @@ class Problem:
         return Look(np.asarray(value), np.asarray(slope))
 
     def set_scale(self, look: Look) -> None:
-        """From the starts: what a quantity changes across the bounds by its slope, and no less than a thousandth of its size."""
+        """From the starts: what a quantity changes across the bounds by its slope, and no less than a thousandth of its size; of a constraint no more
+        than its bound, so that what is called met is met to a millionth of it."""
         size = np.abs(look.slope).max(axis=-1)
         size = np.maximum(size, 1e-3 * np.abs(look.value))
         size = size[np.isfinite(size).all(axis=1)]
         scale = np.median(size, axis=0) if len(size) else self.scale
         self.scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
+        self.scale[1:] = np.where(self.bound > 0.0, np.minimum(self.scale[1:], self.bound), self.scale[1:])
+        self.flat = bool(len(size)) and not np.any(look.slope[np.isfinite(look.slope).all(axis=(1, 2)), 0])
 
     def scaled(self, x: np.ndarray) -> Look:
         """What the optimiser sees: constraints that ask for zero, or for zero and more."""
@@ -123,11 +128,12 @@ class Optimum:
         self.missed = best.kkt.lacking * problem.scale[1:]
         self.feasible = not rank(best, ENOUGH)[0]
         self.evaluations, self.gradients = problem.calls, sum(end.asked for end in ends)
+        self._flat = problem.flat
 
     @property
     def optimal(self) -> bool:
         """Whether the first-order conditions are met to 1e-6."""
-        return self.feasible and self.kkt < ENOUGH
+        return self.feasible and self.kkt < ENOUGH and not self._flat
 
     @property
     def result(self) -> Any:
@@ -163,6 +169,8 @@ class Optimum:
             worst = int(np.argmax(self._best.kkt.lacking))
             c = self.constraints[worst]
             return f"Infeasible: '{c}' is missed by {self.missed[worst]:.3g}; nearest found {self.met[worst]:.6g}."
+        if self._flat:
+            return "Nothing to steer by: the objective has derivative zero at every start. Is it constant, rounded, or of what is not free?"
         agree = f"{self.agreeing} of {len(self.ends)} starts agree"
         if self.optimal:
             return f"A local optimum to first order: every constraint is met, residual {self.kkt:.1e}; {agree}."
@@ -208,6 +216,7 @@ def optimise(
     Raises ``ConvergenceError`` when no start has an answer or no design meets the constraints; with ``throw=False`` the verdict says so.
     """
     check(model, case, free, objective, subject_to, starts)
+    check_seed(seed)
     problem = Problem(model, case, free, objective, subject_to)
     x = starts_of(case, free, starts, seed)
     problem.set_scale(problem.raw(x))

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from .._config import quick_to_compile
-from .._errors import ConvergenceError, JaxmemError
+from .._errors import ConvergenceError, JaxmemError, check_seed
 from ..free import Free
 from ..measurements import AbstractMeasurements
 from ..models.base import AbstractModel
@@ -38,6 +38,9 @@ def fit(
     linearised problem, scaled with the misfit. Raises ``ConvergenceError`` when no start could be computed.
     """
     _check(model, data, free, noise, starts)
+    if type(steps) is not int or steps < 1:
+        raise JaxmemError(f"steps = {steps!r} must be a whole number from 1 up. Write steps=60.")
+    check_seed(seed)
     noise = data.noise if noise is None else noise
     first = free.draw(data.case, starts, seed)
     look = lambda u: _looked(model, free, noise, u, data)
@@ -60,7 +63,7 @@ def _check(model: Any, data: Any, free: Any, noise: Any, starts: int) -> None:
         raise JaxmemError(
             f"{type(free).__name__} says not what is free. Write jm.Free(pore_radius=jm.LogInterval(0.3e-9, 0.8e-9))."
         )
-    if not (isinstance(starts, int) and starts >= 1):
+    if not (isinstance(starts, int | np.integer) and starts >= 1):
         raise JaxmemError(f"starts = {starts!r} must be 1 or more. Write starts=16.")
     if noise is not None and (isinstance(noise, type) or not callable(noise)):
         raise JaxmemError(

@@ -32,6 +32,11 @@ class Profile(NamedTuple):
     limit: float  # the square of Student's t: the scatter is itself estimated from few measurements
 
     @property
+    def below_the_fit(self) -> bool:
+        """Whether some value fits much better than the fit did: that was no minimum."""
+        return bool(np.nanmin(self.rise) < -0.1)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Where the rise stays below ``limit``, 95 %; infinite on a side on which it does not get there within the values looked at."""
         best, ends = int(np.argmin(self.rise)), []
@@ -53,6 +58,9 @@ class Profile(NamedTuple):
         low, high = self.interval
         unit = "" if self.unit == "1" else f" {self.unit}"
         least, most = self.value.min(), self.value.max()
+        if self.below_the_fit:
+            at = float(self.value[int(np.nanargmin(self.rise))])
+            return f"{self.label}: {at:.4g}{unit} fits better than the fit, which is no minimum. Fit again with more starts or steps: jm.fit(..., starts=32, steps=200)"
         if not np.isfinite([low, high]).any():
             return f"{self.label}: not determined, values from {least:.4g} to {most:.4g}{unit} cannot be told apart"
         below = f"{low:.4g}" if np.isfinite(low) else f"below {least:.4g}"
@@ -116,6 +124,11 @@ class Fit:
     def result(self) -> Any:
         """The model's answer with the fitted numbers, at the conditions of the data."""
         return solve(self.model, self.case, throw=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the best start came to a minimum within its steps."""
+        return bool(self.minima.converged[int(np.argmin(self.minima.cost))])
 
     @property
     def agreeing(self) -> int:
@@ -286,6 +299,10 @@ class Fit:
             lines[0] += "; too few to tell their scatter, errors are those of the noise model"
         for label, value, error, unit in zip(self.labels, self.value, self.error, self.units, strict=True):
             lines.append(f"  {label:<{width}}  {value: .4g} +- {error:.2g} {'' if unit == '1' else unit}".rstrip())
+        if not self.converged:
+            lines.append(
+                f"  no minimum yet after {self.minima.steps} steps: numbers and errors are preliminary; write jm.fit(..., steps=200)"
+            )
         lines += [f"  at its bound: {words}" for words in self.at_bounds()]
         lines += [f"  not determined by these data: {words}" for words in self.loose()]
         return "\n".join(lines)

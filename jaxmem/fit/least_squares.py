@@ -18,9 +18,7 @@ class Minima(NamedTuple):
     cost: np.ndarray  # (B,) half the sum of squares; infinite where nothing could be computed
     residual: np.ndarray  # (B, m)
     jacobian: np.ndarray  # (B, m, n)
-    converged: (
-        np.ndarray
-    )  # (B,) given up, or no step lowers the cost by more than ``rtol`` of it, or the gradient vanishes
+    converged: np.ndarray  # (B,) no step lowers the cost by more than ``rtol`` of it, or the gradient vanishes
     steps: int
 
 
@@ -35,7 +33,7 @@ def levenberg_marquardt(
     """``linearised(u (B, n)) -> residual (B, m), jacobian (B, m, n)``; not-a-number means no answer there. Marquardt 1963, doi 10.1137/0111030."""
     r, jac = (np.array(x) for x in linearised(u))
     cost, damping = _cost(r), np.full(len(u), 1e-2)
-    done = ~np.isfinite(cost)
+    done, given_up = ~np.isfinite(cost), np.zeros(len(u), bool)
     taken = 0
     while taken < steps and not done.all():
         taken += 1
@@ -50,10 +48,11 @@ def levenberg_marquardt(
         cost = np.where(better, new, cost)
         damping = np.clip(np.where(better, damping / 5.0, damping * 4.0), 1e-12, 1e12)
         lost = (taken >= _PATIENCE) & (cost > 10.0 * max(cost.min(), 5e-3 * r.shape[1]))  # far above the lowest
+        given_up |= lost & ~done
         done |= lost | (gained <= rtol * cost) | (predicted <= rtol * cost) | (damping >= 1e12)
         if told is not None:
             told(taken, float(cost.min()), int(done.sum()))
-    return Minima(u, cost, r, jac, done & np.isfinite(cost), taken)
+    return Minima(u, cost, r, jac, done & ~given_up & np.isfinite(cost), taken)
 
 
 def _cost(r: np.ndarray) -> np.ndarray:

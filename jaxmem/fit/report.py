@@ -30,6 +30,7 @@ def record(found: Any) -> dict[str, Any]:
         "measurements": found.points,
         "misfit": found.misfit,
         "scatter_of_the_noise_model": found.scatter_known,
+        "converged": found.converged,
         "starts": len(found.minima.cost),
         "starts_that_agree": found.agreeing,
         "not_determined": found.loose(),
@@ -64,6 +65,8 @@ def page(found: Any) -> str:
     open_ = [f"Not determined by these data: {x}" for x in what["not_determined"]]
     if what["scatter_of_the_noise_model"]:
         open_.append("Too few measurements to tell their scatter: errors are those of the noise model")
+    if not what["converged"]:
+        open_.insert(0, "The best start did not come to a minimum: numbers and errors are preliminary")
     open_ += [f"At its bound: {x}; its error means nothing" for x in what["at_their_bounds"]]
     verdict = open_ or ["The data determine every number."]
     figures = (("Computed against measured values", found.plot.parity), ("Residuals", found.plot.residuals))

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import jax
@@ -17,49 +17,82 @@ from .._config import VERSION
 from .._errors import JaxmemError, StoreMismatchError
 
 SCHEMA = 1
+_LIBRARIES = (
+    "builtins",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "equinox",
+    "lineax",
+    "optimistix",
+    "diffrax",
+    "optax",
+    "jaxmem",
+)
 _PACKAGES = ("jax", "jaxlib", "numpy", "equinox", "lineax", "optimistix", "diffrax", "zarr")
 
 
-def _pieces(tree: Any) -> Iterator[bytes]:
-    """A value as bytes, the same in every process: numbers by their bits, functions by their names."""
+def _pieces(tree: Any, within: tuple[int, ...] = ()) -> Iterator[bytes]:
+    """A value as bytes, the same in every process: numbers by their bits, functions by what they do, objects by what they hold.
+
+    ``within``: what is being told already, where something refers to itself."""
+    inner = lambda x: _pieces(x, (*within, id(tree)))
     if tree is None or isinstance(tree, str | bool | int | float | complex):
         yield repr(tree).encode()
     elif hasattr(tree, "__array__") and hasattr(tree, "dtype"):
         x = np.asarray(tree)
         yield f"{x.dtype}{x.shape}".encode()
         yield np.ascontiguousarray(x).tobytes()
+    elif id(tree) in within:
+        yield b"itself"
     elif isinstance(tree, dict):
         for key in sorted(tree, key=str):
             yield str(key).encode()
-            yield from _pieces(tree[key])
+            yield from inner(tree[key])
     elif isinstance(tree, bytes | set | frozenset):
         yield repr(sorted(tree, key=repr) if not isinstance(tree, bytes) else tree).encode()
     elif isinstance(tree, partial):
-        yield from _pieces(("partial", tree.func, tree.args, tree.keywords))
+        yield from inner(("partial", tree.func, tree.args, tree.keywords))
     elif isinstance(tree, list | tuple):
         yield f"{type(tree).__name__}{len(tree)}".encode()
         for x in tree:
-            yield from _pieces(x)
+            yield from inner(x)
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         yield f"{type(tree).__module__}.{type(tree).__qualname__}".encode()
         for field in dataclasses.fields(tree):
             if field.name == "progress":  # who is told changes no number
                 continue
             yield field.name.encode()
-            yield from _pieces(getattr(tree, field.name))
+            yield from inner(getattr(tree, field.name))
     else:
-        if isinstance(getattr(tree, "__code__", None), CodeType):
-            yield from _function(tree)
         yield f"{getattr(tree, '__module__', '')}.{getattr(tree, '__qualname__', type(tree).__qualname__)}".encode()
+        if not _known(tree):
+            yield from inner(_holds(tree))
 
 
-def _function(f: Any) -> Iterator[bytes]:
-    """What a function does: its code, its defaults, what it closes over, and of what it is a method."""
-    yield from _code(f.__code__)
-    cells = [cell.cell_contents for cell in f.__closure__ or ()]
-    yield from _pieces(
-        (f.__defaults__, f.__kwdefaults__, [x for x in cells if x is not f], getattr(f, "__self__", None))
-    )
+def _known(tree: Any) -> bool:
+    """Whether a name and the versions of packages say all: modules, types, and what comes from a library."""
+    return isinstance(tree, type | ModuleType) or str(getattr(tree, "__module__", "")).split(".")[0] in _LIBRARIES
+
+
+def _holds(tree: Any) -> tuple:
+    """What a function does and reads: its code, defaults, what it closes over, globals that it names, and of what it is a method; of a wrapped one
+    what is inside; of an object its attributes and what calling it does."""
+    if isinstance(code := getattr(tree, "__code__", None), CodeType):
+        cells = [cell.cell_contents for cell in tree.__closure__ or ()]
+        names = [name for name in _names(code) if name in tree.__globals__]
+        read = {name: tree.__globals__[name] for name in names}
+        return (list(_code(code)), tree.__defaults__, tree.__kwdefaults__, cells, getattr(tree, "__self__", None), read)
+    if hasattr(tree, "__wrapped__"):
+        return (tree.__wrapped__,)
+    return (getattr(tree, "__dict__", {}), vars(type(tree)).get("__call__"))
+
+
+def _names(code: CodeType) -> list[str]:
+    """Global names that a code may read, those inside of it too."""
+    inside = [name for x in code.co_consts if isinstance(x, CodeType) for name in _names(x)]
+    return sorted({*code.co_names, *inside})
 
 
 def _code(code: CodeType) -> Iterator[bytes]:

@@ -187,3 +187,28 @@ def test_mistakes(untyped: None) -> None:
         jm.optimise(jm.SDEM(), CASE, jm.Free(volume_flow=jm.LogInterval(1e-6, 1e-4)), sodium)
     with pytest.raises(AttributeError, match="nothing"):
         jm.optimise(jm.SDEM(), CASE, FREE, lambda r: r.nothing, starts=3)
+
+
+def test_steep_constraints_are_met_to_a_millionth_of_their_bound() -> None:
+    """Slopes of the starts may be far larger than the bound, which must not loosen what counts as met."""
+    share = lambda r: (r.volume_flux - 1e-6) / 9.9e-5
+    free = jm.Free(volume_flux=jm.Interval(1e-6, 1e-4))
+    steep = jm.at_most(lambda r: jnp.exp(30.0 * share(r)), float(np.exp(3.0)), "steep")
+    best = jm.optimise(jm.SDEM(), CASE, free, lambda r: -share(r), [steep], starts=4)
+    assert best.optimal
+    np.testing.assert_allclose(best.objective, -0.1, rtol=1e-6)
+    assert best.met[0] <= np.exp(3.0) * (1.0 + 1e-6)
+    wide = jm.Free(volume_flux=jm.LogInterval(1e-9, 1e-3))
+    tiny = jm.optimise(jm.SDEM(), CASE, wide, lambda r: -r.volume_flux, [jm.at_most(lambda r: r.volume_flux, 1.05e-9, "flux")], starts=4)  # fmt: skip
+    assert tiny.met[0] <= 1.05e-9 * (1.0 + 1e-6)
+
+
+def test_an_objective_without_derivative_has_no_optimum() -> None:
+    for quantity in (
+        lambda r: jax.lax.stop_gradient(flux(r) ** 2),
+        lambda r: jnp.floor(flux(r)),
+        lambda r: 0.0 * flux(r) + 3.0,
+    ):
+        found = jm.optimise(jm.SDEM(), CASE, FREE, quantity, starts=3)
+        assert not found.optimal
+        assert "derivative zero at every start" in found.verdict()

@@ -180,3 +180,21 @@ def test_held_out_points() -> None:
     assert int(held_out("S6", feed, flux)[0].sum()) == 3
     with pytest.raises(jm.UnknownNameError, match="S3"):
         held_out("S9", feed, flux)
+
+
+def test_a_fit_that_has_not_arrived_says_so() -> None:
+    """In its table, its report, and where a profile finds better numbers than it did."""
+    feeds = [{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}, {"Na+": 2.0, "Cl-": 22.0, "Mg+2": 10.0}]
+    free, noise = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3)), jm.LogTransmission(0.02)
+    short, long = (jm.fit(jm.SDEM(), away(noisy(data(feeds))), free, noise=noise, starts=1, steps=n) for n in (1, 60))
+    assert not short.converged
+    assert long.converged
+    assert "no minimum yet after 1 steps" in str(short)
+    assert "no minimum yet" not in str(long)
+    profile = short.profile("permeance Mg+2")
+    assert profile.below_the_fit
+    assert "which is no minimum" in str(profile)
+    assert not long.profile("permeance Mg+2").below_the_fit
+    for wrong in ({"steps": 0}, {"seed": -1}, {"starts": 0}):
+        with pytest.raises(jm.JaxmemError, match="Write"):
+            jm.fit(jm.SDEM(), away(data(feeds)), free, **wrong)

@@ -191,6 +191,44 @@ def test_functions_that_differ_are_other_studies() -> None:
     assert len(twice) == 1  # no address of anything
 
 
+FACTOR = 1.0
+
+
+def scaled(x: float) -> float:
+    return FACTOR * x
+
+
+def calls_it(x: float) -> float:
+    return scaled(x)
+
+
+def itself(n: int) -> int:
+    return itself(n - 1) if n else 0
+
+
+class Law:
+    """A law that is no dataclass."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, x: float) -> float:
+        return self.factor * x
+
+
+def test_what_functions_read_and_objects_hold_is_part_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Globals, those of functions that are called, attributes, and what is inside of a jitted function."""
+    before = [fingerprint(f) for f in (scaled, calls_it)]
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 3.0)
+    assert all(a != fingerprint(f) for a, f in zip(before, (scaled, calls_it), strict=True))
+    monkeypatch.undo()
+    assert before == [fingerprint(f) for f in (scaled, calls_it)]
+    for made in (Law, lambda k: Law(k).__call__, lambda k: jax.jit(lambda x: k * x)):
+        assert fingerprint(made(1.0)) != fingerprint(made(2.0))
+        assert fingerprint(made(1.0)) == fingerprint(made(1.0))
+    assert len(fingerprint(itself)) == 64
+
+
 def test_a_study_that_lost_a_quantity_says_so(tmp_path: Path) -> None:
     store = tmp_path / "s.zarr"
     jm.sweep(MODEL, case(9), store=store, chunk=4)
