@@ -104,10 +104,6 @@ def check(module: eqx.Module) -> None:
                 f"{type(module).__name__}.{name} has shape {value.shape}; it needs at least {meta['ndim']} axes "
                 f"(*batch{', S' if meta['ndim'] else ''}). Write {name}=jnp.array([...])."
             )
-        if meta["ndim"] and value.shape[-1] == 0:
-            raise ShapeError(
-                f"{type(module).__name__}.{name} has shape {value.shape}: nothing is in it. Write {name}=jnp.array([...]) with one number or more."
-            )
         bad = outside(np.asarray(value), meta)
         lanes = bad.reshape(*bad.shape[: bad.ndim - meta["ndim"]], -1).any(-1) if meta["ndim"] else bad
         if lanes.size and lanes.all():

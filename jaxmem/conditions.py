@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ._errors import JaxmemError, ShapeError, unknown
-from ._fields import check, field
+from ._fields import check, field, is_concrete
 from .chemistry.mixture import Mixture
 from .chemistry.species import canonical, species
 from .fem.boundary import Gradient, Outlet
@@ -330,6 +330,12 @@ class VoltageSweep(_OfLayer):
     thickness: Array = field(**_GAP)
     length: Array | None = field(**_BOX)
     velocity: Array = field(**_FLOW_ALONG)
+
+    def __check_init__(self) -> None:
+        if is_concrete(self.voltage) and self.voltage.ndim and self.voltage.shape[-1] == 0:
+            raise ShapeError(
+                f"VoltageSweep.voltage has shape {self.voltage.shape}: nothing is in it. Write jnp.linspace(0.02, 1.5, 40)."
+            )
 
 
 class VoltageRamp(_OfLayer):

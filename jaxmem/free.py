@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from ._errors import JaxmemError, unknown
+from ._fields import is_concrete
 from .case import Case, all_quantities, at_path
 
 
@@ -79,9 +80,14 @@ def _check_bounds(interval: Any, least: float) -> None:
         raise JaxmemError(
             f"{name}({low!r}, {high!r}) holds no number. Both bounds must be finite{positive}, the lower one first: write jm.{name}(0.3e-9, 0.8e-9)."
         )
-    if interval.prior is not None and not (len(interval.prior) == 2 and interval.prior[1] > 0.0):
+    prior = interval.prior
+    if prior is None:
+        return
+    pair = isinstance(prior, tuple | list) and len(prior) == 2 and all(isinstance(x, int | float) for x in prior)
+    if not pair or not (math.isfinite(prior[0]) and 0.0 < prior[1] < math.inf and least < prior[0]):
+        mean = "a mean above zero" if least == 0.0 else "a mean"
         raise JaxmemError(
-            f"{name}.prior = {interval.prior!r} must be a mean and a standard deviation above zero. Write prior=(mean, sd)."
+            f"{name}.prior = {prior!r} must be {mean} and a standard deviation above zero. Write prior=(mean, sd)."
         )
 
 
@@ -134,7 +140,13 @@ class Free(eqx.Module):
         for path in self.paths(case):
             value = at_path(case, path.split("."))
             n = metas[path]["ndim"]
-            found.append(value.reshape(-1, *value.shape[value.ndim - n :])[0])
+            lanes = value.reshape(-1, *value.shape[value.ndim - n :])
+            if is_concrete(value) and bool(np.any((known := np.asarray(value).reshape(lanes.shape)) != known[:1])):
+                raise JaxmemError(
+                    f"{path} differs between the {lanes.shape[0]} lanes of this case, and what is free is one number for all of them, which would take their place. "
+                    f"Leave {path.rsplit('.', 1)[-1]} out of jm.Free, or give a case with one: case.replace({path.rsplit('.', 1)[-1]}=...)."
+                )
+            found.append(lanes[0])
         return found
 
     def labels(self, case: Case) -> list[str]:

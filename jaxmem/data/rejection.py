@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import DataFileError
+from .._errors import DataFileError, PhysicalRangeError
+from .._fields import is_concrete
 from ..case import Case
 from ..chemistry.mixture import Mixture
 from ..chemistry.species import canonical, pretty, records, species
@@ -37,6 +38,9 @@ _HIGHEST = {
 }
 
 
+_NOISY = 1.2  # of a rejection with noise
+
+
 class Dataset(AbstractMeasurements):
     """Measured rejections of S species at N points (one feed at one flux), with the case that asks a model for them.
 
@@ -52,6 +56,20 @@ class Dataset(AbstractMeasurements):
     feed_group: tuple[str, ...] = eqx.field(static=True)
     doi: str = eqx.field(static=True, default="")
     source: str = eqx.field(static=True, default="")
+
+    def __check_init__(self) -> None:
+        if is_concrete(self.rejection):
+            seen = np.asarray(self.rejection)
+            high = float(np.max(seen, where=~np.isnan(seen), initial=-np.inf))
+            if high > _NOISY or np.isinf(seen).any():
+                percent = " For percent write rejection / 100." if high <= 100.0 else ""
+                raise PhysicalRangeError(
+                    f"A rejection of {high:g} is above 1 by more than noise: more than all of it is kept.{percent} Give fractions, NaN where none was measured."
+                )
+        if is_concrete(self.sigma) and bool(np.any(np.asarray(self.sigma) < 0.0)):
+            raise PhysicalRangeError(
+                f"sigma = {float(np.nanmin(np.asarray(self.sigma))):g} is no standard error. Give numbers above zero, NaN where none is known."
+            )
 
     @property
     def measured(self) -> Array:

@@ -164,7 +164,13 @@ class Optimum:
     def verdict(self) -> str:
         """One sentence: whether this is an optimum."""
         if not answered(self._best.look):
-            return "No start has an answer."
+            solved = bool(np.all(np.asarray(solve(self.model, self.case, throw=False).ok)))
+            nan = (
+                " The model has one: the objective or a constraint is not a number there, or its derivative."
+                if solved
+                else ""
+            )
+            return f"No start has an answer.{nan}"
         if not self.feasible:
             worst = int(np.argmax(self._best.kkt.lacking))
             c = self.constraints[worst]
@@ -210,7 +216,7 @@ def optimise(
         best = jm.optimise(model, case, free, lambda r: r.specific_energy, [jm.at_least(lambda r: r.recovery, 0.45, "recovery")])
 
     ``objective`` and constraints take the Result of all designs to one number for each; for the largest write ``lambda r: -...``. All ``starts``
-    (the case as it is, and a Latin hypercube) go through SciPy's SLSQP (Kraft 1988) at the same time: each of their evaluations is one batch of
+    (the case as it is, and a Latin hypercube; one more where a batch has as many lanes) go through SciPy's SLSQP (Kraft 1988) at the same time: each of their evaluations is one batch of
     solves with exact derivatives. A design without an answer counts as a poor one. An optimum is local, and shown to first order only. ``steps``
     are those of one run of SLSQP, of which a start is given up to three.
     Raises ``ConvergenceError`` when no start has an answer or no design meets the constraints; with ``throw=False`` the verdict says so.
@@ -218,6 +224,8 @@ def optimise(
     check(model, case, free, objective, subject_to, starts)
     check_seed(seed)
     problem = Problem(model, case, free, objective, subject_to)
+    while starts in case.batch_shape:  # an objective that takes the wrong axis would pass
+        starts += 1
     x = starts_of(case, free, starts, seed)
     problem.set_scale(problem.raw(x))
     best = Optimum(problem, subject_to, minimise(problem.scaled, x, problem.equality, steps, ENOUGH))

@@ -79,6 +79,8 @@ def sweep(
     ``shard=(i, n)``: only every n-th chunk, from the i-th on; n processes write to one store. Left out, a Slurm array (``SLURM_ARRAY_TASK_ID``) and
     ``jax.distributed`` shard by themselves. ``dry_run``: a ``Plan`` of size and time, from a few lanes; nothing is written.
     """
+    if not isinstance(model, AbstractModel):
+        raise JaxmemError(f"{model!r} is not a model. Write jm.sweep(jm.DSPMDE(), cases, store='study.zarr').")
     cases, words = _asked(cases, free, design)
     place, lanes = _place(store), int(np.prod(cases.batch_shape))
     chunk, part = min(_count(chunk), lanes), _shard(shard)
@@ -205,8 +207,14 @@ def _slurm() -> tuple[int, int]:
     given = [os.environ.get(f"SLURM_ARRAY_TASK_{x}") for x in names]
     if None in given:
         return 0, 1
-    task, first, last, count = (int(x) for x in given if x is not None)
-    step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1"))
+    try:
+        task, first, last, count = (int(x) for x in given if x is not None)
+        step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1"))
+    except ValueError as error:
+        told = dict(zip(names, given, strict=True))
+        raise JaxmemError(
+            f"SLURM_ARRAY_TASK_* of the environment are no numbers: {told}. Write shard=(i, n), or unset them."
+        ) from error
     if (last - first) // step + 1 != count:
         raise JaxmemError(f"This Slurm array has {count} tasks between {first} and {last}, not one after another: which part is this? Write shard=(0, {count}).")  # fmt: skip
     return (task - first) // step, count

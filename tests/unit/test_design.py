@@ -212,3 +212,15 @@ def test_an_objective_without_derivative_has_no_optimum() -> None:
         found = jm.optimise(jm.SDEM(), CASE, FREE, quantity, starts=3)
         assert not found.optimal
         assert "derivative zero at every start" in found.verdict()
+
+
+def test_what_an_objective_may_not_do() -> None:
+    """Average over the wrong axis where a batch has as many lanes as there are starts; be no number though the model answers."""
+    batch = CASE.replace(volume_flux=jnp.linspace(1e-6, 5e-5, 4))
+    free = jm.Free(permeance=jm.LogInterval(1e-7, 1e-4))
+    with pytest.raises(jm.ShapeError):
+        jm.optimise(jm.SDEM(), batch, free, lambda r: jnp.mean(r.real_rejection, axis=(0, 2)), starts=4)
+    with pytest.raises(jm.ConvergenceError, match="The model has one: the objective"):
+        jm.optimise(jm.SDEM(), CASE, FREE, lambda r: flux(r) * jnp.nan, starts=2)
+    with pytest.raises(jm.JaxmemError, match="differs between the 4 lanes"):
+        jm.optimise(jm.SDEM(), batch, FREE, lambda r: jnp.mean(flux(r), axis=-1), starts=2)

@@ -198,3 +198,19 @@ def test_a_fit_that_has_not_arrived_says_so() -> None:
     for wrong in ({"steps": 0}, {"seed": -1}, {"starts": 0}):
         with pytest.raises(jm.JaxmemError, match="Write"):
             jm.fit(jm.SDEM(), away(data(feeds)), free, **wrong)
+
+
+def test_impossible_measurements_and_priors_are_refused() -> None:
+    seen = data([{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}])
+    make = lambda r, sigma=np.nan: Dataset(
+        seen.case, jnp.asarray(r), jnp.full_like(seen.rejection, sigma), "real", seen.feed_group
+    )
+    with pytest.raises(jm.PhysicalRangeError, match=r"write rejection / 100"):
+        make(100.0 * seen.rejection)
+    with pytest.raises(jm.PhysicalRangeError, match="above 1"):
+        make(seen.rejection.at[0, 0].set(jnp.inf))
+    with pytest.raises(jm.PhysicalRangeError, match=r"sigma = -0\.01"):
+        make(seen.rejection, -0.01)
+    for prior in ((-1.0, 0.5), (np.nan, 0.5), (1e-5, np.inf)):
+        with pytest.raises(jm.JaxmemError, match="standard deviation above zero"):
+            jm.LogInterval(1e-8, 1e-3, prior=prior)  # pyright: ignore
