@@ -28,7 +28,6 @@ _LIBRARIES = (
     "optimistix",
     "diffrax",
     "optax",
-    "jaxmem",
 )
 _PACKAGES = ("jax", "jaxlib", "numpy", "equinox", "lineax", "optimistix", "diffrax", "zarr")
 
@@ -81,7 +80,10 @@ def _holds(tree: Any) -> tuple:
     what is inside; of an object its attributes and what calling it does."""
     if isinstance(code := getattr(tree, "__code__", None), CodeType):
         cells = [cell.cell_contents for cell in tree.__closure__ or ()]
-        names = [name for name in _names(code) if name in tree.__globals__]
+        own = (
+            str(tree.__module__).split(".")[0] == "jaxmem"
+        )  # whose globals its version tells, but not what it closes over
+        names = [] if own else [name for name in _names(code) if name in tree.__globals__]
         read = {name: tree.__globals__[name] for name in names}
         return (list(_code(code)), tree.__defaults__, tree.__kwdefaults__, cells, getattr(tree, "__self__", None), read)
     if hasattr(tree, "__wrapped__"):

@@ -228,6 +228,13 @@ def test_what_functions_read_and_objects_hold_is_part_of_a_study(monkeypatch: py
         assert fingerprint(made(1.0)) == fingerprint(made(1.0))
     assert len(fingerprint(itself)) == 64
 
+    def of_the_package(k: float):
+        f = lambda x: k * x
+        f.__module__ = "jaxmem.somewhere"
+        return f
+
+    assert fingerprint(of_the_package(1.0)) != fingerprint(of_the_package(2.0))
+
 
 def test_a_study_that_lost_a_quantity_says_so(tmp_path: Path) -> None:
     store = tmp_path / "s.zarr"
