@@ -24,7 +24,7 @@ def known(tree: Any, solved: Any) -> Any:
 def over_lanes(function: Callable[..., Any], case: Case, block: int | None = None, also: tuple = ()) -> Any:
     """``function`` of every lane, vmapped; outputs carry the leading axes of ``case.batch_shape``.
 
-    ``also``: further arguments of ``function``, ``(*batch)``. ``block``: on a CPU so many lanes at a time, where more would leave the cache or wait for the slowest.
+    ``also``: further arguments of ``function``, arrays or trees of them that lead with ``batch_shape``. ``block``: on a CPU so many lanes at a time, where more would leave the cache or wait for the slowest.
     """
     shape = case.batch_shape
     if not shape:
@@ -40,7 +40,8 @@ def over_lanes(function: Callable[..., Any], case: Case, block: int | None = Non
         own, others = values[: len(paths)], values[len(paths) :]
         return function(eqx.tree_at(lambda c: [at_path(c, p) for p in paths], case, own), *others)
 
-    lanes = [flat(value, ndim) for _, value, ndim in quantities] + [flat(jnp.asarray(x), 0) for x in also]
+    row = lambda x: x.reshape(-1, *x.shape[len(shape) :])
+    lanes = [flat(value, ndim) for _, value, ndim in quantities] + [jax.tree.map(row, x) for x in also]
     if block is not None and jax.default_backend() == "cpu" and lanes[0].shape[0] > block:
         out = _in_blocks(one, lanes, block)
     else:
@@ -54,7 +55,8 @@ def _in_blocks(one: Callable[[list], Any], lanes: list, block: int) -> Any:
         return jax.lax.map(one, lanes)
     n = lanes[0].shape[0]
     more = -n % block
-    full = [jnp.concatenate([x, jnp.repeat(x[-1:], more, axis=0)]).reshape(-1, block, *x.shape[1:]) for x in lanes]
+    filled = lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], more, axis=0)]).reshape(-1, block, *x.shape[1:])
+    full = jax.tree.map(filled, lanes)
     # in reverse a block is solved anew, which is cheaper than to keep what it went through
     out = jax.lax.map(jax.checkpoint(jax.vmap(one)), full)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], out)

@@ -68,6 +68,48 @@ def test_inertia_fades_as_one_over_the_schmidt_number() -> None:
     np.testing.assert_allclose(np.divide(differences[:-1], differences[1:]), 10.0, rtol=0.15)
 
 
+@pytest.mark.parametrize("inertia", [False, True])
+def test_a_march_goes_on_where_another_ended(inertia: bool) -> None:
+    """From a result, its dataset, on other cells, at another voltage; the same as one march but for the short steps at a start."""
+    case = jm.Groups(1e-2, 0.5).case(WALL, voltage=30.0, box=1.73)
+    ask = lambda duration, samples: jm.Electroconvection(
+        24, 32, duration=duration, samples=samples, amplitude=0.1, inertia=inertia
+    )
+    whole, first = jm.solve(ask(0.2, 8), case), jm.solve(ask(0.1, 4), case)
+    then = jm.solve(ask(0.1, 4).after(first), case)
+    np.testing.assert_allclose(then.current_series, whole.current_series[4:], rtol=1e-4)
+    np.testing.assert_allclose(then.state.c, whole.state.c, atol=1e-4)
+    stored = jm.solve(ask(0.1, 4).after(first.to_xarray()), case)
+    np.testing.assert_array_equal(stored.state.c, then.state.c)
+    if not inertia:
+        fine = jm.solve(jm.Electroconvection(48, 48, duration=0.1, samples=4).after(first), case)
+        np.testing.assert_allclose(fine.current_series, whole.current_series[4:], rtol=1e-2)
+        several = jm.Groups(1e-2, 0.5).case(WALL, voltage=jnp.asarray([25.0, 30.0]), box=1.73)
+        both = jm.solve(ask(0.1, 4).after(first), several)
+        np.testing.assert_allclose(both.current_series[1], then.current_series, rtol=1e-9)
+        assert (
+            0.3 < float(both.current_series[0, -1] - both.state.at_rest[0]) < float(then.current_series[-1])
+        )  # vortices live on
+        last = jm.solve(ask(0.1, 4).after(both), several)
+        np.testing.assert_allclose(last.state.seen.voltage[:, -1], [25.0, 30.0])
+
+
+def test_fields_to_go_on_from_are_checked() -> None:
+    case = jm.Groups(1e-2, 0.5).case(WALL, voltage=jnp.asarray([10.0, 12.0]), box=1.73)
+    model = jm.Electroconvection(8, 24, duration=0.01, samples=4)
+    result = jm.solve(model, case)
+    with pytest.raises(jm.JaxmemError, match="holds no fields of a plane"):
+        model.after(case)
+    with pytest.raises(jm.JaxmemError, match="has no potential"):
+        model.after(result.to_xarray().drop_vars("potential"))
+    with pytest.raises(jm.JaxmemError, match=r"lanes of shape \(2,\), the case of \(\)"):
+        jm.solve(model.after(result), jm.Groups(1e-2, 0.5).case(WALL, voltage=10.0, box=1.73))
+    lost = eqx.tree_at(lambda r: r.status, result, jnp.asarray([0, 31], result.status.dtype))
+    assert list(np.asarray(jm.solve(model.after(lost), case, throw=False).ok)) == [True, False]
+    with pytest.raises(jm.JaxmemError, match="nothing to go on from"):
+        model.after(eqx.tree_at(lambda r: r.status, result, jnp.asarray([31, 31], result.status.dtype)))
+
+
 def test_frames(tmp_path: Path) -> None:
     model = jm.Electroconvection(8, 24, duration=0.01, samples=4, frames=True, amplitude=0.1)
     result = jm.solve(model, jm.Groups(2e-2, 0.5).case(WALL, voltage=20.0, box=1.7))

@@ -36,10 +36,8 @@ def test_curve(eps):
     volts, known = np.asarray(entry["inputs"]["V"], float), np.asarray(entry["value"])
     keep = volts >= 8.0
     coarse = at_rest(eps, volts[keep])
-    np.testing.assert_allclose(coarse, known[keep], rtol=4e-3)
-    exact = np.isin(volts[keep], (20.0, 25.0, 30.0, 40.0))
-    np.testing.assert_allclose(coarse[exact], known[keep][exact], rtol=2e-3)
-    np.testing.assert_allclose(at_rest(eps, volts[keep], 512), known[keep], rtol=5e-4)
+    np.testing.assert_allclose(coarse, known[keep], rtol=2e-3)
+    np.testing.assert_allclose(at_rest(eps, volts[keep], 512), known[keep], rtol=3e-4)
 
 
 @pytest.mark.parametrize("eps", [0.01, 0.001, 0.0001])

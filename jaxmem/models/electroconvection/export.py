@@ -43,6 +43,9 @@ def to_xarray(result: Any) -> Any:
     variables = {name: variable(getattr(result, name), (), unit, text) for name, (unit, text) in MEANS.items()}
     seen = result.state.seen
     variables |= {f"series_{n}": variable(getattr(seen, n), ("sample",), "1", text) for n, text in SERIES.items()}
+    variables["scaled_voltage"] = variable(result.scaled_voltage, (), "1", "at the end, in RT/F")
+    faces = np.broadcast_to(np.asarray(result.state.faces), (*shape, result.state.faces.shape[-1]))
+    variables["row_face"] = (*batch, "corner"), faces, {"units": "1", "long_name": "faces of the rows, over L"}
     variables["time"] = variable(seen.time, ("sample",), "1", "end of the sample, L^2/D")
     variables["concentration"] = variable(result.state.c, ("ion", "row", "column"), "1", "counter-ions first, over c0")
     variables["potential"] = variable(result.state.phi, ("row", "column"), "1", "in RT/F")

@@ -98,6 +98,11 @@ def stream_function(flow: Creeping | Inert, curl: Array, before: Array | None = 
     return at_corners(_times(flow.back, before), curl.shape[-1]), before
 
 
+def amplitudes(flow: Inert, psi: Array) -> Array:
+    """Those of a stream function at corners, ``(K, Ny - 1, 2)``: the inverse of ``stream_function``."""
+    return jnp.linalg.solve(flow.back.at[0].set(jnp.eye(flow.back.shape[-1])), _modes(psi[1:-1])).at[0].set(0.0)
+
+
 def velocity(d: Domain, psi: Array) -> Velocity:
     """From the stream function by corner differences."""
     return Velocity(jnp.diff(psi, axis=0) / d.widths, -(psi - left(psi)) / d.dx)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,6 +28,7 @@ from .flow import creeping, inert
 from .march import Drive, Samples, march, stand_still, stream_now
 from .rest import frozen
 from .result import PlaneResult
+from .start import Start, last_fields, resumed
 from .statistics import worst_in
 from .step import Fields, Numerics, Setting
 
@@ -71,6 +72,7 @@ class Electroconvection(AbstractModel):
     did not come near them says so (status ``not_steady``). Derivatives of means over chaos mean nothing.
     ``progress=True`` shows a bar with the time simulated, voltage, current and Courant number; a function is called with these after every sample
     (``progress(told)``, ``told.time``, ``.voltage``, ``.current``, ``.step``, ``.courant``, ``.alive``). Means are taken over the last ``window`` of the duration.
+    ``model.after(result)`` goes on from the last fields of another march.
     Good values: 64 x 64 cells at eps 1e-2, 64 x 96 for a pair of vortices at 1e-3.
     """
 
@@ -97,6 +99,7 @@ class Electroconvection(AbstractModel):
     x_flux: str = eqx.field(static=True, default="scharfetter_gummel")
     precision: str = eqx.field(static=True, default="float64")
     progress: Callable | bool | None = eqx.field(static=True, default=None)
+    start: Start | None = None
 
     def __check_init__(self) -> None:
         for name, least in (("columns", 8), ("rows", 8), ("samples", 4), ("iterations", 1)):
@@ -146,6 +149,14 @@ class Electroconvection(AbstractModel):
         if self.precision not in ("float64", "float32"):
             raise JaxmemError(f"precision = {self.precision!r} is not known. Write precision='float64' or 'float32'.")
 
+    def after(self, result: Any) -> "Electroconvection":
+        """This march, from the last fields of a ``PlaneResult`` (or of its ``to_xarray()``, read back from disk) in place of the steady layer.
+
+        Nothing is disturbed then, times count from zero again, and what the case asks (another voltage, kappa, salt) holds from the first step on.
+        Other cells are filled linearly; a box of another length stretches the vortices. One lane serves all lanes of a case.
+        """
+        return eqx.tree_at(lambda m: m.start, self, last_fields(result), is_leaf=lambda x: x is None)
+
     def title(self) -> str:
         """Name and options, as printed."""
         return f"Electroconvection ({self.columns} x {self.rows} cells, {self.precision})"
@@ -160,6 +171,8 @@ class Electroconvection(AbstractModel):
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
         check_electric(case, "float64")
+        if self.start is not None:
+            self.start.over(case.batch_shape)
         if self.steady is not None and (isinstance(case.conditions, VoltageRamp) or is_channel(case)):
             raise JaxmemError(
                 "Vortices at rest belong to one voltage or current beside one membrane. For a ramp or a channel leave steady=None."
@@ -212,11 +225,12 @@ class Electroconvection(AbstractModel):
         status = jnp.where((status == code("successful")) & short, code("box_too_short"), status)
         sound = status == code("successful")
         lane = partial(self._lane, lanes=status.size)
-        return over_lanes(lane, benign(case, sound), 1, (sound,))._replace(status=status)
+        starts = () if self.start is None else (self.start.over(status.shape),)
+        return over_lanes(lane, benign(case, sound), 1, (sound, *starts))._replace(status=status)
 
-    def _lane(self, case: Case, sound: Array, lanes: int) -> PlaneState:
+    def _lane(self, case: Case, sound: Array, start: Start | None = None, *, lanes: int) -> PlaneState:
         """One question of so many; without sound inputs nothing is marched."""
-        layer, begin_cells, flows, arrived, drives = self._begin(case)
+        layer, begin_cells, flows, arrived, drives = self._begin(case, start)
         dtype, box = jnp.dtype(self.precision), case.conditions.length / case.conditions.thickness
         plane, groups = domain(layer.grid, box, self.columns), similarity(case)
         salt = Salt(layer.charge, layer.diffusivity, layer.eps, groups.kappa, layer.low, layer.high)
@@ -229,7 +243,8 @@ class Electroconvection(AbstractModel):
         setting = Setting(*numbers, Numerics(self.iterations, self.x_flux == "central", self.order))
         steps = None if self.steps is None else self.steps // self.samples
         still = jnp.zeros((self.columns // 2 + 1, self.rows - 1, 2)) if self.inertia else None
-        first = cast(Fields(*self._disturbed(begin_cells), drives.start[0], still))
+        first = Fields(*self._disturbed(begin_cells), drives.start[0], still)
+        first = cast(first if start is None else resumed(start, plane, self.columns, flow))
 
         def go(carry: tuple, drive: Drive) -> tuple:
             fields, alive = carry
@@ -260,7 +275,7 @@ class Electroconvection(AbstractModel):
             moves=moves[0],
         )
 
-    def _begin(self, case: Case) -> tuple[Layer, Array, Array, Array, Drive]:
+    def _begin(self, case: Case, after: Start | None = None) -> tuple[Layer, Array, Array, Array, Drive]:
         """Layer, its cells at first, their current, whether they were found, and the voltage of every march against time."""
         voltages, unit = self._voltages(case), scales(case.feed, case.conditions.thickness).potential
         rate, until = jnp.zeros_like(voltages), jnp.full_like(voltages, jnp.inf)
@@ -268,7 +283,8 @@ class Electroconvection(AbstractModel):
         if is_channel(case):
             start = at_open_circuit(layer)
             until = jnp.full_like(voltages, _RISE * self.duration)
-            drive = Drive(jnp.broadcast_to(start.voltage, voltages.shape), (voltages - start.voltage) / until, until)
+            low = start.voltage if after is None else after.voltage
+            drive = Drive(jnp.broadcast_to(low, voltages.shape), (voltages - low) / until, until)
             return layer, start.cells, jnp.zeros(()), jnp.asarray(True), drive
         if isinstance(case.conditions, CurrentDriven):
             imposed = case.conditions.current / scales(case.feed, case.conditions.thickness).current

@@ -37,17 +37,18 @@ def stacked(front: Array, body: Array, thickness: Array) -> Grid:
     return Grid(jnp.concatenate([behind[:-1], thickness * (body[:-1] - 1.0), front]))
 
 
-def stretched(cells: int, scale: Array, share: float, both: bool = False) -> Grid:
-    """Faces ``y_j`` with ``s(y_j) = j/N``, ``s(y) = w ln(1 + y/a)/ln(1 + 1/a) + (1 - w) y``, a = ``scale``, w = ``share``.
+def stretched(cells: int, crowds: tuple[tuple[Array, float], ...], both: bool = False) -> Grid:
+    """Faces ``y_j`` with ``s(y_j) = j/N``, ``s(y) = sum_k w_k ln(1 + y/a_k)/ln(1 + 1/a_k) + (1 - sum_k w_k) y``, of pairs ``(a_k, w_k)``.
 
-    ``both``: half of it, mirrored, for two walls with space charge. Differentiable to ``scale``.
+    ``both``: half of it, mirrored, for two walls with space charge. Differentiable to the scales ``a_k``.
     """
     half = cells // 2 if both else cells
     ends = jnp.asarray([0.0, 1.0])
+    even = 1.0 - sum(share for _, share in crowds)
 
     def place(fraction: Array) -> Array:
         def short(y: Array) -> Array:
-            return share * jnp.log1p(y / scale) / jnp.log1p(1.0 / scale) + (1.0 - share) * y - fraction
+            return sum((w * jnp.log1p(y / a) / jnp.log1p(1.0 / a) for a, w in crowds), even * y) - fraction
 
         return root_of_increasing(short, ends[0], ends[1], fraction**3)
 

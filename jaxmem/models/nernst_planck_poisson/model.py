@@ -90,7 +90,7 @@ class NernstPlanckPoisson(AbstractModel):
 
     def layer(self, case: Case) -> tuple[Layer, Array | None]:
         """The scaled question of one lane, and the mean co-ions where they are imposed."""
-        return layer_of(case, self.cells, Rows(scale=1.5, share=0.7))
+        return layer_of(case, self.cells, Rows(scale=0.7, share=0.25, charged=0.4))
 
     @eqx.filter_jit
     def find(self, case: Case) -> CurrentState:

@@ -17,13 +17,26 @@ from .equations import Body, Layer, Wall
 from .grid import stacked, stretched
 from .groups import Groups, charges, scales, similarity
 
+HIGHEST = 120.0  # RT/F: beyond it nothing was compared
+
 
 class Rows(NamedTuple):
-    """How cells crowd at a wall: over ``scale`` Debye lengths, with a ``share`` of them; ``fixed``: derivatives leave the cells where they are."""
+    """How cells crowd at a wall: a ``share`` of them over ``scale`` Debye lengths, and as ``charged`` over the space charge of the largest voltage;
+    ``fixed``: derivatives leave the cells where they are."""
 
     scale: float
     share: float
+    charged: float = 0.0
     fixed: bool = False
+
+    def crowds(self, eps: Array, halves: bool = False) -> tuple[tuple[Array, float], ...]:
+        """Scales and shares for ``stretched``, of a layer or of its ``halves``."""
+        wide = 2.0 if halves else 1.0
+        thick = (1.5 * HIGHEST / np.sqrt(2.0) * eps) ** (2.0 / 3.0)  # (3 eps V / (2 sqrt 2))^(2/3)
+        # lengths double in a half; its Debye layer does not, so that half as many cells resolve it
+        layer, charge = (self.scale * eps, self.share), (wide * thick, self.charged)
+        crowds = (layer, charge) if self.charged else (layer,)
+        return tuple((stop_gradient(a) if self.fixed else a, w) for a, w in crowds)
 
 
 def check_electric(case: Case, precision: str, resolved: bool = False) -> None:
@@ -83,8 +96,7 @@ def layer_of(case: Case, cells: int, rows: Rows) -> tuple[Layer, Array | None]:
     if isinstance(m, MembranePair):
         high = Wall(jnp.stack([one, m.high.enrichment]), 1.0 - counter) if is_channel(case) else wall(m.high)
     pair = isinstance(m, MembranePair)
-    scale = rows.scale * groups.eps * (2.0 if pair else 1.0)
-    grid = stretched(cells, stop_gradient(scale) if rows.fixed else scale, rows.share, pair)
+    grid = stretched(cells, rows.crowds(groups.eps, pair), pair)
     diffusivity = case.feed.diffusivity / scales(case.feed, case.conditions.thickness).diffusivity
     layer = Layer(grid, charges(case.feed)[first], diffusivity[first], groups.eps, low, high)
     return layer, one if pair and not is_channel(case) else None
@@ -94,8 +106,11 @@ def _through(case: Case, m: FixedChargeMembrane, groups: Groups, first: Array, c
     """Behind, membrane and front, of as many cells each; the front is the layer between y = 0 and 1."""
     unit = scales(case.feed, case.conditions.thickness)
     fixed, thickness = m.charge_density / unit.concentration, m.thickness / unit.length
-    outer, inner = rows.scale * groups.eps, 2.0 * rows.scale * groups.eps / thickness / jnp.sqrt(1.0 + 0.5 * fixed)
-    front, body = stretched(cells, outer, rows.share), stretched(cells, inner, rows.share, both=True)
+    inner = 2.0 * rows.scale * groups.eps / thickness / jnp.sqrt(1.0 + 0.5 * fixed)
+    front, body = (
+        stretched(cells, rows.crowds(groups.eps)),
+        stretched(cells, ((inner, rows.share + rows.charged),), both=True),
+    )
     grid, (bulk, inside) = stacked(front.faces, body.faces, thickness), (jnp.zeros(cells), jnp.ones(cells))
     where = jnp.concatenate([bulk, inside, bulk])
     sign = 1.0 if m.exchanges == "cations" else -1.0

@@ -10,9 +10,8 @@ from jax.typing import ArrayLike
 from ...case import Case
 from ...membranes.ion_exchange import FixedChargeMembrane, MembranePair
 from .groups import charges
+from .question import HIGHEST
 from .scaled import AbstractScaledResult, backwards
-
-HIGHEST = 120.0  # RT/F
 
 
 class CurrentResult(AbstractScaledResult):
