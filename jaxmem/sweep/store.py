@@ -1,6 +1,6 @@
 """A folder that holds a study: a zarr group with one array per quantity, chunked along the lanes, and the manifest among its attributes.
 
-A chunk counts as done once its ``status`` is there, which is written last, and while all of its files are; every file appears under its name only when it
+A chunk counts as done once its ``status`` is there, which is written last, and while all of its files are, undamaged; every file appears under its name only when it
 is whole. So a study that was killed at any moment has whole chunks, and chunks that are computed again.
 """
 
@@ -103,30 +103,40 @@ class Store:
                     ) from error
             yield
 
-    def status(self) -> np.ndarray:
-        """Codes of all lanes; ``NOT_DONE`` where there is nothing yet."""
+    def status(self, checked: bool = False) -> np.ndarray:
+        """Codes of all lanes; ``NOT_DONE`` where there is nothing yet. ``checked``: and where anything of a chunk is damaged (reads everything)."""
         lanes = int(np.prod(self.manifest()["cases"]["shape"], dtype=int))
         if not (self.path / "status" / "zarr.json").exists():
             return np.full(lanes, NOT_DONE, np.int16)
-        found = self.read("status").copy()
-        for part, size in self._lost(found):
-            found[part * size : (part + 1) * size] = NOT_DONE
+        if not checked:
+            found, held = self.read("status").copy(), {}
+        else:
+            held = {p.name: _zarr().open_array(p, mode="r") for p in self.path.iterdir() if (p / "zarr.json").exists()}
+            found = self._sound(held["status"])
+        for lost in self._lost(found, held):
+            found[lost] = NOT_DONE
         return found
 
-    def _lost(self, status: np.ndarray) -> list[tuple[int, int]]:
-        """Chunks that are done by their status, but of which a file has gone, and the size of a chunk."""
-        size = int(_zarr().open_array(self.path / "status", mode="r").chunks[0])
-        done = [
-            part
-            for part in range(-(-len(status) // size))
-            if (status[part * size : (part + 1) * size] != NOT_DONE).any()
-        ]
+    @staticmethod
+    def _sound(status: Any) -> np.ndarray:
+        """Codes, chunk by chunk; ``NOT_DONE`` in those that are damaged."""
+        found = np.full(status.shape, NOT_DONE, np.int16)
+        for part in _parts(status):
+            if (codes := _piece(status, part)) is not None:
+                found[part] = codes
+        return found
+
+    def _lost(self, status: np.ndarray, held: dict[str, Any]) -> list[slice]:
+        """Chunks that are done by their status, but of which a file has gone, or, of arrays that are ``held``, is damaged."""
+        parts = _parts(_zarr().open_array(self.path / "status", mode="r"))
+        done = {k: part for k, part in enumerate(parts) if (status[part] != NOT_DONE).any()}
         lost: set[int] = set()
-        for held in self.path.iterdir():
-            if held.is_dir() and (held / "zarr.json").exists():
-                inner = "/0" * (_zarr().open_array(held, mode="r").ndim - 1)
-                lost |= {part for part in done if not (held / f"c/{part}{inner}").exists()}
-        return [(part, size) for part in sorted(lost)]
+        for folder in self.path.iterdir():
+            if (folder / "zarr.json").exists():
+                inner = "/0" * (_zarr().open_array(folder, mode="r").ndim - 1)
+                lost |= {k for k in done if not (folder / f"c/{k}{inner}").exists()}
+        lost |= {k for x in held.values() for k in done if k not in lost and _piece(x, done[k]) is None}
+        return [done[k] for k in sorted(lost)]
 
     def read(self, name: str) -> np.ndarray:
         """One quantity, checked against its checksums."""
@@ -137,7 +147,7 @@ class Store:
             return np.asarray(_zarr().open_array(self.path / name, mode="r")[...])
         except (ValueError, RuntimeError) as error:
             raise DataFileError(
-                f"{self.path / name} is damaged: {error}. Delete {self.path / 'status'}, sweep again, and retry again."
+                f"{self.path / name} is damaged: {error}. Sweep again: what is damaged is computed anew (and retry again, if you did)."
             ) from error
 
     def write(self, begin: int, found: dict[str, np.ndarray]) -> None:
@@ -189,6 +199,19 @@ class Layout(NamedTuple):
     dtype: Any
     dims: tuple[str, ...]
     attributes: dict[str, str]
+
+
+def _parts(array: Any) -> list[slice]:
+    """Its chunks along the lanes."""
+    return [slice(b, min(b + array.chunks[0], array.shape[0])) for b in range(0, array.shape[0], array.chunks[0])]
+
+
+def _piece(array: Any, part: slice) -> np.ndarray | None:
+    """One chunk; None where its checksum is not that of its bytes."""
+    try:
+        return np.asarray(array[part])
+    except (ValueError, RuntimeError):
+        return None
 
 
 def _status_last(found: dict[str, Any]) -> list[str]:

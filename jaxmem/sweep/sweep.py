@@ -68,7 +68,7 @@ def sweep(
     ``cases`` is a batched case, or one case with ``free`` numbers at the points of a ``design`` (``jm.Grid``, ``jm.Random``, ``jm.LatinHypercube``,
     ``jm.Sobol``), whose axes come first.
 
-    Call it again after an interruption: only missing chunks are computed, and the bytes are those of an uninterrupted run. A folder that holds
+    Call it again after an interruption: only chunks that are missing or damaged are computed, and the bytes are those of an uninterrupted run. A folder that holds
     another study (other model, cases, chunk, versions, device) is refused. Lanes that fail are NaN (counts and flags keep what they had), with their ``status``;
     ``jm.retry`` puts them to another model.
 
@@ -96,7 +96,7 @@ def sweep(
     with _told_of_disks(place), place.locked(share=part[1] > 1):
         with place.locked(wait=True, suffix=".begin.lock") if part[1] > 1 else nullcontext():
             place.begin(asked, layouts, chunk, alone=part[1] == 1)
-        done = place.status() != NOT_DONE
+        done = place.status(checked=True) != NOT_DONE
         missing = [b for b in begins if not done[b : b + chunk].all()]
         ours, left = (sum(min(chunk, lanes - b) for b in some) for some in (begins, missing))
         written = _written(place, _computed(answers, cases, missing, chunk))

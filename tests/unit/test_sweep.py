@@ -177,6 +177,26 @@ def test_failed_lanes_and_damage(tmp_path: Path) -> None:
         study["permeate"]
 
 
+@pytest.mark.parametrize("name", ["permeate", "status"])
+@pytest.mark.parametrize("how", ["bit", "half", "empty"])
+def test_damaged_chunks_are_computed_again(name: str, how: str, tmp_path: Path) -> None:
+    store, counted = tmp_path / "s.zarr", []
+    jm.sweep(MODEL, case(9), store=store, chunk=4)
+    before = digest(store)
+    piece = (
+        next(p for p in (store / name / "c" / "1").rglob("*") if p.is_file())
+        if name != "status"
+        else store / "status/c/1"
+    )
+    raw = bytearray(piece.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    piece.write_bytes({"bit": bytes(raw), "half": bytes(raw[: len(raw) // 2]), "empty": b""}[how])
+    study = jm.sweep(MODEL, case(9), store=store, chunk=4, told=lambda lanes, failed: counted.append(lanes))
+    assert counted == [5, 4]  # there before, computed now
+    assert study.complete
+    assert digest(store) == before
+
+
 def test_a_file_that_has_gone_is_computed_again(tmp_path: Path) -> None:
     """A chunk is done while all of its files are there; chunks of nothing but failures, or of zeros, are files too."""
     store = tmp_path / "s.zarr"
