@@ -20,7 +20,7 @@ import jaxmem as jm
 from jaxmem.design.lockstep import minimise
 from jaxmem.design.optimise import ENOUGH, Optimum, Problem
 from jaxmem.tables import plain_table
-from jaxmem.units import m3_per_h
+from jaxmem.units import bar, m3_per_h
 
 from .report import RESULTS, environment
 
@@ -59,6 +59,31 @@ def profile() -> tuple[Any, ...]:
     free = jm.Free({f"membrane.layers.{i}.charge_density": jm.Interval(-200.0, 300.0) for i in range(6)})
     most = jm.at_most(lambda r: r.observed_rejection[..., 0], 0.3, "lithium rejection")
     return jm.DSPMDE(), case, free, lambda r: jnp.log(r.passage[..., 1] / r.passage[..., 0]), [most]
+
+
+def operating_point() -> tuple[Any, ...]:
+    """An ion-exchange membrane beyond its limiting current, by networks: voltage and cross-flow for the least energy."""
+    case = jm.Groups(4e-3, 0.5, peclet=10.0).case(jm.IonExchangeMembrane(), voltage=26.0, box=1.5)
+    unit, speed = float(case.conditions.voltage) / 26.0, float(case.conditions.velocity) / 10.0
+    free = jm.Free(
+        {
+            "conditions.voltage": jm.Interval(18 * unit, 34 * unit),
+            "conditions.velocity": jm.LogInterval(1.0 * speed, 30 * speed),
+        }
+    )
+    least = jm.at_least(lambda r: r.scaled_current.value, 3.4, "current, F D c0/L")
+    return jm.vortex_networks(), case, free, lambda r: r.case.conditions.voltage * 96485.33 / 3.6e6, [least]
+
+
+def softening() -> tuple[Any, ...]:
+    """A nanofiltration vessel of NF270, ion by ion: pressure and flow for the least energy."""
+    feed = jm.Mixture.from_concentration({"Na+": 30.0, "Mg+2": 10.0, "Cl-": 50.0})
+    vessel = jm.Vessel(jm.SpiralElement(jm.membrane("NF270-SDEM"), area=37.0, length=0.96), 4)
+    case = jm.Case(feed, vessel, jm.FeedPressure(6 * bar, 12 * m3_per_h, pump=jm.Pump(0.8)))
+    free = jm.Free(pressure=jm.Interval(2 * bar, 20 * bar), flow=jm.LogInterval(6 * m3_per_h, 16 * m3_per_h))
+    least = jm.at_least(lambda r: r.permeate_flow * 3600.0, 4.0, "permeate flow, m3/h")
+    soft = jm.at_least(lambda r: r.observed_rejection[..., 1], 0.45, "magnesium rejection")
+    return jm.SpiralWoundIons(jm.SDEM()), case, free, lambda r: r.specific_energy / 3.6e6, [least, soft]
 
 
 class Reached(Exception):
@@ -164,6 +189,8 @@ def main() -> None:
             ("Li/Mg membrane", lithium),
             ("Li/Mg charge profile", profile),
             ("seawater vessel", seawater),
+            ("electromembrane", operating_point),
+            ("NF270 vessel", softening),
         )
         for row in compare(name, design)
     ]

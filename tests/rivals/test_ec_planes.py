@@ -186,25 +186,24 @@ def test_channels_of_the_file() -> None:
 
 
 def test_height_of_sheared_vortices() -> None:
-    """Of unsteady ones in a channel: ``0.098 (V^2/U)^(1/3)`` (Kwak et al. 2013, doi 10.1103/PhysRevLett.110.114501), at two voltages.
+    """Of unsteady ones in a channel, eps 5e-4, V 60, over a decade of flow: height to the power 1/3 of ``V^2/U`` (Kwak et al. 2013, doi
+    10.1103/PhysRevLett.110.114501), within 0.05.
 
-    Over a factor of 3.3 of ``V^2/U``: with slower flow vortices fill their half of the channel, with faster flow they do not live. The slope of a line
-    through so short a range is 0.40 (five seeds: +- 0.01), above 1/3.
+    That is the dependence on U. Heights at higher voltages do not fall on the same line: V 75 and 90 have the exponents 0.59 and 0.7; at V 45
+    vortices do not live beyond Pe 150. The lowest ones are as high as the space charge, 0.1, and no lower.
     """
-    volts, peclet = (
-        np.asarray([60.0, 60.0, 60.0, 90.0, 90.0, 90.0]),
-        np.asarray([75.0, 100.0, 150.0, 300.0, 450.0, 550.0]),
-    )
-    heights = []
-    for k, v in enumerate(volts):
+    peclet, heights = np.asarray([75.0, 150.0, 300.0, 600.0, 750.0]), []
+    for p in peclet:
         model = jm.Electroconvection(
-            160, 80, duration=max(60.0 / peclet[k], 0.15), longest=1e-4, amplitude=0.05, window=0.6, pairs=0, precision="float32", iterations=8
+            256, 112, duration=max(60.0 / p, 0.1), longest=1e-4, amplitude=0.05, window=0.6, pairs=0, precision="float32", iterations=12
         )  # fmt: skip
-        case = jm.Groups(2e-3, 0.5, peclet=peclet[k]).case(jm.MembranePair(CEM, AEM), voltage=v, box=4.0)
+        case = jm.Groups(5e-4, 0.5, peclet=p).case(jm.MembranePair(CEM, AEM), voltage=60.0, box=4.0)
         result = jm.solve(model, case)
-        assert int(result.kind) == 3
+        assert int(result.kind) in (2, 3)
         heights.append(float(result.vortex_height))
-        print(f"V {v:g}, Pe {peclet[k]:g}: V2/U {v**2 / peclet[k]:.1f}, height {heights[-1]:.3f}")
-    scaled = np.asarray(heights) / (volts**2 / peclet) ** (1.0 / 3.0)
-    print("over the law", scaled, "exponent", np.polyfit(np.log(volts**2 / peclet), np.log(heights), 1)[0])
-    np.testing.assert_allclose(scaled, scaled.mean(), rtol=0.15)  # of one seed; means of five are within 6 %
+        print(f"Pe {p:g}: V2/U {3600.0 / p:.1f}, height {heights[-1]:.3f}")
+    slope = np.polyfit(np.log(3600.0 / peclet), np.log(heights), 1)[0]
+    scaled = np.asarray(heights) / (3600.0 / peclet) ** (1.0 / 3.0)
+    print("exponent", slope, "over the law", scaled)
+    np.testing.assert_allclose(slope, 1.0 / 3.0, atol=0.05)
+    np.testing.assert_allclose(scaled, scaled.mean(), rtol=0.1)
