@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import solve_bvp, solve_ivp
-from scipy.optimize import fsolve
+from scipy.optimize import brentq, fsolve
 
 import jaxmem as jm
 from jaxmem._status import code
@@ -20,26 +20,33 @@ def case(eps, fixed, kind="cations", ratio=1.0, **imposed):
     return groups.case(jm.FixedChargeMembrane(kind, fixed * salt, THICK * 1e-4, SLOW), **imposed)
 
 
-def electroneutral(volts, fixed, ratio):
-    """``(J_1, J_2)`` of Teorell, Meyer and Sievers between two layers, 1:1: marched from the front through both Donnan equilibria."""
-    d1, d2 = 0.5 * (1.0 + ratio), 0.5 * (1.0 + 1.0 / ratio)
+def electroneutral(volts, fixed, d, z=(1.0, 1.0)):
+    """``(J_1, J_2)`` in equivalents, of Teorell, Meyer and Sievers between two layers: marched from the front through both Donnan equilibria.
+
+    ``d``: diffusivities of counter-ions and co-ions, ``z``: their valences. Concentrations are in equivalents of the solution.
+    """
 
     def back(flux):
         def slope(_, state, charge, mobility):
             c2, _ = state
-            a, b = flux[0] / (d1 * mobility), flux[1] / (d2 * mobility)
-            field = -(a - b) / (2.0 * c2 + charge)
-            return [-0.5 * (a + b + charge * field), field]
+            a, b = flux[0] / (d[0] * mobility), flux[1] / (d[1] * mobility)
+            field = -(a - b) / (z[0] * (c2 + charge) + z[1] * c2)
+            return [-b + z[1] * c2 * field, field]
 
         def layer(state, length, charge, mobility):
             return solve_ivp(slope, (0.0, -length), state, args=(charge, mobility), rtol=1e-10, atol=1e-12).y[:, -1]
 
+        def across(c, charge, other):  # co-ions behind a surface: c_1^(1/z_1) c_2^(1/z_2) is kept
+            kept = np.log(c + charge) / z[0] + np.log(c) / z[1]
+            off = lambda x: np.log(np.exp(x) + other) / z[0] + x / z[1] - kept
+            return np.exp(brentq(off, -30.0, 5.0, xtol=1e-14))
+
         c, phi = layer([1.0, volts], 1.0, 0.0, 1.0)
-        inside = -0.5 * fixed + np.sqrt(0.25 * fixed**2 + c**2)  # co-ions: their product with counter-ions is kept
-        phi += np.log(inside / c)
+        inside = across(c, 0.0, fixed)
+        phi += np.log(inside / c) / z[1]
         inside, phi = layer([inside, phi], THICK, fixed, SLOW)
-        c = np.sqrt(inside * (inside + fixed))
-        return layer([c, phi - np.log(inside / c)], 1.0, 0.0, 1.0) - np.array([1.0, 0.0])
+        c = across(inside, fixed, 0.0)
+        return layer([c, phi - np.log(inside / c) / z[1]], 1.0, 0.0, 1.0) - np.array([1.0, 0.0])
 
     return fsolve(back, [-0.3 * volts, 0.01 * volts], xtol=1e-11)
 
@@ -49,9 +56,36 @@ def test_thin_double_layers(fixed, ratio):
     """What is left is of the order of eps."""
     volts = np.array([0.5, 1.0, 2.0])
     result = jm.solve(jm.NernstPlanckPoisson(256), case(2e-4, fixed, ratio=ratio, sweep=volts))
-    known = np.array([electroneutral(v, fixed, ratio) for v in volts])
+    d = (0.5 * (1.0 + ratio), 0.5 * (1.0 + 1.0 / ratio))
+    known = np.array([electroneutral(v, fixed, d) for v in volts])
     np.testing.assert_allclose(result.scaled_current, known[:, 1] - known[:, 0], rtol=1e-3)
     np.testing.assert_allclose(result.transport_number, known[:, 0] / (known[:, 0] - known[:, 1]), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("ions", "kind"),
+    [
+        ({"Mg+2": 10.0, "Cl-": 20.0}, "cations"),
+        ({"Mg+2": 10.0, "Cl-": 20.0}, "anions"),
+        ({"Na+": 20.0, "SO4-2": 10.0}, "cations"),
+        ({"Mg+2": 10.0, "SO4-2": 10.0}, "cations"),
+    ],
+)
+def test_thin_double_layers_of_other_salts(ions, kind):
+    """In SI: fluxes in ``D c/L`` with c in equivalents."""
+    feed, length, fixed, volts = jm.Mixture.from_concentration(ions), 2e-5, 5.0, np.array([0.5, 1.0, 2.0])
+    sign = 1.0 if kind == "cations" else -1.0
+    membrane = jm.FixedChargeMembrane(kind, fixed * 20.0, THICK * length, SLOW)
+    unit = 8.314462618 * 298.15 / 96485.33212
+    result = jm.solve(
+        jm.NernstPlanckPoisson(256), jm.Case(feed, membrane, jm.VoltageSweep(sign * volts * unit, thickness=length))
+    )
+    order = [0, 1] if kind == "cations" else [1, 0]
+    d, z = np.asarray(feed.diffusivity)[order], np.abs(np.asarray(feed.species.charge))[order]
+    known = np.array([electroneutral(v, fixed, d / 1e-9, z) for v in volts])
+    current = (known[:, 1] - known[:, 0]) * 96485.33212 * 1e-9 * 20.0 / length
+    np.testing.assert_allclose(result.current, sign * current, rtol=2e-3)
+    np.testing.assert_allclose(result.transport_number, known[:, 0] / (known[:, 0] - known[:, 1]), rtol=2e-3)
 
 
 def collocation(eps, fixed, volts):
