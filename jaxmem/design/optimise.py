@@ -18,7 +18,7 @@ from ..models.base import AbstractModel
 from ..models.linearised import answer, columns, found
 from ..models.solve import solve
 from .constraints import Constraint
-from .lockstep import ACTIVE, End, Look, answered, minimise, rank
+from .lockstep import ACTIVE, End, Look, answered, kkt, minimise, rank
 
 ENOUGH = 1e-6  # residual of the first-order conditions, scaled, of what is called an optimum
 
@@ -172,9 +172,12 @@ class Optimum:
             )
             return f"No start has an answer.{nan}"
         if not self.feasible:
-            worst = int(np.argmax(self._best.kkt.lacking))
-            c = self.constraints[worst]
-            return f"Infeasible: '{c}' is missed by {self.missed[worst]:.3g}; nearest found {self.met[worst]:.6g}."
+            short = [
+                f"'{c}' is missed by {self.missed[i]:.3g} (nearest found {self.met[i]:.6g})"
+                for i, c in enumerate(self.constraints)
+                if self._best.kkt.lacking[i] > ENOUGH
+            ]
+            return f"Infeasible: {' and '.join(short)}{', by turns: not all at once' if len(short) > 1 else ''}."
         if self._flat:
             return "Nothing to steer by: the objective has derivative zero at every start. Is it constant, rounded, or of what is not free?"
         agree = f"{self.agreeing} of {len(self.ends)} starts agree"
@@ -190,6 +193,27 @@ class Optimum:
         lines += [f"  {c}: {value:.6g}" for c, value in zip(self.constraints, self.met, strict=True)]
         lines += [f"  held by {words}" for words in self.active()]
         return "\n".join(lines)
+
+
+def nearest(problem: Problem, ends: list[End], steps: int) -> list[End]:
+    """From designs that miss constraints to those whose largest miss, scaled, is least: the room that all of them need is made small."""
+    equal, sound = problem.equality, [end for end in ends if answered(end.look)]
+    room = 1.1 * max(float(end.kkt.lacking.max()) for end in sound)
+    begin = np.stack([np.append((end if answered(end.look) else sound[0]).x, 1.0) for end in ends])
+
+    def looked(x: np.ndarray) -> Look:
+        look = problem.scaled(x[:, :-1])
+        both = lambda a: np.concatenate([a[:, 1:], -a[:, 1:][:, equal]], axis=1)
+        value, slope = both(look.value) + room * x[:, -1:], both(look.slope)
+        aim = np.broadcast_to(np.append(np.zeros(x.shape[1] - 1), 1.0), (len(x), 1, x.shape[1]))
+        slope = np.concatenate([slope, np.full((*slope.shape[:2], 1), room)], axis=2)
+        return Look(np.concatenate([x[:, -1:], value], axis=1), np.concatenate([aim, slope], axis=1))
+
+    none = np.zeros(len(equal) + int(equal.sum()), bool)
+    closer = np.stack([end.x[:-1] for end in minimise(looked, begin, none, steps, ENOUGH)])
+    look = problem.scaled(closer)
+    looks = [Look(v, s) for v, s in zip(look.value, look.slope, strict=True)]
+    return [End(x, one, kkt(x, one, equal), 1) for x, one in zip(closer, looks, strict=True)]
 
 
 def starts_of(case: Case, free: Free, count: int, seed: int) -> np.ndarray:
@@ -228,7 +252,10 @@ def optimise(
         starts += 1
     x = starts_of(case, free, starts, seed)
     problem.set_scale(problem.raw(x))
-    best = Optimum(problem, subject_to, minimise(problem.scaled, x, problem.equality, steps, ENOUGH))
+    ends = minimise(problem.scaled, x, problem.equality, steps, ENOUGH)
+    if all(rank(end, ENOUGH)[0] for end in ends) and any(answered(end.look) for end in ends):
+        ends += nearest(problem, ends, steps)
+    best = Optimum(problem, subject_to, ends)
     if throw and not best.feasible:
         raise ConvergenceError(
             f"{best.verdict()} Widen the bounds of Free or ease the constraint; jm.optimise(..., throw=False) returns what was found."

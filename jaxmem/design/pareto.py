@@ -13,7 +13,7 @@ from ..free import Free
 from ..models.base import AbstractModel
 from .constraints import Constraint
 from .lockstep import End, minimise, rank
-from .optimise import ENOUGH, Problem, check, check_count, starts_of
+from .optimise import ENOUGH, Problem, check, check_count, optimise, starts_of
 
 _ROUNDS = 3  # points that another point beats start again from that one
 
@@ -29,7 +29,7 @@ class Front:
         self.model, self.free = problem.model, problem.free
         x = np.stack([end.x for end in ends])
         value = problem.raw(x).value
-        kept = [i for i in np.argsort(value[:, 1], kind="stable").tolist() if not _dominated(value[:, :2], i)]
+        kept = _front(value[:, :2])
         x, value, ends = x[kept], value[kept], [ends[i] for i in kept]
         self.objective, self.against = value[:, 0], value[:, 1]
         self.case: Case = problem.free.apply(problem.case, jnp.asarray(x), bounded=True)
@@ -74,6 +74,16 @@ class Front:
         return axes
 
 
+def _front(aims: np.ndarray) -> list[int]:
+    """Those that none beats, lowest ``against`` first, each once."""
+    kept: list[int] = []
+    close = 1e-9 * np.ptp(aims, axis=0)
+    for i in np.argsort(aims[:, 1], kind="stable").tolist():
+        if not _dominated(aims, i) and not any((np.abs(aims[i] - aims[k]) <= close).all() for k in kept):
+            kept.append(i)
+    return kept
+
+
 def _dominated(aims: np.ndarray, i: int) -> bool:
     """Whether another point is better in one aim and no worse in the other."""
     return bool((np.all(aims <= aims[i], axis=1) & np.any(aims < aims[i], axis=1)).any())
@@ -106,7 +116,8 @@ def pareto(
     problem = Problem(model, case, free, objective, [limit, *subject_to])
     x = starts_of(case, free, points, seed)
     problem.set_scale(problem.raw(x))
-    first, last = _ends(problem, x, steps)
+    alone = lambda aim: optimise(model, case, free, aim, subject_to, starts=points, steps=steps, seed=seed)
+    first, last = _ends(problem, x, steps, (lambda: alone(objective), lambda: alone(against)))
     low, high = (problem.plain(end.look.value)[1] for end in (first, last))
     if not high - low > 1e-9 * problem.scale[1]:
         raise ConvergenceError(
@@ -134,8 +145,8 @@ def _levels(problem: Problem, ends: list[End], levels: np.ndarray) -> np.ndarray
     return levels[:, 0] - room
 
 
-def _ends(problem: Problem, x: np.ndarray, steps: int) -> tuple[End, End]:
-    """The least of ``against``, and the least of ``objective``: two problems of every start, without the limit."""
+def _ends(problem: Problem, x: np.ndarray, steps: int, alone: tuple[Callable, Callable]) -> tuple[End, End]:
+    """The least of ``against``, and the least of ``objective``: two problems of every start, without the limit; ``alone`` says why there is none."""
 
     def only(aim: int) -> End:
         def looked(x: np.ndarray) -> Any:
@@ -148,8 +159,9 @@ def _ends(problem: Problem, x: np.ndarray, steps: int) -> tuple[End, End]:
         ends = minimise(looked, x, problem.equality[1:], steps, ENOUGH)
         best = min(ends, key=lambda end: rank(end, ENOUGH))
         if rank(best, ENOUGH)[0]:
+            alone[aim]()
             raise ConvergenceError(
-                "No design within the bounds of Free meets the constraints. Look at jm.optimise(..., throw=False), which says what is missed."
+                "No start led to a design that meets the constraints, though there are some. Write more points=, or another seed=."
             )
         full = problem.scaled(np.broadcast_to(best.x, x.shape))
         return best._replace(look=type(full)(full.value[0], full.slope[0]))

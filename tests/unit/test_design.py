@@ -99,13 +99,37 @@ def test_lanes_are_reduced_by_the_user() -> None:
 
 
 def test_what_cannot_be_met_is_said() -> None:
-    with pytest.raises(jm.ConvergenceError, match=r"'flux at least 200' is missed by 100; nearest found 100"):
+    with pytest.raises(jm.ConvergenceError, match=r"'flux at least 200' is missed by 100 \(nearest found 100\)"):
         jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_least(flux, 200.0, "flux")], starts=3)
     told = jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_least(flux, 200.0, "flux")], starts=3, throw=False)
     assert not told.feasible
     assert not told.optimal
     pair = [jm.at_least(flux, 60.0, "flux"), jm.at_most(flux, 40.0, "flux")]
-    assert not jm.optimise(jm.SDEM(), CASE, FREE, sodium, pair, starts=3, throw=False).feasible
+    both = jm.optimise(jm.SDEM(), CASE, FREE, sodium, pair, starts=3, throw=False)
+    assert not both.feasible
+    assert both.met[0] == pytest.approx(both.met[1], rel=1e-9)
+    assert 47.0 < both.met[0] < 50.0  # both miss alike, by their bounds or by what the flux changes
+    assert f"'flux at least 60' is missed by {60.0 - both.met[0]:.3g} (nearest found" in both.verdict()
+    assert f"and 'flux at most 40' is missed by {both.met[0] - 40.0:.3g} (nearest found" in both.verdict()
+    assert "not all at once" in both.verdict()
+    same = jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.equal_to(flux, 60.0, "flux"), pair[1]], starts=3, throw=False)
+    assert same.met == pytest.approx(both.met, rel=1e-4)
+
+
+def test_fronts_without_an_answer_say_why() -> None:
+    nothing = lambda r: jnp.log(-flux(r))
+    for aims in ((sodium, nothing), (nothing, sodium)):
+        with pytest.raises(jm.ConvergenceError, match="objective or a constraint is not a number"):
+            jm.pareto(jm.SDEM(), CASE, FREE, *aims, points=3)
+    with pytest.raises(jm.ConvergenceError, match="'flux at least 200' is missed by 100"):
+        jm.pareto(jm.SDEM(), CASE, FREE, sodium, lambda r: -flux(r), [jm.at_least(flux, 200.0, "flux")], points=3)
+
+
+def test_fronts_have_no_copies() -> None:
+    """Below the level that the objective alone would take, every point asks for the same design."""
+    front = jm.pareto(jm.SDEM(), CASE, FREE, sodium, lambda r: jnp.maximum(flux(r), 30.0), points=5)
+    aims = np.stack([front.objective, front.against], axis=1)
+    assert all(np.abs(a - b).max() > 1e-9 for i, a in enumerate(aims) for b in aims[:i])
 
 
 def test_designs_without_an_answer_are_avoided() -> None:
