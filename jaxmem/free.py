@@ -15,15 +15,27 @@ from ._fields import is_concrete
 from .case import Case, all_quantities, at_path
 
 
+def _number(x: Any) -> Any:
+    """Numbers of NumPy and JAX as Python's; anything else as it is, to be refused."""
+    one = isinstance(x, np.floating | np.integer) or (
+        is_concrete(x) and np.ndim(x) == 0 and np.issubdtype(x.dtype, np.number) and np.isrealobj(x)
+    )
+    return float(x) if one else x
+
+
+def _pair(x: Any) -> Any:
+    return tuple(_number(y) for y in x) if isinstance(x, tuple | list) else x
+
+
 class Interval(eqx.Module):
     """A number from ``low`` to ``high``, SI: ``low + (high - low) share``. Fits use ``share = 1/(1 + exp(-u))`` of an unbounded ``u``.
 
     ``prior``: mean and standard deviation of what is known beforehand, in the same unit.
     """
 
-    low: float = eqx.field(static=True)
-    high: float = eqx.field(static=True)
-    prior: tuple[float, float] | None = eqx.field(static=True, default=None)
+    low: float = eqx.field(static=True, converter=_number)
+    high: float = eqx.field(static=True, converter=_number)
+    prior: tuple[float, float] | None = eqx.field(static=True, default=None, converter=_pair)
 
     def __check_init__(self) -> None:
         _check_bounds(self, -math.inf)
@@ -44,9 +56,9 @@ class Interval(eqx.Module):
 class LogInterval(eqx.Module):
     """A positive number from ``low`` to ``high``, SI, even on a logarithmic scale. ``prior``: mean, and standard deviation of its logarithm."""
 
-    low: float = eqx.field(static=True)
-    high: float = eqx.field(static=True)
-    prior: tuple[float, float] | None = eqx.field(static=True, default=None)
+    low: float = eqx.field(static=True, converter=_number)
+    high: float = eqx.field(static=True, converter=_number)
+    prior: tuple[float, float] | None = eqx.field(static=True, default=None, converter=_pair)
 
     def __check_init__(self) -> None:
         _check_bounds(self, 0.0)

@@ -1,5 +1,7 @@
 """Free and fit: numbers come back from what a model made of them, and what cannot be told apart is said."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,6 +102,16 @@ def test_least_squares_of_rosenbrock() -> None:
     several = levenberg_marquardt(linearised, np.array([[-1.2, 1.0], [np.nan, 0.0]]), steps=200)
     assert np.isinf(several.cost[1])
     assert several.cost[0] < 1e-12
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, jnp.float64, int])
+def test_bounds_are_numbers_of_any_kind(untyped: None, kind: Any) -> None:
+    for interval in (jm.Interval, jm.LogInterval):
+        one = interval(kind(1), kind(3), prior=(kind(2), kind(1)))
+        assert one == interval(1.0, 3.0, prior=(2.0, 1.0))
+        assert isinstance(one.low, float | int)
+        with pytest.raises(jm.JaxmemError, match="holds no number"):
+            interval(kind(3), kind(1))
 
 
 def test_intervals_go_there_and_back() -> None:
