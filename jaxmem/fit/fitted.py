@@ -91,7 +91,11 @@ class Proposal(NamedTuple):
 
 
 class Fit:
-    """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI."""
+    """What ``jm.fit`` found. ``case`` carries the fitted numbers; ``value`` and ``error`` (one standard error) follow ``labels``, SI.
+
+    ``singular_values (n,)`` and ``directions (n, n)``, a row each, are those of the Jacobian of all residuals, in standard deviations, to the unbounded
+    numbers: along a direction their standard error is one over the singular value.
+    """
 
     def __init__(self, model: Any, data: Any, free: Free, noise: Callable, minima: Minima, look: Callable) -> None:
         best = int(np.argmin(minima.cost))
@@ -111,11 +115,11 @@ class Fit:
         self._reach = 1.959964 if self.scatter_known else float(stdtrit(spare, 0.975))
         self.scatter = 1.0 if self.scatter_known else max(float(np.sum(rows**2)) / spare, 1e-30)
         whitened = np.concatenate([of_data / np.sqrt(self.scatter), ridge, of_priors])
-        self._singular, self._directions = np.linalg.svd(whitened, full_matrices=False)[1:]
+        self.singular_values, self.directions = np.linalg.svd(whitened, full_matrices=False)[1:]
         self._held = np.linalg.norm(
-            np.concatenate([of_data, of_priors]) @ self._directions.T, axis=0
+            np.concatenate([of_data, of_priors]) @ self.directions.T, axis=0
         )  # by more than the ridge?
-        self.covariance_unbounded = self._directions.T / np.maximum(self._singular, 1e-12) ** 2 @ self._directions
+        self.covariance_unbounded = self.directions.T / np.maximum(self.singular_values, 1e-12) ** 2 @ self.directions
         slope = np.asarray(jax.jacfwd(lambda u: free.values(data.case, u))(self.u))
         self.covariance = slope @ self.covariance_unbounded @ slope.T
         self.error = np.sqrt(np.diag(self.covariance))
@@ -138,7 +142,7 @@ class Fit:
     def loose(self) -> list[str]:
         """Combinations of the free numbers that these data do not determine, in words."""
         told = []
-        for size, held, direction in zip(self._singular, self._held, self._directions, strict=True):
+        for size, held, direction in zip(self.singular_values, self._held, self.directions, strict=True):
             if _LOOSE * size < 1.0 or held < 3.0 * RIDGE:  # noise drowns it, or nothing but the ridge holds it
                 parts = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 0.3][:4]
                 told.append(" with ".join(self.labels[i] for i in parts))

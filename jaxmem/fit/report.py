@@ -10,7 +10,7 @@ from typing import Any
 from .._config import VERSION
 from .._errors import DataFileError
 
-SCHEMA = 2
+SCHEMA = 3
 _STYLE = "body{font:15px/1.5 sans-serif;max-width:46em;margin:2em auto;color:#222}td,th{padding:.2em .9em;text-align:right}td:first-child,th:first-child{text-align:left}th{border-bottom:1px solid #999}img{max-width:100%}"
 
 
@@ -34,6 +34,8 @@ def record(found: Any) -> dict[str, Any]:
         "starts": len(found.minima.cost),
         "starts_that_agree": found.agreeing,
         "not_determined": found.loose(),
+        "singular_values": found.singular_values.tolist(),
+        "directions": found.directions.tolist(),
         "at_their_bounds": found.at_bounds(),
         "data": {
             "measured": list(data.quantities),
@@ -69,6 +71,11 @@ def page(found: Any) -> str:
         open_.insert(0, "The best start did not come to a minimum: numbers and errors are preliminary")
     open_ += [f"At its bound: {x}; its error means nothing" for x in what["at_their_bounds"]]
     verdict = open_ or ["The data determine every number."]
+    directions = []
+    for size, direction in zip(what["singular_values"], what["directions"], strict=True):
+        parts = [i for i in sorted(range(len(direction)), key=lambda i: -abs(direction[i])) if abs(direction[i]) > 0.1]
+        mix = " ".join(f"{direction[i]:+.2f} {what['numbers'][i]['label']}" for i in parts)
+        directions.append(f"<tr><td>{html.escape(mix)}</td><td>{1.0 / max(size, 1e-12):.2g}</td></tr>")
     figures = (("Computed against measured values", found.plot.parity), ("Residuals", found.plot.residuals))
     source = " ".join(x for x in (what["data"]["source"], what["data"]["doi"]) if x)
     return "\n".join([
@@ -77,6 +84,8 @@ def page(found: Any) -> str:
         f"<p>{what['measurements']} {html.escape(found.data.title)}, misfit {what['misfit']:.3g} standard deviations, {what['starts_that_agree']} of {what['starts']} starts agree. {html.escape(source)}</p>",
         "<table><tr><th>number</th><th>value</th><th>standard error</th><th>95 %, linearised</th><th>unit</th></tr>", *rows, "</table>",
         "<ul>", *(f"<li>{html.escape(x)}</li>" for x in verdict), "</ul>",
+        "<p>What the data tell apart, best first: directions of the whitened Jacobian in the unbounded numbers, and the standard error along each (one over the singular value).</p>",
+        "<table><tr><th>combination</th><th>standard error</th></tr>", *directions, "</table>",
         *(_image(draw(q), f"{text} of {q}") for q in found.data.quantities for text, draw in figures),
         f"<p>jaxmem {VERSION}</p></html>", "",
     ])  # fmt: skip

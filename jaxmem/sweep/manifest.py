@@ -125,6 +125,7 @@ def manifest(model: Any, cases: Any, chunk: int, keep: dict[str, tuple[str, ...]
         },
         "cases": {"shape": list(cases.batch_shape), "sha256": fingerprint(cases)},
         "design": design,
+        "precision": getattr(model, "precision", "float64"),
         "chunk": chunk,
         "keep": {name: list(dims) for name, dims in keep.items()},
         "versions": {"jaxmem": VERSION, "python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
@@ -158,7 +159,7 @@ def _plain(notes: dict[str, Any]) -> Any:
 
 def compare(path: Any, stored: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse to go on with a study of something else."""
-    for key in ("schema", "model", "cases", "design", "chunk", "keep", "versions", "device", "notes"):
+    for key in ("schema", "model", "cases", "design", "precision", "chunk", "keep", "versions", "device", "notes"):
         if stored.get(key) != asked[key]:
             raise StoreMismatchError(
                 f"{path} holds another study ({key}): stored {_short(stored.get(key))}, asked {_short(asked[key])}. Nothing was written. Give another "

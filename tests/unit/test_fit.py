@@ -1,5 +1,7 @@
 """Free and fit: numbers come back from what a model made of them, and what cannot be told apart is said."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -192,6 +194,19 @@ def test_held_out_points() -> None:
     assert int(held_out("S6", feed, flux)[0].sum()) == 3
     with pytest.raises(jm.UnknownNameError, match="S3"):
         held_out("S9", feed, flux)
+
+
+def test_reports_hold_what_the_data_tell_apart(tmp_path: Path) -> None:
+    """Singular values and directions give the covariance back, in JSON and on the page."""
+    seen = away(noisy(data([{"Na+": 20.0, "Cl-": 24.0, "Mg+2": 2.0}])))
+    free = jm.Free(permeance=jm.LogInterval(1e-8, 1e-3))
+    found = jm.fit(jm.SDEM(), seen, free, noise=jm.LogTransmission(0.02), starts=2)
+    told = json.loads(found.save(tmp_path / "fit.json").read_text(encoding="utf-8"))
+    size, along = np.asarray(told["singular_values"]), np.asarray(told["directions"])
+    np.testing.assert_allclose(along.T / size**2 @ along, found.covariance_unbounded, rtol=1e-9)
+    page = found.save(tmp_path / "fit.html").read_text(encoding="utf-8")
+    assert page.count("permeance Na+") > 1
+    assert f"<td>{1.0 / size[0]:.2g}</td>" in page
 
 
 def test_a_fit_that_has_not_arrived_says_so() -> None:
