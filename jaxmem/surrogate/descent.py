@@ -57,7 +57,7 @@ def descend(
 
     Both are Modules, so that a second training of the same shapes compiles nothing. The rate falls as a cosine to a fiftieth. Keys follow from
     the seed and the number of the round: a training that was interrupted goes on from ``checkpoint`` as if it had not been. A loss that is no
-    number, or too many failed solves, end it: the best state so far is returned, and ``told`` says so.
+    number or has a derivative that is none, or too many failed solves, end it: the best state so far is returned, and ``told`` says so.
     """
     _check(steps, rate, checkpoint)
     rounds, key = max(steps // ROUND, 1), jax.random.key(seed)
@@ -75,7 +75,11 @@ def descend(
         pace = jnp.asarray(rate * (0.02 + 0.98 * 0.5 * (1.0 + np.cos(np.pi * i / rounds))))
         after, mean, failed = _program()(loss, look, now, jax.random.fold_in(key, i), pace)
         if not np.isfinite(float(mean)) or float(failed) > _MOST_FAILED:
-            cause = f"{float(failed):.0%} of the solves failed" if np.isfinite(float(mean)) else "the loss is no number"
+            cause = (
+                f"{float(failed):.0%} of the solves failed"
+                if np.isfinite(float(mean))
+                else "the loss, or a derivative of it, is no number"
+            )
             why = f"stopped after {i * ROUND} steps: {cause}. Write a smaller rate, such as rate={rate / 3:.1g}."
             break
         now, seen = _Now(*after[:4]), np.asarray(after[4])
@@ -97,10 +101,12 @@ def _round(loss: Callable, look: Callable, now: _Now, key: Array, pace: Array) -
     def step(carry: tuple, key: Array) -> tuple:
         weights, moments = carry
         (value, failed), slope = jax.value_and_grad(loss, has_aux=True)(weights, key)
+        sound = jnp.isfinite(value) & jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(slope)]))
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the number of the step
-            update, moments = _ADAM.update(slope, moments)
-        weights = jax.tree.map(lambda w, u: w - pace.astype(w.dtype) * u.astype(w.dtype), weights, update)
-        return (weights, moments), (value, failed)
+            update, after = _ADAM.update(slope, moments)
+        moved = jax.tree.map(lambda w, u: w - pace.astype(w.dtype) * u.astype(w.dtype), weights, update)
+        carry = jax.tree.map(lambda new, old: jnp.where(sound, new, old), (moved, after), (weights, moments))
+        return carry, (jnp.where(sound, value, jnp.nan), failed)
 
     (weights, moments), (values, failed) = jax.lax.scan(step, (now.weights, now.moments), jax.random.split(key, ROUND))
     seen = look(weights)

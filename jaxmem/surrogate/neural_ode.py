@@ -30,6 +30,8 @@ FLUX = 60e-6  # m/s, the unit of flux
 KNEE = 0.02  # of that unit: below it rejections rise fastest, and the flux is counted as ln(1 + J_v/knee)
 PROJECTIONS = ("weighted", "orthogonal", "none")
 
+_FAR = 30.0  # RT/F over a film
+
 
 class Lane(NamedTuple):
     """One rollout, or many along leading axes."""
@@ -269,9 +271,12 @@ class AttentionNeuralODE(AbstractModel):
 
 
 def _unknowns(h: Array, zeta: Array, lane: Lane) -> Array:
-    """``(ln passages, film field)`` as the march takes them; absent ions pass as if they were there."""
+    """``(ln passages, film field)`` as the march takes them; absent ions pass as if they were there.
+
+    Both are bounded: steps that are tried and rejected go far, and what is not a number there would spoil derivatives of those that count.
+    """
     ratio = jnp.where(lane.present, jnp.maximum(h, 1e-12) / jnp.where(lane.present, lane.feed, 1.0), 1.0)
-    return jnp.append(jnp.log(ratio), zeta)
+    return jnp.append(jnp.log(ratio), jnp.clip(zeta, -_FAR, _FAR))
 
 
 def _charge(state: Rollout) -> Array:

@@ -14,6 +14,8 @@ from jaxmem.data.rejection import Dataset
 from jaxmem.surrogate import descent
 from jaxmem.surrogate.checkpoint import header_of
 from jaxmem.surrogate.closures import describe
+from jaxmem.surrogate.drift import problem
+from jaxmem.surrogate.neural_ode import lane_of
 from jaxmem.surrogate.train import learning
 
 from .test_surrogate import changed
@@ -133,6 +135,64 @@ def test_slopes_through_the_physics_drift() -> None:
         moved = lambda d, i=i: value(*(x + d * (j == i) for j, x in enumerate(at)))
         coarse, fine = ((moved(s) - moved(-s)) / (2.0 * s) for s in (h, h / 2.0))
         assert float((4.0 * fine - coarse) / 3.0) == pytest.approx(float(slopes[i]), rel=1e-6)
+
+
+def test_steps_that_are_rejected_spoil_no_slope() -> None:
+    """The field of the physics drift and its derivatives are numbers at states far from any answer, which trial steps reach."""
+    net = jm.AttentionNeuralODE(jm.DSPMDE(activity="ideal"), key=KEY, width=8)
+    water = jm.Mixture.from_concentration({"Na+": 10.0, "Mg+2": 5.0, "Cl-": 20.0})
+    asked = jm.Case(water, jm.membrane("NF270"), jm.FluxDriven(jnp.asarray([2e-5])))
+    lane = jax.tree.map(lambda x: x[0], lane_of(asked))
+    core, form = problem(net.physics, asked)
+    core = jax.tree.map(lambda x: x[..., 0], core)
+
+    @jax.jit
+    def slopes(h: jax.Array, zeta: jax.Array) -> tuple:
+        _, back = jax.vjp(lambda h, zeta: net.slope(jnp.asarray(0.93), (h, zeta), lane, core, form), h, zeta)
+        return back((jnp.asarray([1.0, -0.5, 0.3]), jnp.asarray(0.7)))
+
+    for h, zeta in (
+        ([0.08, 0.006, 0.09], -6.8e10),
+        ([0.06, -0.055, -0.05], 23.6),
+        ([-1.0, -1.0, 5.0], 1e6),
+        ([1e-20] * 3, 0.0),
+    ):
+        assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(slopes(jnp.asarray(h), jnp.asarray(zeta))))
+
+
+@pytest.mark.campaign
+def test_the_physics_drift_is_bent_by_measurements() -> None:
+    """Rejections of a membrane whose charge follows the water, and a neural ODE over DSPM-DE with a constant charge: half of the error at held-out fluxes goes."""
+    rows = np.repeat([[20.0, 0.0, 20.0], [10.0, 5.0, 20.0], [0.0, 10.0, 20.0]], 5, axis=0)
+    feed = jm.Mixture(jm.species("Na+", "Mg+2", "Cl-"), rows)
+    fluxes, physics = jm.FluxDriven(jnp.tile(jnp.linspace(8e-6, 56e-6, 5), 3)), jm.DSPMDE(activity="ideal")
+    truth = jm.membrane("NF270", charge=jm.MultivalentCharge(60.0, 0.0))
+    seen = jnp.where(rows > 0.0, jm.solve(physics, jm.Case(feed, truth, fluxes)).real_rejection, jnp.nan)
+    asked = jm.Case(feed, jm.membrane("NF270"), fluxes)
+    data = jm.Dataset(asked, seen, jnp.full_like(seen, 0.02), "real", tuple(n for n in "abc" for _ in range(5)))
+    held = np.isin(np.arange(15) % 5, (1, 3))
+    net = jm.AttentionNeuralODE(physics, key=jax.random.key(0), width=8, rtol=1e-3, atol=1e-5)
+    bent = jm.train(net, data, held=held, steps=60, rate=3e-2, noise=jm.AbsoluteRejection(0.02))
+    off = lambda r: float(np.sqrt(np.nanmean((np.asarray(r.real_rejection) - np.asarray(seen))[held] ** 2)))
+    before, after = off(jm.solve(physics, asked)), off(jm.solve(bent.model, asked))
+    print("held-out fluxes", before, "to", after)
+    assert after < 0.5 * before
+
+
+def test_a_slope_that_is_no_number_ends_a_training() -> None:
+    """With the state before it, and words."""
+
+    class Loss(eqx.Module):
+        def __call__(self, weights: jax.Array, key: jax.Array) -> tuple:
+            return jnp.sum(jnp.sqrt(jnp.maximum(weights - 1.0, 0.0))), jnp.zeros(())  # infinite slope where it ends
+
+    class Look(eqx.Module):
+        def __call__(self, weights: jax.Array) -> jax.Array:
+            return jnp.sum(weights)
+
+    found = descent.descend(Loss(), Look(), jnp.asarray([1.0]), steps=40, rate=1e-2)
+    assert "or a derivative of it, is no number" in found.told
+    assert float(found.best[0]) == 1.0
 
 
 def test_bounded_residual() -> None:

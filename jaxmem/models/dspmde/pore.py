@@ -250,7 +250,7 @@ def _repeat(step: Callable, levels: Levels, unit: int, total: int | Array, rever
     def again(u: Array, carry: tuple) -> tuple:
         return jax.lax.scan(lambda c, i: (step(u * unit + i, c), None), carry, np.arange(unit, dtype=np.int32))[0]
 
-    top = highest(jnp.asarray(factor))
+    top = highest(jnp.asarray(factor, jnp.int32))
 
     def mine(u: Array, carry: tuple) -> tuple:
         return jax.tree.map(lambda new, old: jnp.where(u < factor, new, old), again(u, carry), carry)
