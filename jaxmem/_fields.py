@@ -44,6 +44,14 @@ def whole(x: Any) -> Any:
     return int(x) if isinstance(x, np.integer) else x
 
 
+def real(x: Any) -> Any:
+    """Numbers of NumPy and JAX as Python's own; anything else as it is, for the checks to see."""
+    one = isinstance(x, np.floating | np.integer) or (
+        is_concrete(x) and np.ndim(x) == 0 and np.issubdtype(x.dtype, np.number) and np.isrealobj(x)
+    )
+    return float(x) if one else x
+
+
 def field(
     *,
     unit: str,

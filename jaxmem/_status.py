@@ -69,8 +69,8 @@ class STATUS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]  # equin
         "iterations (10 or 16) or a smaller longest step."
     )
     debye_layer_unresolved = (
-        "The cells at the wall are wider than the Debye length, so that the space charge means nothing. Try more cells, or a larger eps (a "
-        "weaker solution, a thinner layer)."
+        "The cells at the wall are wider than 0.7 Debye lengths, or than 3 of the salt that gathers there below the voltage of no current, so that the space "
+        "charge means nothing. Try two to four times the cells (of a plane, rows), a larger eps (a weaker solution, a thinner layer), or the other sign of the voltage."
     )
     charge_without_ions = (
         "The pore is charged and the feed has no ions to balance it. Try charge_density=0, or add ions to the feed."

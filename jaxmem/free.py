@@ -11,20 +11,12 @@ import numpy as np
 from jax import Array
 
 from ._errors import JaxmemError, unknown
-from ._fields import is_concrete
+from ._fields import is_concrete, real
 from .case import Case, all_quantities, at_path
 
 
-def _number(x: Any) -> Any:
-    """Numbers of NumPy and JAX as Python's; anything else as it is, to be refused."""
-    one = isinstance(x, np.floating | np.integer) or (
-        is_concrete(x) and np.ndim(x) == 0 and np.issubdtype(x.dtype, np.number) and np.isrealobj(x)
-    )
-    return float(x) if one else x
-
-
 def _pair(x: Any) -> Any:
-    return tuple(_number(y) for y in x) if isinstance(x, tuple | list) else x
+    return tuple(real(y) for y in x) if isinstance(x, tuple | list) else x
 
 
 class Interval(eqx.Module):
@@ -33,8 +25,8 @@ class Interval(eqx.Module):
     ``prior``: mean and standard deviation of what is known beforehand, in the same unit.
     """
 
-    low: float = eqx.field(static=True, converter=_number)
-    high: float = eqx.field(static=True, converter=_number)
+    low: float = eqx.field(static=True, converter=real)
+    high: float = eqx.field(static=True, converter=real)
     prior: tuple[float, float] | None = eqx.field(static=True, default=None, converter=_pair)
 
     def __check_init__(self) -> None:
@@ -56,8 +48,8 @@ class Interval(eqx.Module):
 class LogInterval(eqx.Module):
     """A positive number from ``low`` to ``high``, SI, even on a logarithmic scale. ``prior``: mean, and standard deviation of its logarithm."""
 
-    low: float = eqx.field(static=True, converter=_number)
-    high: float = eqx.field(static=True, converter=_number)
+    low: float = eqx.field(static=True, converter=real)
+    high: float = eqx.field(static=True, converter=real)
     prior: tuple[float, float] | None = eqx.field(static=True, default=None, converter=_pair)
 
     def __check_init__(self) -> None:

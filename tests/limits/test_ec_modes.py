@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem._status import code
 
 WALL = jm.IonExchangeMembrane()
 
@@ -94,7 +96,13 @@ def test_a_march_goes_on_where_another_ended(inertia: bool) -> None:
         np.testing.assert_allclose(last.state.seen.voltage[:, -1], [25.0, 30.0])
 
 
-def test_fields_to_go_on_from_are_checked() -> None:
+def test_few_samples_of_vortices_at_rest_are_steady() -> None:
+    case = jm.Groups(1e-2, 0.5).case(WALL, voltage=30.0, box=1.73)
+    model = jm.Electroconvection(16, 32, samples=4, duration=0.05, steps=100, amplitude=0.3, steady=30)
+    assert "1 steady" in str(jm.solve(model, case))
+
+
+def test_fields_to_go_on_from_are_checked(untyped: None) -> None:
     case = jm.Groups(1e-2, 0.5).case(WALL, voltage=jnp.asarray([10.0, 12.0]), box=1.73)
     model = jm.Electroconvection(8, 24, duration=0.01, samples=4)
     result = jm.solve(model, case)
@@ -104,10 +112,18 @@ def test_fields_to_go_on_from_are_checked() -> None:
         model.after(result.to_xarray().drop_vars("potential"))
     with pytest.raises(jm.JaxmemError, match=r"lanes of shape \(2,\), the case of \(\)"):
         jm.solve(model.after(result), jm.Groups(1e-2, 0.5).case(WALL, voltage=10.0, box=1.73))
-    lost = eqx.tree_at(lambda r: r.status, result, jnp.asarray([0, 31], result.status.dtype))
+    lost = eqx.tree_at(lambda r: r.status, result, jnp.asarray([0, code("blew_up")], result.status.dtype))
     assert list(np.asarray(jm.solve(model.after(lost), case, throw=False).ok)) == [True, False]
-    with pytest.raises(jm.JaxmemError, match="nothing to go on from"):
-        model.after(eqx.tree_at(lambda r: r.status, result, jnp.asarray([31, 31], result.status.dtype)))
+    with pytest.raises(jm.JaxmemError, match="holds no fields"):
+        jm.Electroconvection(start=3)
+    alone = jm.Groups(1e-2, 0.5).case(WALL, voltage=10.0, box=1.73)
+    one = jm.solve(model, alone)
+    again = jax.jit(lambda v: jm.solve(model.after(one), alone.replace(voltage=v)).scaled_current.value)
+    np.testing.assert_allclose(
+        again(alone.conditions.voltage), jm.solve(model.after(one), alone).scaled_current.value, rtol=1e-12
+    )
+    with pytest.raises(jm.JaxmemError, match="nothing to go on from: The march blew up"):
+        model.after(eqx.tree_at(lambda r: r.status, result, jnp.full(2, code("blew_up"), result.status.dtype)))
 
 
 def test_frames(tmp_path: Path) -> None:

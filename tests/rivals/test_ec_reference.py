@@ -40,6 +40,34 @@ def test_curve(eps):
     np.testing.assert_allclose(at_rest(eps, volts[keep], 512), known[keep], rtol=3e-4)
 
 
+@pytest.mark.parametrize(
+    ("membrane", "charges", "ratio"),
+    [(GAP, (1, -1), 1.0), (CEM, (2, -1), 1.0), (CEM, (1, -2), 0.7), (CEM, (1, -1), 50.0)],
+)
+def test_cells_of_other_layers(membrane, charges, ratio):
+    """128 cells before each membrane within 0.2 %, 512 within 0.03 %, up to 120 RT/F over the larger valence, against extrapolated currents."""
+    volts = np.asarray([4.0, 20.0, 40.0, 80.0, 120.0]) / max(charges[0], -charges[1])
+    case = jm.Groups(jnp.asarray([1e-4, 1e-2]), 0.5, ratio, charges=charges).case(membrane, sweep=volts)
+    i = {n: np.asarray(jm.solve(jm.NernstPlanckPoisson(n), case).scaled_current) for n in (128, 512, 1024)}
+    exact = i[1024] + (i[1024] - i[512]) / 3.0
+    np.testing.assert_allclose(i[128], exact, rtol=2e-3)
+    np.testing.assert_allclose(i[512], exact, rtol=3e-4)
+
+
+def test_salt_that_gathers_unresolved_is_told():
+    """Far below the voltage of no current the layer is enriched, and its Debye length shrinks below the cells."""
+    case = jm.Groups(1e-3).case(CEM, sweep=[-6.0, -8.0])
+    assert jm.solve(jm.NernstPlanckPoisson(), case).ok
+    far = jm.solve(jm.NernstPlanckPoisson(), jm.Groups(1e-3).case(CEM, sweep=[10.0, -20.0]), throw=False)
+    assert "debye_layer_unresolved" in str(far)
+    flat = jm.solve(
+        jm.Electroconvection(8, 32, duration=1e-4, samples=4),
+        jm.Groups(1e-2).case(CEM, voltage=-25.0, box=1.5),
+        throw=False,
+    )
+    assert not flat.ok
+
+
 @pytest.mark.parametrize("eps", [0.01, 0.001, 0.0001])
 def test_grids(eps):
     """Currents at 128 and 512 cells, those of the file's own scheme, and second order between them."""

@@ -176,7 +176,7 @@ def stand_still(
     fields, moves = at_rest(s, near, want, dt, steps)
     start = jnp.zeros_like(dt)
     _, _, _, now = interval(s, drive, (fields, start, dt, jnp.asarray(True)), steps * dt, steps)
-    last = seen.time.shape[0] - max(round(window * seen.time.shape[0]), 2)
+    last = seen.time.shape[0] - max(round(window * seen.time.shape[0]), 3)
     put = jax.tree.map(lambda series, x: series.at[last:].set(x), seen, now)
     grew = seen.speed_v[-1] > _GREW * seen.speed_v[seen.speed_v.shape[0] // 2]  # and Newton fell back to rest
     moves = jnp.where(grew & (now.speed_v < _LOST * seen.speed_v[-1]), jnp.inf, moves)

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from ..._errors import JaxmemError, ShapeError
-from ..._fields import check, field, is_concrete, whole
+from ..._fields import check, field, is_concrete, real, whole
 from ..._status import code
 from ...case import Case
 from ...conditions import CurrentDriven, Voltage, VoltageRamp, VoltageSweep
@@ -20,7 +20,7 @@ from ..inputs import benign, input_status
 from ..lanes import known, over_lanes
 from ..nernst_planck_poisson.equations import Layer, current, faces
 from ..nernst_planck_poisson.groups import scales, similarity
-from ..nernst_planck_poisson.question import Rows, check_electric, is_channel, layer_of
+from ..nernst_planck_poisson.question import Rows, check_electric, is_channel, layer_of, unresolved
 from ..nernst_planck_poisson.steady import at_rest, carrying
 from .channel import at_open_circuit, fringe, weight
 from .domain import Salt, domain
@@ -32,7 +32,6 @@ from .start import Start, last_fields, resumed
 from .statistics import worst_in
 from .step import Fields, Numerics, Setting
 
-_RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
 _SHORTEST_BOX = 0.3  # thicknesses
 _RISE = 0.3  # of the duration: the voltage of a channel rises from that of no current
 _STILL = 1e-4  # change over the window of ``steady``: more is no fixed point
@@ -88,7 +87,7 @@ class Electroconvection(AbstractModel):
     )
     pairs: int = eqx.field(static=True, default=1)
     seed: int = eqx.field(static=True, default=0)
-    window: float = eqx.field(static=True, default=0.5)
+    window: float = eqx.field(static=True, default=0.5, converter=real)
     samples: int = eqx.field(static=True, default=100)
     steps: int | None = eqx.field(static=True, default=None)
     iterations: int = eqx.field(static=True, default=5)
@@ -137,6 +136,10 @@ class Electroconvection(AbstractModel):
         if self.progress not in (None, True, False) and not callable(self.progress):
             raise JaxmemError(
                 f"progress = {self.progress!r} is neither True nor a function. Write progress=True for a bar, or progress=lambda told: print(told.time)."
+            )
+        if self.start is not None and not isinstance(self.start, Start):
+            raise JaxmemError(
+                f"start = {self.start!r} holds no fields of a plane. Write jm.Electroconvection(...).after(result)."
             )
         if type(self.seed) is not int:
             raise JaxmemError(f"seed = {self.seed!r} is no whole number. Write seed=0.")
@@ -316,7 +319,7 @@ class Electroconvection(AbstractModel):
         sound = state.status == code("successful")
         clean, shape = benign(case, sound), state.status.shape
         eps = jnp.broadcast_to(similarity(clean).eps, shape)
-        wide = state.faces[..., 1] - state.faces[..., 0] > _RESOLVED * eps
+        wide = unresolved(state.faces, state.c.mean(-1).astype(eps.dtype), eps)
         status = jnp.where(
             _worst(worst_in(state.seen.unsolved, self.window), len(shape)) > _UNSOLVED,
             code("potential_unsolved"),
@@ -324,8 +327,8 @@ class Electroconvection(AbstractModel):
         )
         moving = jnp.max(state.moves.reshape(*shape, -1), axis=-1) > _STILL
         status = jnp.where(moving, code("not_steady"), status)
-        status = jnp.where(state.alive.reshape(*shape, -1).all(-1), status, code("blew_up"))
         status = jnp.where(wide, code("debye_layer_unresolved"), status)
+        status = jnp.where(state.alive.reshape(*shape, -1).all(-1), status, code("blew_up"))
         status = jnp.where(sound, status, state.status)
         good = (status == code("successful")) | (status == code("potential_unsolved"))
         return PlaneResult(case=case, model=self, state=known(state, good), clean=clean, status=status)

@@ -41,7 +41,7 @@ class Start(NamedTuple):
         if self.batch_shape not in ((), shape):
             raise ShapeError(
                 f"The fields to go on from have lanes of shape {self.batch_shape}, the case of {shape}. Write model.after(result) with the "
-                "result of one lane, or of as many."
+                "result of one lane, or of as many (in jm.sweep: of one, or with chunk= as many)."
             )
         n = len(self.batch_shape)
         return jax.tree.map(lambda x: jnp.broadcast_to(x, shape + x.shape[n:]), self)
@@ -56,9 +56,9 @@ def last_fields(of: Any) -> Start:
             f"A {type(of).__name__} holds no fields of a plane. Write model.after(jm.solve(jm.Electroconvection(...), case)), or "
             "model.after(xarray.open_zarr(...)) of its to_xarray()."
         )
-    if is_concrete(of.status) and not np.any(np.asarray(of.ok)):
+    if is_concrete(of.ok) and not np.any(np.asarray(of.ok)):
         raise JaxmemError(
-            f"There is nothing to go on from: {next(iter(of.messages().values()), 'no lane is solved.')} Write model.after(result) with one that is ok."
+            f"There is nothing to go on from: {next(iter(of.messages()), 'no lane is solved.')} Write model.after(result) with one that is ok."
         )
     n = len(of.status.shape)
     take = lambda x, own: x[..., -1, *(slice(None),) * own] if x.ndim > n + own else x

@@ -185,10 +185,12 @@ class Groups(eqx.Module):
         water = Mixture(table, jnp.ones(2))
         permittivity = VACUUM_PERMITTIVITY * water.water_permittivity
         thermal = GAS * t / FARADAY
+        share = (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)  # D- over that of the salt
+        high = jnp.minimum(3e-9, 1.9e-8 / jnp.maximum(share, share * self.diffusivity_ratio))  # what an ion may have
         d_salt = jnp.clip(
-            self._salt_diffusivity(), 1e-10, 3e-9
+            self._salt_diffusivity(), 1e-10, high
         )  # beyond it Sc gives way, which Stokes flow does not see
-        anion = d_salt * (z1 * self.diffusivity_ratio - z2) / ((z1 - z2) * self.diffusivity_ratio)
+        anion = d_salt * share
         diffusivity = jnp.stack(jnp.broadcast_arrays(self.diffusivity_ratio * anion, anion), axis=-1)
         salt = eqx.tree_at(
             lambda s: (s.charge, s.diffusivity), table, (jnp.asarray([float(z1), float(z2)]), diffusivity)

@@ -18,13 +18,12 @@ from ..inputs import benign, input_status
 from ..lanes import known, over_lanes
 from .equations import Imposed, Layer, Unknown, current, faces
 from .groups import scales, similarity
-from .question import Rows, check_electric, layer_of
+from .question import RESOLVED, Rows, check_electric, layer_of, unresolved
 from .result import CurrentResult
 from .steady import answered, at_current, at_voltage, begin
 
 _CLOSED = 1e-8  # largest difference of current between faces, relative, of a state that is solved
 _BLOCK = 8  # lanes at a time on a CPU: measured 3 times faster than all at once
-RESOLVED = 0.7  # of a Debye length: the widest cell at a wall
 
 
 class CurrentState(NamedTuple):
@@ -46,7 +45,7 @@ class NernstPlanckPoisson(AbstractModel):
     """``dJ_i/dy = 0``, ``J_i = -D_i (dc_i/dy + z_i c_i F/RT dphi/dy)``, ``e d2phi/dy2 = -F sum z_i c_i``; no electroneutrality assumed.
 
     An ``IonExchangeMembrane`` at y = 0 faces a stirred bulk of the feed at ``thickness``; a ``MembranePair`` of one kind closes a gap whose
-    mean concentration is that of the feed; a ``FixedChargeMembrane`` below y = 0 lies between two layers of ``thickness``, and is resolved
+    mean concentration is that of the feed, of twice the ``cells`` (half of them before each membrane); a ``FixedChargeMembrane`` below y = 0 lies between two layers of ``thickness``, and is resolved
     with them, each on as many ``cells``. ``Voltage``, ``VoltageSweep`` or ``CurrentDriven``. The equations stand in
     ``jaxmem/models/nernst_planck_poisson/equations.py``: finite volumes of second order, fine at the walls. Tried for eps of 1e-4 to 1e-2 and up
     to 120 thermal voltages. No flow: above the onset of electroconvection (``jm.onset``) real currents are larger.
@@ -90,7 +89,8 @@ class NernstPlanckPoisson(AbstractModel):
 
     def layer(self, case: Case) -> tuple[Layer, Array | None]:
         """The scaled question of one lane, and the mean co-ions where they are imposed."""
-        return layer_of(case, self.cells, Rows(scale=0.7, share=0.25, charged=0.4))
+        sides = 2 if isinstance(case.membrane, MembranePair) else 1
+        return layer_of(case, sides * self.cells, Rows(scale=0.7, share=0.25, charged=0.4))
 
     @eqx.filter_jit
     def find(self, case: Case) -> CurrentState:
@@ -131,10 +131,8 @@ class NernstPlanckPoisson(AbstractModel):
         return (found if wanted.ndim else jax.tree.map(lambda x: x[0], found))._replace(faces=grid)
 
     def _widest(self, state: CurrentState, case: Case) -> Array:
-        """Cell at a wall or surface, in Debye lengths of what it lies in."""
+        """Cell at a surface of a membrane, in Debye lengths of what it lies in."""
         eps, widths = similarity(case).eps, jnp.diff(state.faces)
-        if not isinstance(case.membrane, FixedChargeMembrane):
-            return widths[..., 0] / eps
         fixed = case.membrane.charge_density / scales(case.feed, case.conditions.thickness).concentration
         inside = widths[..., 2 * self.cells - 1] * jnp.sqrt(1.0 + 0.5 * fixed)  # both surfaces are alike
         return jnp.maximum(widths[..., 2 * self.cells], inside) / eps
@@ -149,9 +147,13 @@ class NernstPlanckPoisson(AbstractModel):
         sound = state.status == code("successful")
         clean = benign(case, sound)
         shape = state.status.shape
-        wide = jnp.broadcast_to(self._widest(state, clean) > RESOLVED, shape)
+        eps = jnp.broadcast_to(similarity(clean).eps, shape)
+        if isinstance(case.membrane, FixedChargeMembrane):
+            wide = jnp.broadcast_to(self._widest(state, clean) > RESOLVED, shape)
+        else:
+            wide = unresolved(state.faces, state.cells[..., :2, :], eps)
         stopped = "current_out_of_reach" if isinstance(case.conditions, CurrentDriven) else "continuation_stopped"
-        there = state.arrived & (state.spread < _CLOSED + state.round_off)
+        there = state.arrived & (state.spread < _CLOSED + 4.0 * state.round_off)
         there = there.reshape(*shape, -1).all(-1)
         status = jnp.where(there, code("successful"), code(stopped))
         status = jnp.where(wide, code("debye_layer_unresolved"), status)

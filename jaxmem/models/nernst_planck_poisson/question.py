@@ -19,6 +19,10 @@ from .groups import Groups, charges, scales, similarity
 
 HIGHEST = 120.0  # RT/F: beyond it nothing was compared
 
+LEAST = 1e-4  # eps: below it neither
+RESOLVED = 0.7  # of a Debye length of the bulk: the widest cell at a wall
+GATHERED = 3.0  # of a Debye length of the salt that gathers at a wall: 1 % of the current
+
 
 class Rows(NamedTuple):
     """How cells crowd at a wall: a ``share`` of them over ``scale`` Debye lengths, and as ``charged`` over the space charge of the largest voltage;
@@ -37,6 +41,14 @@ class Rows(NamedTuple):
         layer, charge = (self.scale * eps, self.share), (wide * thick, self.charged)
         crowds = (layer, charge) if self.charged else (layer,)
         return tuple((stop_gradient(a) if self.fixed else a, w) for a, w in crowds)
+
+
+def unresolved(faces: Array, c: Array, eps: Array) -> Array:
+    """Whether the cell at y = 0 is too wide for the Debye length, of the bulk or of the salt that has gathered there; ``faces (*batch, N + 1)``,
+    ``c (*batch, ..., 2, N)``, ``eps (*batch)``."""
+    width = (faces[..., 1] - faces[..., 0]) / eps
+    salt = jnp.max(c[..., 0].mean(-1).reshape(*width.shape, -1), axis=-1)
+    return (width > RESOLVED) | (width * jnp.sqrt(jnp.maximum(salt, 0.0)) > GATHERED)
 
 
 def check_electric(case: Case, precision: str, resolved: bool = False) -> None:

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from ...case import Case
 from ...membranes.ion_exchange import FixedChargeMembrane, MembranePair
 from .groups import charges
-from .question import HIGHEST
+from .question import HIGHEST, LEAST
 from .scaled import AbstractScaledResult, backwards
 
 
@@ -34,10 +34,13 @@ class CurrentResult(AbstractScaledResult):
             return {}
         against = np.asarray(jnp.any((self.scaled_current * self._sign < -1e-9).reshape(*ok.shape, -1), axis=-1)) & ok
         text = f"voltage {backwards(self._sign)} ({self._open_text()} mV): the current runs backwards"
-        high = np.asarray(jnp.any((jnp.abs(self.scaled_voltage) > HIGHEST).reshape(*ok.shape, -1), axis=-1)) & ok
+        valence = np.max(np.abs(np.asarray(charges(self.clean.feed))))
+        high = np.asarray(jnp.any((jnp.abs(self.scaled_voltage) * valence > HIGHEST).reshape(*ok.shape, -1), axis=-1))
+        thin = np.broadcast_to(np.asarray(self.groups.eps) < LEAST, ok.shape)
         found = {
             text: int(against.sum()),
-            f"voltage beyond {HIGHEST:g} RT/F, up to which curves were compared": int(high.sum()),
+            f"voltage beyond {HIGHEST / valence:g} RT/F, up to which curves were compared": int((high & ok).sum()),
+            f"eps below {LEAST:g}, the smallest for which curves were compared": int((thin & ok).sum()),
         }
         return {text: n for text, n in found.items() if n}
 

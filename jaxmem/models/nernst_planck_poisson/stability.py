@@ -17,9 +17,9 @@ from ...case import Case
 from ...conditions import Voltage
 from .equations import Layer, Unknown, current, faces
 from .groups import Scales, scales, similarity
-from .model import RESOLVED, NernstPlanckPoisson
+from .model import NernstPlanckPoisson
 from .perturbation import leading, matrix, residual
-from .question import Rows, check_electric, layer_of
+from .question import RESOLVED, Rows, check_electric, layer_of
 from .steady import at_rest
 
 _COARSE = 48  # cells of the first look
