@@ -29,11 +29,23 @@ class PlanePlots:
     def fields(
         self, what: str = "salt", lane: int | tuple = (), point: int = -1, axes: Any = None, style: str = "screen"
     ) -> Any:
-        """The last fields with streamlines: ``what`` is ``salt`` (mean of both ions), ``charge`` or ``potential``, scaled."""
+        """The last fields with streamlines (solid ones turn anticlockwise, broken ones clockwise): ``what`` is ``salt`` (mean of both ions), ``charge`` or
+        ``potential``, scaled."""
         r = self._r
         lane = self._at(lane)
         c, phi, psi = (self._pick(x, lane, point) for x in (r.state.c, r.state.phi, r.state.psi))
-        return self._draw(r.state._replace(c=c, phi=phi, psi=psi), what, lane, axes or new_axes(style))
+        volts = float(self._pick(r.scaled_voltage, lane, point))
+        drawn = self._draw(r.state._replace(c=c, phi=phi, psi=psi), what, lane, axes or new_axes(style))
+        drawn.annotate(
+            f"{volts:.3g} RT/F",
+            (1.0, 1.0),
+            (0, 4),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            fontsize="small",
+        )
+        return drawn
 
     def _draw(self, state: Any, what: str, lane: tuple, axes: Any) -> Any:
         """One plane."""
@@ -71,7 +83,6 @@ class PlanePlots:
                 colors="white",
                 linewidths=0.7,
                 alpha=0.8,
-                linestyles="solid",
             )
         axes.figure.colorbar(mesh, ax=axes, label=label, extend="max", location="top", shrink=0.8)
         axes.set(xlabel="along the membrane, x/L", ylabel="from the membrane, y/L", aspect="equal", ylim=(0.0, 1.0))
