@@ -45,8 +45,8 @@ class NernstPlanckPoisson(AbstractModel):
     """``dJ_i/dy = 0``, ``J_i = -D_i (dc_i/dy + z_i c_i F/RT dphi/dy)``, ``e d2phi/dy2 = -F sum z_i c_i``; no electroneutrality assumed.
 
     An ``IonExchangeMembrane`` at y = 0 faces a stirred bulk of the feed at ``thickness``; a ``MembranePair`` of one kind closes a gap whose
-    mean concentration is that of the feed, of twice the ``cells`` (half of them before each membrane); a ``FixedChargeMembrane`` below y = 0 lies between two layers of ``thickness``, and is resolved
-    with them, each on as many ``cells``. ``Voltage``, ``VoltageSweep`` or ``CurrentDriven``. The equations stand in
+    mean concentration is that of the feed, with so many ``cells`` before each membrane; a ``FixedChargeMembrane`` below y = 0 lies between two
+    layers of ``thickness``, and is resolved with them, each on as many. ``Voltage``, ``VoltageSweep`` or ``CurrentDriven``. The equations stand in
     ``jaxmem/models/nernst_planck_poisson/equations.py``: finite volumes of second order, fine at the walls. Tried for eps of 1e-4 to 1e-2 and up
     to 120 thermal voltages. No flow: above the onset of electroconvection (``jm.onset``) real currents are larger.
     """

@@ -17,9 +17,8 @@ from .equations import Body, Layer, Wall
 from .grid import stacked, stretched
 from .groups import Groups, charges, scales, similarity
 
-HIGHEST = 120.0  # RT/F: beyond it nothing was compared
-
-LEAST = 1e-4  # eps: below it neither
+HIGHEST = 120.0  # RT/F, over the larger valence: up to which currents were compared
+LEAST = 1e-4  # eps, from which on they were
 RESOLVED = 0.7  # of a Debye length of the bulk: the widest cell at a wall
 GATHERED = 3.0  # of a Debye length of the salt that gathers at a wall: 1 % of the current
 
@@ -34,13 +33,11 @@ class Rows(NamedTuple):
     fixed: bool = False
 
     def crowds(self, eps: Array, halves: bool = False) -> tuple[tuple[Array, float], ...]:
-        """Scales and shares for ``stretched``, of a layer or of its ``halves``."""
-        wide = 2.0 if halves else 1.0
+        """Scales and shares for ``stretched``, of a layer or of its ``halves``, where lengths count double."""
         thick = (1.5 * HIGHEST / np.sqrt(2.0) * eps) ** (2.0 / 3.0)  # (3 eps V / (2 sqrt 2))^(2/3)
-        # lengths double in a half; its Debye layer does not, so that half as many cells resolve it
-        layer, charge = (self.scale * eps, self.share), (wide * thick, self.charged)
-        crowds = (layer, charge) if self.charged else (layer,)
-        return tuple((stop_gradient(a) if self.fixed else a, w) for a, w in crowds)
+        every = ((self.scale * eps, self.share), (thick, self.charged))
+        unit = 2.0 if halves else 1.0
+        return tuple((stop_gradient(unit * a) if self.fixed else unit * a, w) for a, w in every if w)
 
 
 def unresolved(faces: Array, c: Array, eps: Array) -> Array:
