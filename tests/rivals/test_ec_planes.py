@@ -190,7 +190,7 @@ def test_height_of_sheared_vortices() -> None:
     10.1103/PhysRevLett.110.114501), within 0.05.
 
     That is the dependence on U. Heights at higher voltages do not fall on the same line: V 75 and 90 have the exponents 0.59 and 0.7; at V 45
-    vortices do not live beyond Pe 150. The lowest ones are as high as the space charge, 0.1, and no lower.
+    vortices do not live beyond Pe 150 (these on rows twice as fine at the walls). The lowest ones are as high as the space charge, 0.1, and no lower.
     """
     peclet, heights = np.asarray([75.0, 150.0, 300.0, 600.0, 750.0]), []
     for p in peclet:
