@@ -106,6 +106,7 @@ from .models.base import AbstractModel as AbstractModel
 from .models.channel.adm_sdm import ADMSDM as ADMSDM
 from .models.channel.advection_diffusion import ADM as ADM
 from .models.channel.slit import SlitRO as SlitRO
+from .models.citations import citations as citations
 from .models.dspmde.model import DSPMDE as DSPMDE
 from .models.electroconvection.model import Electroconvection as Electroconvection
 from .models.element.ions import SpiralWoundIons as SpiralWoundIons
@@ -121,7 +122,6 @@ from .models.nernst_planck_poisson.stability import Growth as Growth
 from .models.nernst_planck_poisson.stability import Onset as Onset
 from .models.nernst_planck_poisson.stability import growth_rate as growth_rate
 from .models.nernst_planck_poisson.stability import onset as onset
-from .models.result import citations as citations
 from .models.sdem import SDEM as SDEM
 from .models.solution_diffusion import SolutionDiffusion as SolutionDiffusion
 from .models.solve import solve as solve

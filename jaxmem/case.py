@@ -31,6 +31,15 @@ def all_quantities(tree: Any, path: str = ""):
             yield from all_quantities(value, where)
 
 
+def modules(tree: Any) -> list[Any]:
+    """A module and all that it holds, itself first."""
+    if isinstance(tree, tuple):
+        return [found for part in tree for found in modules(part)]
+    if not isinstance(tree, eqx.Module):
+        return []
+    return [tree, *(found for name in tree.__dataclass_fields__ for found in modules(getattr(tree, name, None)))]
+
+
 class Case(eqx.Module):
     """One question. Any field may carry leading axes; they broadcast together by the numpy rules into ``batch_shape``."""
 

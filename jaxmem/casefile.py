@@ -14,18 +14,19 @@ pore_radius = "0.45 nm"               # also thickness_over_porosity, charge_den
 flux = ["5 LMH", "100 LMH", 40]       # from, to, how many; or one value; or pressure = "8 bar"
 mass_transfer = "40 um/s"             # optional: k of Na+, others by D^(2/3)
 
-Elements and vessels of reverse osmosis: see ``casefile_vessel.py``.
+Elements and vessels of reverse osmosis: see ``casefile_vessel.py``; currents through ion-exchange membranes: ``casefile_electric.py``.
 """
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from . import casefile_vessel
+from . import casefile_electric, casefile_vessel
 from ._amounts import amount, span
 from ._errors import DataFileError, ElectroneutralityError, JaxmemError, PhysicalRangeError, unknown
 from ._fields import example, outside, quantities
@@ -160,10 +161,14 @@ def _question(record: dict, path: Path) -> Question:
     for key in record:
         if key not in ("model", "title", "feed", "membrane", "conditions"):
             raise unknown("Entry of the case file", key, ("model", "title", "feed", "membrane", "conditions"), "")
-    if casefile_vessel.is_vessel(record):
-        mixture = _feed(_table(record, "feed", None))
-        model, wall, conditions = casefile_vessel.question(record)
-        return Question(model, Case(mixture, wall, conditions), _title(record, path), path)
+    for kind, asks in (
+        (casefile_vessel, casefile_vessel.is_vessel),
+        (casefile_electric, casefile_electric.is_electric),
+    ):
+        if asks(record):
+            mixture = _feed(_table(record, "feed", None))
+            model, wall, conditions = kind.question(record)
+            return Question(model, Case(mixture, wall, conditions), _title(record, path), path)
     mixture, conditions = (
         _feed(_table(record, "feed", None)),
         _conditions(_table(record, "conditions", ("flux", "pressure", "mass_transfer", "film"))),
@@ -279,6 +284,11 @@ def _membrane(part: dict) -> PoreMembrane | PermeanceMembrane | SolutionDiffusio
         water = {key: amount(key, v, "permeance")[0] for key, v in part.items() if key == "water_permeance"}
         return PermeanceMembrane.of({k: amount(k, v, "flux")[0] for k, v in permeance.items()}, **water)
     name = part.pop("name", None)
+    if name is not None and isinstance(found := membrane(name), PermeanceMembrane):
+        for key in part:
+            if key != "water_permeance":
+                raise unknown(f"Entry of [membrane] beside {name}", key, ("water_permeance",), "")
+        return replace(found, **{key: amount(key, value, "permeance")[0] for key, value in part.items()})
     for key in part:
         if key not in _PORE:
             raise unknown("Entry of [membrane]", key, ("name", "permeance", *_PORE), "")

@@ -99,7 +99,8 @@ class Free(eqx.Module):
     """``jm.Free(pore_radius=jm.LogInterval(0.3e-9, 0.8e-9), charge_density=jm.Interval(-200.0, 50.0))``.
 
     A name is that of a quantity of the case, as in ``case.replace``; where several carry it, write its path in a mapping,
-    ``jm.Free({"membrane.layers.0.charge_density": ...})``. A quantity of S species is S numbers.
+    ``jm.Free({"membrane.layers.0.charge_density": ...})``. A quantity of S species is S numbers. Every number with a unit stands in
+    the case, those of closures too; models hold options, and networks weights, which ``jm.train`` moves.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)

@@ -9,6 +9,7 @@ from rich.table import Table
 from .chemistry.species import pretty
 from .conditions import FluxDriven
 from .models.element.ions_result import IonElementResult
+from .models.nernst_planck_poisson.result import CurrentResult
 from .units import LMH, bar, m3_per_h
 
 
@@ -131,8 +132,32 @@ def ion_table(result: Any, title: str = "", rows: int = 10) -> Table:
     return table
 
 
+def current_table(result: Any, title: str = "", rows: int = 10) -> Table:
+    """Voltage, current and what share counter-ions carry; at most ``rows`` lines, spread over the batch."""
+    warned = "".join(f"\n{count} {text}" for text, count in result.warnings().items())
+    table = plain_table(title, caption=result.model.title() + warned)
+    ok, shape = np.asarray(result.ok), np.shape(result.current)
+    wide = lambda x: np.broadcast_to(np.asarray(x).reshape(*ok.shape, *(1,) * (len(shape) - ok.ndim)), shape).reshape(
+        -1
+    )
+    limit, good = wide(result.limiting_current), wide(ok)
+    shown = (
+        ("V\nV", np.asarray(result.voltage).reshape(-1), ".4f"),
+        ("i\nA/m2", np.asarray(result.current).reshape(-1), ".4g"),
+        ("i/i_lim\n", np.asarray(result.current).reshape(-1) / limit, ".4f"),
+        ("transport\nnumber", np.asarray(result.transport_number).reshape(-1), ".4f"),
+    )
+    for heading, *_ in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for i in np.unique(np.linspace(0, good.size - 1, min(rows, good.size)).round().astype(int)):
+        table.add_row(*(f"{value[i]:{form}}" if good[i] else "failed" for _, value, form in shown))
+    return table
+
+
 def result_table(result: Any, title: str = "") -> Table:
-    """The table that suits a result: rejections of a point, elements of a vessel, or one row for each of many vessels."""
+    """The table that suits a result: rejections of a point, a current-voltage curve, elements of a vessel, or one row for each of many vessels."""
+    if isinstance(result, CurrentResult):
+        return current_table(result, title=title)
     if isinstance(result, IonElementResult):
         return ion_table(result, title=title)
     if not hasattr(result, "elements"):

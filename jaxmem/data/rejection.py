@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import DataFileError, PhysicalRangeError
+from .._errors import DataFileError, PhysicalRangeError, ShapeError
 from .._fields import is_concrete
 from ..case import Case
 from ..chemistry.mixture import Mixture
@@ -58,6 +58,7 @@ class Dataset(AbstractMeasurements):
     source: str = eqx.field(static=True, default="")
 
     def __check_init__(self) -> None:
+        self._check_shapes()
         if is_concrete(self.rejection):
             seen = np.asarray(self.rejection)
             high = float(np.max(seen, where=~np.isnan(seen), initial=-np.inf))
@@ -69,6 +70,24 @@ class Dataset(AbstractMeasurements):
         if is_concrete(self.sigma) and bool(np.any(np.asarray(self.sigma) < 0.0)):
             raise PhysicalRangeError(
                 f"sigma = {float(np.nanmin(np.asarray(self.sigma))):g} is no standard error. Give numbers above zero, NaN where none is known."
+            )
+
+    def _check_shapes(self) -> None:
+        """N points of S species everywhere."""
+        lanes, s, shape = self.case.batch_shape, len(self.case.feed.species), np.shape(self.rejection)
+        fits = len(shape) == 2 and shape[1] == s and lanes in ((), (1,), shape[:1])
+        if not fits:
+            raise ShapeError(
+                f"Dataset.rejection has shape {shape} for a case of {lanes} lanes and {s} species. Give one row for each lane, ({', '.join(map(str, lanes)) or 'N'}, {s}), NaN where "
+                "nothing was measured."
+            )
+        if np.shape(self.sigma) != shape:
+            raise ShapeError(
+                f"Dataset.sigma has shape {np.shape(self.sigma)}, the rejections {shape}. Give as many: jnp.full_like(rejection, 0.02)."
+            )
+        if len(self.feed_group) != shape[0]:
+            raise ShapeError(
+                f"{len(self.feed_group)} labels of feeds for {shape[0]} points. Give one for each: feed_group=('brine',) * {shape[0]}."
             )
 
     @property

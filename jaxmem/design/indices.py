@@ -13,8 +13,10 @@ from .._errors import ConvergenceError, JaxmemError, ShapeError, check_seed
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
+from ..models.linearised import asked
 from ..models.solve import solve
 
+_STILL = 1e-12  # of an output: what varies by less is round-off
 _BOOTSTRAP = 200  # resamples for the standard errors
 
 
@@ -86,7 +88,7 @@ def sobol_indices(model: AbstractModel, case: Case, free: Free, output: Callable
 
     @eqx.filter_jit
     def run(result: Any) -> tuple[Array, Array]:
-        y = jnp.asarray(output(result)).astype(float)
+        y = jnp.asarray(asked(output, result)).astype(float)
         return y, jnp.isfinite(y) & jnp.reshape(result.ok, (*result.ok.shape[:1], -1)).all(axis=1).reshape(-1, *(1,) * (y.ndim - 1))  # fmt: skip
 
     result = solve(model, free.apply(case, jnp.asarray(points), bounded=True), throw=False)
@@ -120,6 +122,6 @@ def _estimates(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b, mixed = y[0], y[1], y[2:]
     centre = y[:2].mean(axis=(0, 1))
     variance = y[:2].reshape(-1, y.shape[-1]).var(axis=0)
-    safe = np.where(variance > 0.0, variance, np.inf)
+    safe = np.where(variance > (_STILL * centre) ** 2, variance, np.inf)
     first = np.mean((b - centre) * (mixed - a), axis=1) / safe
     return first, 0.5 * np.mean((a - mixed) ** 2, axis=1) / safe

@@ -15,7 +15,7 @@ from .._errors import ConvergenceError, JaxmemError, ShapeError, check_seed
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
-from ..models.linearised import answer, columns, found
+from ..models.linearised import answer, asked, columns, found
 from ..models.solve import solve
 from .constraints import Constraint
 from .lockstep import ACTIVE, End, Look, answered, kkt, minimise, rank
@@ -44,9 +44,9 @@ class Problem:
 
     def raw(self, x: np.ndarray) -> Look:
         """Unscaled values ``(B, q)`` and slopes ``(B, q, n)``; not a number where a design has no answer."""
-        asked = jnp.asarray(x)
-        state = found(self.model, self.free.apply(self.case, asked, bounded=True))
-        value, slope = _program()(self.model, self.free, self.quantities, asked, self.case, state)
+        designs = jnp.asarray(x)
+        state = found(self.model, self.free.apply(self.case, designs, bounded=True))
+        value, slope = _program()(self.model, self.free, self.quantities, designs, self.case, state)
         self.calls += 1
         return Look(np.asarray(value), np.asarray(slope))
 
@@ -73,7 +73,7 @@ class Problem:
 
 
 def _asked(quantity: Callable, result: Any) -> Any:
-    return quantity(result)
+    return asked(quantity, result)
 
 
 @cache

@@ -11,6 +11,7 @@ from jax import Array
 from .._errors import ShapeError
 from ..case import Case, all_quantities, at_path
 from ..models.base import AbstractModel
+from ..models.linearised import asked
 from ..models.solve import solve
 
 _WHOLE = ("feed.concentration",)  # scaled as a whole: a single ion would charge the feed
@@ -71,7 +72,7 @@ def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]
     @eqx.filter_jit
     def run(case: Case) -> tuple[Array, Case]:
         def total(case: Case) -> tuple[Array, Array]:
-            y = jnp.asarray(output(solve(model, case, throw=False)))
+            y = jnp.asarray(asked(output, solve(model, case, throw=False)))
             if y.shape != shape:
                 raise ShapeError(
                     f"The output has shape {y.shape} for a case of batch shape {shape}. One number for each lane is needed: "

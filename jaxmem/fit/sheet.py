@@ -76,7 +76,7 @@ class SheetFit(eqx.Module):
 def fit_sheet(element: SpiralElement, sheet: Sheet, model: SpiralWound | None = None) -> SheetFit:
     """A and B such that ``model`` returns the sheet's permeate flow and rejection at its test conditions.
 
-    Two equations in ``ln A`` and ``ln B``; the feed flow is ``Q_p/Y``. The result belongs to the closures of ``model``: other mass
+    Two equations in ``ln A`` and ``ln B``; the feed flow is ``Q_p/Y``. The result belongs to the closures of the element: other mass
     transfer or friction needs another fit. Without polarisation A would come out 15 to 20 % too low.
     """
     if not isinstance(element, SpiralElement):
@@ -103,10 +103,10 @@ def fit_sheet(element: SpiralElement, sheet: Sheet, model: SpiralWound | None = 
     if sheet.minimum_rejection is not None:
         weaker = dataclasses.replace(sheet, rejection=sheet.minimum_rejection, minimum_rejection=None)
         limit = float(_fitted(eqx.filter_jit(partial(_misses, element, weaker, model)), element, weaker, 1.0)[1])
-    provenance = dataclasses.replace(element.provenance, closures=model.closures)
+    provenance = dataclasses.replace(element.provenance, closures=element.closures)
     membrane = dataclasses.replace(_like(element.membrane, *permeances[1]), provenance=provenance)
     new = eqx.tree_at(lambda e: e.membrane, element, membrane, is_leaf=lambda x: x is None)
-    return SheetFit(new, (float(permeances[0, 0]), float(permeances[2, 0])), model.title(), limit)
+    return SheetFit(new, (float(permeances[0, 0]), float(permeances[2, 0])), ", ".join(element.closures), limit)
 
 
 def _like(membrane: SolutionDiffusionMembrane | None, a: Array, b: Array) -> SolutionDiffusionMembrane:

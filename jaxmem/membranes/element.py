@@ -1,6 +1,7 @@
 """Spiral-wound elements and pressure vessels: a membrane wound into a channel of known size, and the elements on the market."""
 
 import tomllib
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -10,6 +11,7 @@ from jax import Array
 
 from .._errors import JaxmemError, unknown
 from .._fields import check, field, whole
+from .polarisation import SpacerTransfer, SpiralFriction, check_friction, check_transfer
 from .provenance import Provenance
 from .solution_diffusion import SolutionDiffusionMembrane
 
@@ -18,7 +20,8 @@ class SpiralElement(eqx.Module):
     """A feed channel with membrane on both sides (``sides=2``, spiral wound) or on one (``sides=1``, flat sheet).
 
     The channel is as wide as its area asks for, ``W = area/(sides length)``, ``spacer_height`` high and filled with a spacer that
-    leaves the fraction ``porosity`` open: ``d_h = 4 eps/(2/h + 8 (1 - eps)/h)``.
+    leaves the fraction ``porosity`` open: ``d_h = 4 eps/(2/h + 8 (1 - eps)/h)``. What the spacer does to the flow are closures
+    (``jaxmem/membranes/polarisation.py``): ``mass_transfer`` to the wall, ``friction`` along it.
     """
 
     membrane: Any
@@ -33,14 +36,23 @@ class SpiralElement(eqx.Module):
         unit="1", low=0.05, high=1.0, symbol="eps", doc="open fraction of the feed channel", default=0.89
     )
     sides: int = eqx.field(static=True, default=2)
+    mass_transfer: Callable = eqx.field(default_factory=SpacerTransfer)
+    friction: Callable = eqx.field(default_factory=SpiralFriction)
     provenance: Provenance = Provenance()
 
     def __check_init__(self) -> None:
         check(self)
+        check_transfer(self.mass_transfer)
+        check_friction(self.friction)
         if self.sides not in (1, 2):
             raise JaxmemError(
                 f"sides = {self.sides!r}. A channel has membrane on 2 sides (spiral wound) or on 1: write sides=2."
             )
+
+    @property
+    def closures(self) -> tuple[str, ...]:
+        """Names of mass transfer and friction, which a fit of A and B belongs to."""
+        return type(self.mass_transfer).__name__, type(self.friction).__name__
 
     @property
     def width(self) -> Array:

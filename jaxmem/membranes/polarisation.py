@@ -68,48 +68,58 @@ def film_law(k: Array | float) -> Callable[[Array], tuple[Array, Array]]:
     return law
 
 
-class _Sherwood(NamedTuple):
-    """Coefficients of ``Sh = factor Re^re Sc^sc``."""
-
-    factor: float
-    re: float
-    sc: float
-
-
-def _coefficient(law: _Sherwood, flow: Flow) -> Array:
-    sherwood = law.factor * flow.reynolds**law.re * flow.schmidt**law.sc
-    return sherwood * flow.diffusivity / flow.hydraulic_diameter
+def _factor(doc: str, value: float) -> Any:
+    """The number in front of a correlation, which may be measured or fitted for one's own spacer."""
+    return field(unit="1", low=1e-6, high=1e6, symbol="a", doc=doc, default=value)
 
 
 class SpacerTransfer(eqx.Module):
-    """``Sh = 0.46 (Re Sc)^0.36``: spacer-filled channels, as in WaterTAP (open source)."""
+    """``Sh = a (Re Sc)^0.36``, ``a = sherwood_factor`` of 0.46: spacer-filled channels, as in WaterTAP (open source)."""
+
+    sherwood_factor: Array = _factor("factor of the Sherwood number", 0.46)
+
+    def __check_init__(self) -> None:
+        check(self)
 
     def coefficient(self, flow: Flow) -> Array:
         """k, m/s."""
-        return _coefficient(_Sherwood(0.46, 0.36, 0.36), flow)
+        return (
+            self.sherwood_factor * (flow.reynolds * flow.schmidt) ** 0.36 * flow.diffusivity / flow.hydraulic_diameter
+        )
 
     def __call__(self, flow: Flow) -> Callable:
         return film_law(self.coefficient(flow))
 
 
 class SchockMiquel(eqx.Module):
-    """``Sh = 0.065 Re^0.875 Sc^0.25``: spacers. Schock and Miquel 1987, doi 10.1016/0011-9164(87)90107-X (from memory of the source)."""
+    """``Sh = a Re^0.875 Sc^0.25``, ``a = sherwood_factor`` of 0.065: spacers. Schock and Miquel 1987, doi 10.1016/0011-9164(87)90107-X (from memory of the source)."""
+
+    sherwood_factor: Array = _factor("factor of the Sherwood number", 0.065)
+
+    def __check_init__(self) -> None:
+        check(self)
 
     def coefficient(self, flow: Flow) -> Array:
         """k, m/s."""
-        return _coefficient(_Sherwood(0.065, 0.875, 0.25), flow)
+        sherwood = self.sherwood_factor * flow.reynolds**0.875 * flow.schmidt**0.25
+        return sherwood * flow.diffusivity / flow.hydraulic_diameter
 
     def __call__(self, flow: Flow) -> Callable:
         return film_law(self.coefficient(flow))
 
 
 class Leveque(eqx.Module):
-    """``Sh = 1.85 (Re Sc d_h/L)^(1/3)``: short empty laminar channels (from memory of the textbooks)."""
+    """``Sh = a (Re Sc d_h/L)^(1/3)``, ``a = sherwood_factor`` of 1.85: short empty laminar channels (from memory of the textbooks)."""
+
+    sherwood_factor: Array = _factor("factor of the Sherwood number", 1.85)
+
+    def __check_init__(self) -> None:
+        check(self)
 
     def coefficient(self, flow: Flow) -> Array:
         """k, m/s."""
         graetz = flow.reynolds * flow.schmidt * flow.hydraulic_diameter / flow.length
-        return 1.85 * graetz ** (1.0 / 3.0) * flow.diffusivity / flow.hydraulic_diameter
+        return self.sherwood_factor * graetz ** (1.0 / 3.0) * flow.diffusivity / flow.hydraulic_diameter
 
     def __call__(self, flow: Flow) -> Callable:
         return film_law(self.coefficient(flow))
@@ -146,11 +156,22 @@ class ConstantModulus(eqx.Module):
 
 
 class SpiralFriction(eqx.Module):
-    """``f = 6.23 Re^-0.3``: spacers. Schock and Miquel 1987, doi 10.1016/0011-9164(87)90107-X, as in WaterTAP."""
+    """``f = a Re^-0.3``, ``a = friction_factor`` of 6.23: spacers. Schock and Miquel 1987, doi 10.1016/0011-9164(87)90107-X, as in WaterTAP."""
+
+    friction_factor: Array = _factor("factor of the friction", 6.23)
+
+    def __check_init__(self) -> None:
+        check(self)
 
     def __call__(self, flow: Flow) -> Array:
         """Pressure gradient ``-f rho v^2/(2 d_h)``, Pa/m."""
-        return -6.23 * flow.reynolds**-0.3 * flow.density * flow.velocity**2 / (2.0 * flow.hydraulic_diameter)
+        return (
+            -self.friction_factor
+            * flow.reynolds**-0.3
+            * flow.density
+            * flow.velocity**2
+            / (2.0 * flow.hydraulic_diameter)
+        )
 
 
 class FlatFriction(eqx.Module):

@@ -106,6 +106,30 @@ class PoreMembrane(eqx.Module):
                 "each lane, none for each ion. Let it end with jnp.sum(..., axis=-1)."
             )
 
+    def check_friction(self, feed: Mixture) -> None:
+        """Refuse a law of the user's whose friction is not symmetric, below zero, or no number: it would not dissipate."""
+        if self.friction is None or type(self.friction).__module__.startswith("jaxmem."):
+            return
+        found = self.friction(feed)
+        if not is_concrete(found):
+            return
+        s = len(feed.species)
+        x = np.asarray(found)
+        if x.ndim < 2 or x.shape[-2:] != (s, s):
+            raise ShapeError(
+                f"friction = {self.friction!r} gives an array {x.shape} for {s} solutes. Give (*batch, {s}, {s}), symmetric."
+            )
+        x = np.where(np.eye(s, dtype=bool), 0.0, x)  # an ion does not rub against itself
+        if not np.isfinite(x).all() or (x < 0.0).any():
+            raise PhysicalRangeError(
+                f"friction = {self.friction!r} gives {x[~(x >= 0.0) | np.isinf(x)].flat[0]:g} s/m2 for a pair of {', '.join(feed.species.names)}. 1/D_ij is finite and not "
+                'negative: write friction=jm.PairFriction((("Na+", "Cl-"),), [1e9]), or end the law with jnp.maximum(..., 0.0).'
+            )
+        if np.abs(x - np.swapaxes(x, -1, -2)).max() > 1e-9 * x.max():
+            raise JaxmemError(
+                f"friction = {self.friction!r} is not symmetric: what one ion feels the other feels too (Onsager). Write 0.5 * (f + jnp.swapaxes(f, -1, -2))."
+            )
+
 
 @lru_cache
 def membrane_records() -> dict[str, dict]:

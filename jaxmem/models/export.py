@@ -66,6 +66,9 @@ def to_xarray(result: PointResult, potentials: bool = True) -> Any:
             _masked(result, "peclet", True),
             {"units": "1", "long_name": "pore Peclet number"},
         )
+    if result.learned:
+        told = {"long_name": "1: beyond what the networks have learned from"}
+        variables["outside"] = (dims, np.asarray(result.outside).astype(np.int8), told)
     variables["status"] = (dims, np.asarray(result.status), {"long_name": "0 is solved; see jaxmem.STATUS"})
     variables["steps"] = (dims, np.asarray(result.steps), {"long_name": "Newton and chord steps"})
     names = list(result.case.feed.species.names)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import ShapeError
+from .._errors import ShapeError, unknown
 from ..case import Case
 from .base import AbstractModel
 from .solve import solve
@@ -23,9 +23,22 @@ def answer(model: Any, case: Case, state: Any) -> Any:
     return solve(model, case, throw=False) if state is None else model.observe(model.attach(state, case), case)
 
 
+def asked(quantity: Callable[[Any], Any], result: Any) -> Any:
+    """``quantity(result)``; a name that the Result does not have is refused with those that it has."""
+    try:
+        return quantity(result)
+    except AttributeError as error:
+        if error.obj is not result:
+            raise
+        names = [name for name in dir(result) if not name.startswith("_")]
+        raise unknown(
+            f"Quantity of a {type(result).__name__}", str(error.name), names, "Write for example lambda r: r.ok."
+        ) from error
+
+
 def outputs(output: Callable[[Any], Array], result: Any) -> Array:
     """What is asked of a Result, lanes first; not a number in lanes without an answer."""
-    y = jnp.asarray(output(result))
+    y = jnp.asarray(asked(output, result))
     if y.shape[: result.ok.ndim] != result.ok.shape:
         raise ShapeError(
             f"The output has shape {y.shape} for lanes {result.ok.shape}. Lanes come first: write lambda r: r.real_rejection[..., 0]."

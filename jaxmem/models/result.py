@@ -13,7 +13,8 @@ from jax import Array
 from .._errors import JaxmemError
 from .._fields import whole
 from .._status import code, message, names, tally
-from ..case import Case
+from ..case import Case, modules
+from ..chemistry.mixture import Mixture
 from ..chemistry.osmotic import van_t_hoff
 from ..chemistry.species import pretty
 from ..constants import FARADAY, GAS
@@ -249,9 +250,33 @@ class PointResult(eqx.Module):
         return self._of_network("attention")
 
     @property
+    def water(self) -> Mixture:
+        """The solution at the membrane."""
+        return eqx.tree_at(lambda m: m.concentration, self.case.feed, self.interface)
+
+    @property
     def outside(self) -> Array:
-        """Whether a lane lies beyond what the network was trained on, ``(*batch)``."""
-        return self._of_network("outside")
+        """Whether a lane lies beyond what the networks of the model and of the membrane's closures have learned from, ``(*batch)``."""
+        found = self._beyond()
+        if not found:
+            self._of_network("outside")
+        return self.ok & jnp.any(jnp.stack(jnp.broadcast_arrays(*found)), axis=0)
+
+    @property
+    def learned(self) -> bool:
+        """Whether a network has a part in this answer, so that ``outside`` says something."""
+        return bool(self._beyond())
+
+    def _beyond(self) -> list[Array]:
+        """What every network says of it; nothing without any."""
+        found = [
+            part.outside(self.water, self.volume_flux)
+            for part in modules(self.case.membrane)
+            if hasattr(part, "outside")
+        ]
+        if hasattr(self.model, "outside"):
+            found.append(self.model.outside(self))
+        return [*found, *([self._of_network("outside")] if hasattr(self.state, "outside") else [])]
 
     def _of_network(self, name: str) -> Array:
         if not hasattr(self.state, name):
@@ -307,7 +332,7 @@ class PointResult(eqx.Module):
                 else "error of the cells not estimated"
             )
             lines.append(f"  residual <= {residual.max():.1e}, {told}")
-        if hasattr(self.state, "outside") and (count := int(np.asarray(self.state.outside).sum())):
+        if self.learned and (count := int(np.asarray(self.outside).sum())):
             lines.append(f"  {count} beyond what the network was trained on: look at result.outside")
         lines += [f"  {count} {text}" for text, count in self.warnings().items()]
         for number, name in names().items():
@@ -322,24 +347,3 @@ class PointResult(eqx.Module):
                 "This Result answers a single question and has no length. Batch the case: jnp.linspace(...) for a field."
             )
         return self.case.batch_shape[0]
-
-
-def citations(result: PointResult) -> list[str]:
-    """The sources of the model, the membrane and the species that a result used."""
-    from ..chemistry.species import records
-
-    lines = [f"{result.model.title()}: {s}" for s in result.model.sources()]
-    walls = getattr(result.case.membrane, "layers", (result.case.membrane,))
-    for provenance in dict.fromkeys(getattr(wall, "provenance", None) for wall in walls):
-        if provenance is not None:
-            warning = f" ({provenance.warning})" if provenance.warning else ""
-            lines.append(f"membrane {provenance.name}: {provenance.source}{warning}")
-    if any(getattr(wall, "friction", None) is not None for wall in walls):
-        lines.append(
-            "friction between ions: Krishna and Wesselingh 1997, Chem. Eng. Sci. 52, 861, doi 10.1016/S0009-2509(96)00458-7"
-        )
-    for name in result.case.feed.species.names:
-        source = records().get(name, {}).get("source", {})
-        for quantity, text in source.items():
-            lines.append(f"{name} {quantity}: {text}")
-    return lines

@@ -14,6 +14,10 @@ class CurrentPlots:
     def __init__(self, result: Any) -> None:
         self._r = result
 
+    def picture(self) -> Any:
+        """The curve."""
+        return self.curve()
+
     def curve(
         self, axes: Any = None, style: str = "screen", label: str = "Nernst-Planck-Poisson", parts: Any = None
     ) -> Any:

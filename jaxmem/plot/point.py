@@ -45,8 +45,13 @@ class PointPlots:
         present = np.asarray(result.feed)[ok].max(0) > 0.0
         names = [n for n, p in zip(result.case.feed.species.names, present, strict=True) if p]
         curves = rejection[:, present]
+        beyond = ok & np.asarray(result.outside) if result.learned else ~ok
         for i, name in enumerate(names):
-            axes.plot(x, curves[:, i], color=colour(name, i), lw=1.8)
+            if np.any(ok & beyond):
+                axes.plot(x, curves[:, i], color=colour(name, i), lw=1.2, ls=":")
+            axes.plot(x, np.where(beyond, np.nan, curves[:, i]), color=colour(name, i), lw=1.8)
+        if np.any(ok & beyond):
+            axes.set_title("dotted: beyond what was learned from", fontsize="small")
         low, high = min(0.0, np.nanmin(curves)), max(100.0, np.nanmax(curves))
         margin = 0.03 * (high - low)
         axes.set(

@@ -61,7 +61,9 @@ def reproduce(console: Any, out: Path, data: Path | None, full: bool = False) ->
     console.print(
         "DSPM-DE with suggested NF270 parameters (starting values, not a fit), 25 °C, film k(Na⁺) = 40 µm/s.\n"
     )
-    with Learning(FULL if full else QUICK) as learning:  # compiles and trains while the rest is shown
+    with (
+        Learning(FULL, out / "nf_learning") if full else Learning(QUICK)
+    ) as learning:  # compiles and trains while the rest is shown
         count = POINTS * len(WATERS) + sum(len(entries) for entries in shown_groups())
         with bar(console, count + (0 if points is None else points.case.batch_shape[0])) as progress:
             progress.say("Three waters (compiling)")

@@ -1,5 +1,7 @@
 """Simulated experiments with a known answer, and every network of the ablation trained on them: pre-trained or not, charge hard or soft."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -64,7 +66,7 @@ class Plan(NamedTuple):
 
 
 QUICK = Plan(2, 8, 1024, 144, 64, 200, 160, (0.1,), 16, 3e-3, SIMPLE)  # one model, one compilation
-FULL = Plan(10, 20, 8000, 144, 128, 2000, 800, (0.01, 0.1, 1.0, 10.0), 32, 1e-3, DSPMDE(activity=Davies()))
+FULL = Plan(10, 12, 4000, 144, 128, 1000, 400, (0.01, 0.1, 1.0, 10.0), 32, 2e-3, DSPMDE(activity=Davies()))  # an hour
 
 
 class Rolls(NamedTuple):
@@ -248,8 +250,13 @@ class Trained(NamedTuple):
     negative: np.ndarray  # (M,) share of negative concentrations
 
 
-def train_members(kind: str, plan: Plan, data: Experiments, told: Any) -> Trained:
-    """All arms of one network at once: those without pre-training start from the same weights, and learn on the same batches."""
+def train_members(
+    kind: str, plan: Plan, data: Experiments, told: Callable[[int], None], folder: Path | None = None
+) -> Trained:
+    """All arms of one network at once: those without pre-training start from the same weights, and learn on the same batches.
+
+    ``told`` hears how many steps more are done; what is trained so far stands in ``folder``, where there is one.
+    """
     every = members(plan)
     keys = jnp.stack([jax.random.key(m.seed) for m in every])
     nets = networks(kind, len(IONS), keys)
@@ -285,8 +292,17 @@ def train_members(kind: str, plan: Plan, data: Experiments, told: Any) -> Traine
         if shared:
             seen = np.broadcast_to(first + np.arange(shared), (len(every), shared))
             used = np.concatenate([seen, used[:, : (count - HELD) // 2 - shared]], axis=1)
-        used = np.tile(used, -(-most // used.shape[1]))[:, :most]  # one shape, one program
-        return descend(make(used), _Look(make(order[:, :HELD])), weights, steps=steps, rate=plan.rate, told=told)
+        used, done = np.tile(used, -(-most // used.shape[1]))[:, :most], [0]  # one shape, one program
+
+        def tell(step: int, *_: float) -> None:
+            told(step - done[0])
+            done[0] = step
+
+        file = None if folder is None else folder / f"{kind}-{'measured' if shared else 'corpus'}.half"
+        look = _Look(make(order[:, :HELD]))
+        found = descend(make(used), look, weights, steps=steps, rate=plan.rate, told=tell, checkpoint=file)
+        tell(steps)
+        return found
 
     taught = phase(weights, 0, plan.corpus, nobody, 1.0 - pre, plan.pretrain)
     start = jax.tree.map(lambda a, b: jnp.concatenate([a[:half], b[half:]]), taught.best, weights)

@@ -1,5 +1,6 @@
 """The claims of Rehman and Lienhard 2023 (arXiv 2312.02871) on simulated experiments whose answer is known, each with an interval."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,6 @@ from scipy.stats import wilcoxon
 from ..chemistry.species import pretty
 from ..plot.style import COMMON, STYLES, colour, pyplot
 from ..progress import Bar, bar
-from ..surrogate.descent import ROUND
 from ..surrogate.rollouts import KINDS, NUMBERS
 from ..tables import plain_table
 from .nf_arms import (
@@ -170,7 +170,11 @@ class Learning:
     Starts on entering a ``with``, so that other things can be shown meanwhile; whatever has not begun when the block ends is dropped.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, half: Path | None = None) -> None:
+        """``half``: a folder for what is trained so far, to go on from after an interruption."""
+        self.half = half
+        if half is not None:
+            half.mkdir(parents=True, exist_ok=True)
         self.plan, self.steps, self._seen, self._done = plan, len(KINDS) * (plan.pretrain + plan.tune), None, 0
         self._lock = Lock()
 
@@ -193,16 +197,16 @@ class Learning:
         return measured, test, experiments(self.plan, measured, test, GUESS)
 
     def _trained(self, kind: str) -> Trained:
-        return train_members(kind, self.plan, self.made.result()[2], self._told)
+        return train_members(kind, self.plan, self.made.result()[2], self._told, self.half)
 
     def _refitted(self, form: Callable) -> Any:
         return form(self.plan, *self.made.result()[:2])
 
-    def _told(self, done: int, loss: float, check: float) -> None:
+    def _told(self, steps: int) -> None:
         with self._lock:
-            self._done += ROUND
+            self._done += steps
             if self._seen is not None:
-                self._seen.lanes(ROUND, 0)
+                self._seen.lanes(steps, 0)
 
     def table(self, progress: Bar) -> Table:
         """All of it, with what is still missing on a bar of ``steps``."""
@@ -231,9 +235,15 @@ def reproduce_claims(console: Any, out: Path, learning: Learning) -> Table:
     shown = plain_table("Claims of Rehman and Lienhard 2023: ratios of test MSE, 95 % intervals over seeds and feeds")
     for heading in ("claim", "paper", "jaxmem", "verdict"):
         shown.add_column(heading)
-    for row in claims(table):
+    rows = claims(table)
+    for row in rows:
         shown.add_row(*row)
     console.print(shown)
+    kept = {
+        "plan": {**plan._asdict(), "truth": plan.truth.title()},
+        "claims": [dict(zip(("claim", "paper", "jaxmem", "verdict"), row, strict=True)) for row in rows],
+    }
+    (out / "nf_claims.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
     rollout, attention = draw_rollout(table, learning.made.result()[2], out)
     console.print(f"C8  {attention}\n", highlight=False)
     for path in (draw_bars(table, out), rollout):

@@ -14,8 +14,10 @@ import numpy as np
 
 from .._config import VERSION
 from .._errors import DataFileError, JaxmemError
-from ..case import all_quantities
+from ..case import Case, all_quantities
+from ..models.solve import solve
 from .described import described, rebuilt
+from .members import Ensemble
 from .neural_ode import AttentionNeuralODE
 from .regression import Domain, Networks, Scaler
 from .train import Trained
@@ -62,6 +64,12 @@ class Learned(NamedTuple):
     model: Any
     membrane: Any
 
+    def answer(self, case: Case | None = None) -> Any:
+        """The Result for the feeds and conditions of a case."""
+        if case is None:
+            raise JaxmemError("The measurements of this training are not in its file. Write predict(output, case).")
+        return solve(self.model, Case(case.feed, self.membrane, case.conditions), throw=False)
+
 
 def _domain(model: Any) -> dict[str, Any]:
     """What a model was trained on, as far as it knows: of a training, the least and largest of every quantity of its cases, SI."""
@@ -82,18 +90,18 @@ def _domain(model: Any) -> dict[str, Any]:
 def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> None:
     """Write a model of jaxmem, a membrane with its closures, or what ``jm.train`` returned: structure, domain of the training, arrays.
 
-    ``jm.load`` gives the same back; of a training, ``model, membrane = jm.load(path)``. ``notes``: what it was made from.
+    ``jm.load`` gives the same back; of a training, ``model, membrane = jm.load(path)``, of an ensemble one whose ``predict`` asks for a case. ``notes``: what
+    it was made from.
     """
     arrays: list[np.ndarray] = []
     if isinstance(model, VortexNetworks):
         structure, domain = _vortices(model)
         arrays = [np.asarray(x) for x in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
-    elif not isinstance(model, Trained | eqx.Module):
-        raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem'), jm.save(ensemble.members[0], ...) or jm.save(membrane, ...).")  # fmt: skip
+    elif not isinstance(model, Trained | Learned | Ensemble | eqx.Module):
+        raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem') or jm.save(membrane, ...).")  # fmt: skip
     else:
-        domain = _domain(model)
-        kept = (model.model, model.case.membrane) if isinstance(model, Trained) else model
-        structure = described(kept, arrays)
+        domain = _domain(model.members[0] if isinstance(model, Ensemble) else model)
+        structure = described(_kept(model), arrays)
     odd = next((str(x.dtype) for x in arrays if str(x.dtype) not in _DTYPES), None)
     if odd is not None:
         raise JaxmemError(f"An array of {odd} cannot be saved: files hold {' and '.join(_DTYPES)}.")
@@ -120,6 +128,15 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
         raise JaxmemError(f"{target} cannot be written: {error}. Give another path.") from error
 
 
+def _kept(model: Any) -> Any:
+    """What is written of a model: of a training, model and membrane; of an ensemble, those of each member."""
+    if isinstance(model, Ensemble):
+        return tuple(_kept(member) for member in model.members)
+    if isinstance(model, Trained):
+        return model.model, model.case.membrane
+    return tuple(model) if isinstance(model, Learned) else model
+
+
 def header_of(path: str | Path) -> dict[str, Any]:
     """What a file says of its model."""
     return _read(Path(path))[0]
@@ -138,7 +155,9 @@ def load(path: str | Path) -> Any:
         if header["class"] == "VortexNetworks":
             return _vortex_networks(header["structure"], arrays)
         found = rebuilt(header["structure"], arrays)
-        return Learned(*found) if header["class"] == "Trained" else found
+        if header["class"] == "Ensemble":
+            return Ensemble(tuple(Learned(*member) for member in found))
+        return Learned(*found) if header["class"] in ("Trained", "Learned") else found
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, JaxmemError) as error:
         raise DataFileError(f"{path} describes a {header['class']} that cannot be built: {error!r}. Save it again.") from error  # fmt: skip
 

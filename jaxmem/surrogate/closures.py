@@ -18,29 +18,7 @@ from ..membranes.exclusion import BornExclusion
 from ..membranes.hindrance import DechadilokDeen
 from .attention import DESCRIPTORS, descriptors
 from .network import Network
-
-FEED = (
-    "valence of cations",
-    "valence of anions",
-    "radius of cations",
-    "radius of anions",
-    "log10 strength",
-    "temperature",
-)
-
-
-def describe(feed: Mixture) -> Array:
-    """A water in six numbers near to unity, ``(*batch, 6)``: means over the equivalents of either sign, ionic strength, temperature.
-
-    The first two are the shares of divalent ions where no ion has more than two charges: they vanish for salts of single charges.
-    """
-    z, share, radius = feed.species.charge, feed.equivalent_fraction, feed.species.stokes_radius / 2e-10 - 1.0
-    mean = lambda side, x: jnp.sum(jnp.where(side, share * x, 0.0), axis=-1)
-    columns = (
-        mean(z > 0.0, jnp.abs(z) - 1.0), mean(z < 0.0, jnp.abs(z) - 1.0), mean(z > 0.0, radius), mean(z < 0.0, radius),
-        jnp.log10(jnp.maximum(feed.ionic_strength, 1e-3) / 10.0), (feed.temperature - 298.15) / 25.0,
-    )  # fmt: skip
-    return jnp.stack(jnp.broadcast_arrays(*columns), axis=-1)
+from .waters import FEED, describe
 
 
 class LearnedCharge(eqx.Module):

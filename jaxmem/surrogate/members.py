@@ -50,7 +50,7 @@ class Ensemble:
     """What ``jm.train(..., members=5)`` found: ``members``, each as if trained alone, from its own first weights on measurements drawn anew
     from their sigma (Lakshminarayanan et al. 2017, arXiv 1612.01474). Networks that have learned before keep their weights, so that only the
     measurements differ. ``train`` of a member is the mean over all; a loss that is no number in one ends the training of all.
-    ``jm.save(found.members[0], ...)`` writes one of them."""
+    ``jm.save`` writes all of them, or one, ``found.members[0]``."""
 
     def __init__(self, members: tuple[Any, ...]) -> None:
         self.members = members
@@ -61,6 +61,8 @@ class Ensemble:
         return np.mean(each, axis=0), np.std(each, axis=0, ddof=1)
 
     def __str__(self) -> str:
+        if not all(hasattr(member, "least") for member in self.members):
+            return f"Ensemble of {len(self.members)} of {self.members[0].model.title()}"
         least = np.sqrt([member.least for member in self.members])
         return f"Ensemble of {len(self.members)}, misfits {least.min():.3g} to {least.max():.3g} standard deviations\n  of {self.members[0]}"
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .._errors import JaxmemError
+from .waters import Seen
 
 
 class Network(eqx.Module):
@@ -15,6 +16,7 @@ class Network(eqx.Module):
     """
 
     layers: tuple[eqx.nn.Linear, ...]
+    seen: Seen  # what it has learned from
     bound: float = eqx.field(static=True)
 
     def __init__(
@@ -30,7 +32,7 @@ class Network(eqx.Module):
         keys = jax.random.split(key, len(sizes) - 1)
         layers = [eqx.nn.Linear(a, b, key=k, dtype=dtype) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
         layers[-1] = jax.tree.map(jnp.zeros_like, layers[-1])
-        self.layers, self.bound = tuple(layers), bound
+        self.layers, self.seen, self.bound = tuple(layers), Seen.unbounded(), bound
 
     def __call__(self, x: Array) -> Array:
         """See the class."""

@@ -204,7 +204,7 @@ class AttentionNeuralODE(AbstractModel):
             interface, shift = d.interface, jnp.where(lane.present, d.shift, 0.0)
         if weights is None:
             weights = jnp.zeros((h.shape[0],) * 2, self.field.dtype)
-        outside = self.trained.outside(lane)
+        outside = self.trained.outside(lane, shift)
         return Rollout(h, lane, interface, shift, weights, done.stats["num_steps"], solved, outside, solved)
 
     def slope(
@@ -231,6 +231,14 @@ class AttentionNeuralODE(AbstractModel):
             return move, jnp.zeros_like(zeta)
         relative = jnp.where(lane.present, move / jnp.where(lane.present, jnp.maximum(h, 1e-12), 1.0), d.passages)
         return move, film_field(core, d, relative)
+
+    def remembering(self, result: PointResult, rows: Any) -> "AttentionNeuralODE":
+        """Knowing that it has learned from some lanes of a Result; what a pre-trained network knows stays."""
+        if bool(jnp.isfinite(self.trained.features).all()):
+            return self
+        lane, shift = jax.tree.map(lambda x: x[rows], (result.state.lane, result.state.shift))
+        known = Range.of(lane, jnp.max(lane.flux), jnp.inf if self.physics is None else jnp.max(jnp.abs(shift)))
+        return eqx.tree_at(lambda m: m.trained, self, known)
 
     def residual(self, state: Rollout, case: Case) -> Array:
         """Charge of the permeate over its equivalents: the one equation that a path can be judged by, ``(*batch, 1)``."""

@@ -5,6 +5,7 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .._errors import JaxmemError
@@ -20,6 +21,7 @@ from ..models.sdem import SDEM
 from .field import FluxField
 from .neural_ode import KNEE, lane_of
 from .projection import positive
+from .waters import Seen
 
 _GATE = 0.1  # of 60 um/s: the flux at which the gate has opened by 63 %
 
@@ -36,6 +38,7 @@ class BoundedResidual(AbstractModel):
 
     physics: DSPMDE | SDEM
     field: FluxField
+    seen: Seen
     bound: float = eqx.field(static=True, default=0.5)
 
     def __init__(
@@ -55,7 +58,7 @@ class BoundedResidual(AbstractModel):
             raise JaxmemError(
                 f"Give a key or a field, and a bound above zero (it is {bound!r}). Write jm.BoundedResidual(jm.SDEM(), key=key)."
             )
-        self.physics, self.bound = physics, bound
+        self.physics, self.seen, self.bound = physics, Seen.unbounded(), bound
         self.field = field if field is not None else FluxField(key=key, width=width, still=True)
 
     def title(self) -> str:
@@ -110,6 +113,20 @@ class BoundedResidual(AbstractModel):
         bent = jnp.where(clear, permeate * jnp.exp(self.correction(plain)), 0.0)
         factor = jnp.where(clear, positive(bent, z) / permeate, 1.0)
         return dataclasses.replace(plain, model=self, permeate=plain.permeate * factor, passage=plain.passage * factor)
+
+    def outside(self, result: PointResult) -> Array:
+        """Whether a lane lies beyond what the network has learned from, or is corrected by more than anything there was; ``(*batch)``."""
+        return self.seen.outside(
+            result.water, result.volume_flux, self.correction(self.physics.observe(result.state, result.case))
+        )
+
+    def remembering(self, result: PointResult, rows: np.ndarray) -> "BoundedResidual":
+        """Knowing that it has learned from some lanes of a Result."""
+        assert isinstance(result.model, BoundedResidual)
+        moved = result.model.correction(self.physics.observe(result.state, result.case))
+        water = Case(result.water, result.case.membrane, result.case.conditions)[rows].feed
+        known = Seen.of(water, result.volume_flux[rows], moved[rows])
+        return eqx.tree_at(lambda m: m.seen, self, self.seen.joined(known))
 
     def correction(self, plain: PointResult) -> Array:
         """What is added to ``ln(c_p/c_m)`` of a Result of the physics, ``(*batch, S)``, before neutrality."""

@@ -22,6 +22,7 @@ from .field import FluxField
 from .laplace import Flat, Laplace, laplace, predicted
 from .members import EachJudged, Ensemble, Members, one_of, spread
 from .network import Network
+from .waters import Seen
 
 PARTS = {"all": 0, "last two": 2, "last": 1}  # layers that learn; "last two" is the paper's fine-tuning
 
@@ -36,10 +37,10 @@ def learning(tree: Any, part: str = "all") -> Any:
         no = jax.tree.map(lambda _: False, x)
         if not is_network(x):
             return no
-        if part == "all":
+        if part == "all" and isinstance(x, FluxField):
             return jax.tree.map(eqx.is_inexact_array, x)
-        yes = jax.tree.map(eqx.is_inexact_array, x.layers[-PARTS[part] :])
-        return eqx.tree_at(lambda n: n.layers[-PARTS[part] :], no, yes)
+        taught = (lambda n: n.layers) if part == "all" else (lambda n: n.layers[-PARTS[part] :])
+        return eqx.tree_at(taught, no, jax.tree.map(eqx.is_inexact_array, taught(x)))
 
     return jax.tree.map(mask, tree, is_leaf=is_network)
 
@@ -199,9 +200,26 @@ def train(
             f"No state could be judged: {found.told or 'a point fails in each'}. Look at one: jm.solve(model, data.case, throw=False)."
         )
     if members is None:
-        return Trained(misfit, data, found, numbers)
-    own = lambda i: eqx.tree_at(lambda m: m.data.rejection, misfit, seen[i])
-    return Ensemble(tuple(Trained(own(i), data, one_of(found, i), numbers) for i in range(members)))
+        return Trained(_remembering(misfit, found.best), data, found, numbers)
+    own = lambda i, best: _remembering(eqx.tree_at(lambda m: m.data.rejection, misfit, seen[i]), best)
+    each = [one_of(found, i) for i in range(members)]
+    return Ensemble(tuple(Trained(own(i, one.best), data, one, numbers) for i, one in enumerate(each)))
+
+
+def _remembering(misfit: _Misfit, weights: Any) -> _Misfit:
+    """With networks that know what they have learned from, as ``result.outside`` asks: waters at the membrane, ions, fluxes, corrections."""
+    result = solve(*misfit.parts(weights), throw=False)
+    rows = np.flatnonzero(np.asarray(misfit.data.measured).any(axis=1) & np.asarray(result.ok))
+    if not rows.size:
+        return misfit
+    water = Case(result.water, result.case.membrane, result.case.conditions)[rows].feed
+    known = Seen.of(water, result.volume_flux[rows])
+    is_network = lambda x: isinstance(x, Network)
+    note = lambda x: eqx.tree_at(lambda n: n.seen, x, x.seen.joined(known)) if is_network(x) else x
+    model, membrane = jax.tree.map(note, misfit.rest, is_leaf=is_network)
+    if hasattr(model, "remembering"):
+        model = model.remembering(result, rows)
+    return eqx.tree_at(lambda m: m.rest, misfit, (model, membrane))
 
 
 def _kept(held: Any, data: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import DataFileError
 from .._status import names
 from .store import NOT_DONE, Store
 
@@ -32,10 +33,19 @@ class Study:
         """What ``jm.retry`` did: model, lanes tried, lanes solved."""
         return self.store.attributes().get("retries", [])
 
-    def open(self) -> Any:
-        """Everything as an ``xarray.Dataset``, read when used; ``lane`` runs over the cases in C order, failed lanes are NaN."""
+    def open(self, checked: bool = False) -> Any:
+        """Everything as an ``xarray.Dataset``, read when used; ``lane`` runs over the cases in C order, failed lanes are NaN.
+
+        ``checked``: read it all at once before, and refuse a study of which anything is damaged (else zarr says so where it is used).
+        """
         from ..models.export import need
 
+        if checked and (
+            lost := int(((self.store.status() != NOT_DONE) & (self.store.status(checked=True) == NOT_DONE)).sum())
+        ):
+            raise DataFileError(
+                f"{self.store.path} has damaged chunks: {lost} lanes are lost. Write jm.sweep(...) again: what is damaged is computed anew."
+            )
         return need("xarray").open_zarr(self.store.path, consolidated=False, chunks=None)
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -23,8 +23,9 @@ def test_constant_rejection():
     """``c = c_0 (1 - Y)^-sigma`` along the channel where every drop is rejected alike, without polarisation and friction."""
     sigma = 0.9
     membrane = jm.SpieglerKedemMembrane(sigma, 1e-12, water_permeance=1e-14)
-    model = jm.SpiralWoundIons(jm.SpieglerKedem(), jm.ConstantTransfer(1.0), jm.ConstantDrop(0.0), cells=4)
-    case = jm.Case(SALT, vessel(membrane), jm.Recovery(jnp.array([0.1, 0.4, 0.7]), flow=1e-6))  # J_v/k of 1e-8
+    model = jm.SpiralWoundIons(jm.SpieglerKedem(), cells=4)
+    plain = vessel(membrane, mass_transfer=jm.ConstantTransfer(1.0), friction=jm.ConstantDrop(0.0))
+    case = jm.Case(SALT, plain, jm.Recovery(jnp.array([0.1, 0.4, 0.7]), flow=1e-6))  # J_v/k of 1e-8
     r = jm.solve(model, case)
     y = np.asarray(r.recovery)
     np.testing.assert_allclose(y, [0.1, 0.4, 0.7], rtol=1e-10)
@@ -137,7 +138,7 @@ def test_what_cannot_be_is_told():
     with pytest.raises(jm.JaxmemError, match="SpiralWoundIons"):
         jm.solve(jm.SpiralWound(), case)
     with pytest.raises(jm.JaxmemError, match="ConstantTransfer"):
-        jm.SpiralWoundIons(mass_transfer=jm.ConstantModulus(1.0))
+        jm.solve(SK, jm.Case(SALT, vessel(membrane, mass_transfer=jm.ConstantModulus(1.0)), case.conditions))
     with pytest.raises(jm.JaxmemError, match="cells=2"):
         jm.SpiralWoundIons(cells=0)
     with pytest.raises(jm.JaxmemError, match="PoreMembrane"):

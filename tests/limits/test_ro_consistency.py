@@ -79,7 +79,8 @@ def test_nothing_to_separate_and_nothing_that_passes():
 
 
 def test_what_is_doubtful_is_said():
-    other = ask(jm.SpiralWound(mass_transfer=jm.SchockMiquel()), VESSEL, jm.FeedPressure(55 * bar, 9 * m3_per_h))
+    spacers = jm.Vessel(jm.element("SW30HRLE-400", mass_transfer=jm.SchockMiquel()), 6)
+    other = ask(jm.SpiralWound(), spacers, jm.FeedPressure(55 * bar, 9 * m3_per_h))
     assert "A and B were fitted with other mass transfer or friction" in other.warnings()
     sulfate = jm.Mixture.from_concentration({"Mg+2": 100.0, "SO4-2": 100.0})
     few = ask(jm.SpiralWound(), VESSEL, jm.FeedPressure(40 * bar, 1 * m3_per_h), sulfate)
@@ -109,7 +110,7 @@ def test_a_sheet_bounds_the_permeability():
     assert fit.permeability_limit is not None
     np.testing.assert_allclose(fit.permeability_limit / b, (0.006 / 0.994) / (0.0035 / 0.9965), rtol=0.01)
     assert isinstance(fit.element.membrane.temperature, NoTemperature)
-    assert fit.element.membrane.provenance.closures == jm.SpiralWound().closures
+    assert fit.element.membrane.provenance.closures == fit.element.closures
 
 
 HOT = jm.Mixture(SEA.species, SEA.concentration, 395.0)

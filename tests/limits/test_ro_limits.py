@@ -64,13 +64,14 @@ def test_eps_mtu_closed_form():
             return concentration / (1000.0 + concentration)
 
     brine = Linear(osmotic=VanTHoff(molar_mass=mass))
-    model = jm.SpiralWound(brine=brine, mass_transfer=ConstantModulus(1.0), friction=ConstantDrop(0.0), cells=20)
+    model = jm.SpiralWound(brine=brine, cells=20)
+    plain = {"mass_transfer": ConstantModulus(1.0), "friction": ConstantDrop(0.0)}
     feed, pressure = nacl(100.0), None
     osmotic = 2.0 * 100.0 * 8.31446261815324 * 298.15
     expected = {(0.5, 0.1): 0.21157178, (0.5, 0.2): 0.45541281, (0.5, 0.4): 1.20471896, (0.3, 0.1): 0.14624520, (0.3, 0.2): 0.30094167, (0.3, 0.4): 0.65418936}  # fmt: skip
     for (share, recovery), mtu in expected.items():
         pressure, area, a = osmotic / share, 10.0, 3e-12
-        element = jm.SpiralElement(jm.SolutionDiffusionMembrane(a, 0.0), area, 1.0)
+        element = jm.SpiralElement(jm.SolutionDiffusionMembrane(a, 0.0), area, 1.0, **plain)
         flow = a * area * pressure / mtu
         r = jm.solve(model, jm.Case(feed, element, jm.FeedPressure(pressure + 101325.0, flow)))
         np.testing.assert_allclose(r.recovery, recovery, atol=2e-8)

@@ -102,10 +102,10 @@ def question(i: dict, area, scheme: str, cells: int) -> tuple[jm.SpiralWound, jm
         d_h = 4 * eps * h / (2 + 8 * (1 - eps))
         length = area * h * eps * i["Re_in"] * brine.viscosity(w, ROOM) / (mass * d_h)
     membrane = jm.SolutionDiffusionMembrane(i["A_m_s_Pa"], i["B_m_s"], i.get("sigma", 1.0))
-    element = jm.SpiralElement(membrane, area, length, h, eps, sides)
+    element = jm.SpiralElement(membrane, area, length, h, eps, sides, transfer, friction)
     density = float(brine.density(w, ROOM))
     conditions = jm.FeedPressure(i["P_Pa"], mass / density, i["P_permeate_Pa"])
-    model = jm.SpiralWound(mass_transfer=transfer, friction=friction, scheme=scheme, cells=cells)
+    model = jm.SpiralWound(scheme=scheme, cells=cells)
     return model, jm.Case(nacl_mass(density * float(w)), element, conditions)
 
 
@@ -168,10 +168,10 @@ def test_watertap_1d_and_its_limit(name):
 @pytest.mark.parametrize("name", [pytest.param("fit_SW30-2514", marks=pytest.mark.campaign), "fit_SW30-4040_watertap"])
 def test_fit_of_a_data_sheet(name):
     i, o = ENTRIES[name]["inputs"], ENTRIES[name]["outputs"]
-    element = jm.SpiralElement(None, i["area_m2"], i["L_active_m"], i["h_m"], i["porosity"])
     friction = {"flat": FlatFriction(), "spiral": SpiralFriction()}[i["friction"]]
+    element = jm.SpiralElement(None, i["area_m2"], i["L_active_m"], i["h_m"], i["porosity"], friction=friction)
     sheet = jm.Sheet(i["Qp_m3_day"] / 86400, i["rejection"], i["recovery"], i["P_Pa"], i["c_feed_kg_m3"])
-    model = jm.SpiralWound(scheme="backward", cells=i["cells"], friction=friction)
+    model = jm.SpiralWound(scheme="backward", cells=i["cells"])
     fitted = jm.fit_sheet(element, sheet, model)
     membrane = fitted.element.membrane
     key = "" if "A_m_s_Pa" in o else "_isothermal_package"

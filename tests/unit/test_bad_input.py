@@ -223,6 +223,32 @@ CONSTRUCTION = {
         jm.PrecisionError,
         ("float16", "jnp.float64"),
     ),
+    "friction that is not symmetric": (
+        lambda: jm.solve(
+            jm.DSPMDE(), case(membrane=jm.membrane("NF270", friction=lambda feed: jnp.triu(jnp.ones((2, 2)))))
+        ),
+        jm.JaxmemError,
+        ("not symmetric", "jnp.swapaxes"),
+    ),
+    "friction below zero": (
+        lambda: jm.solve(
+            jm.DSPMDE(), case(membrane=jm.membrane("NF270", friction=lambda feed: -1e9 * jnp.ones((2, 2))))
+        ),
+        jm.PhysicalRangeError,
+        ("-1e+09 s/m2", "jm.PairFriction"),
+    ),
+    "friction that is no number": (
+        lambda: jm.solve(
+            jm.DSPMDE(), case(membrane=jm.membrane("NF270", friction=lambda feed: jnp.nan * jnp.ones((2, 2))))
+        ),
+        jm.PhysicalRangeError,
+        ("nan s/m2", "not negative"),
+    ),
+    "friction of another shape": (
+        lambda: jm.solve(jm.DSPMDE(), case(membrane=jm.membrane("NF270", friction=lambda feed: jnp.ones(2)))),
+        jm.ShapeError,
+        ("(2,) for 2 solutes", "symmetric"),
+    ),
     "unknown precision": (
         lambda: jm.solve(jm.DSPMDE(precision="double"), case()),
         jm.JaxmemError,

@@ -8,6 +8,7 @@ import pytest
 
 import jaxmem as jm
 import jaxmem.cli as cli
+from jaxmem.casefile import read
 
 GOOD = """
 model = { name = "DSPMDE", activity = "ideal" }
@@ -413,3 +414,14 @@ def test_mass_fractions_of_a_case_file(tmp_path: Path) -> None:
     theirs = jm.Mixture.from_mass_fraction({"Na+": 0.01079, "Cl-": 0.01935}, balance="Cl-")
     assert np.allclose(ours.concentration, theirs.concentration, rtol=1e-12)
     assert 478.0 < float(ours["Na+"]) < 481.0
+
+
+def test_a_record_of_permeances_takes_a_water_permeance(tmp_path: Path) -> None:
+    (tmp_path / "case.toml").write_text(
+        '[feed]\n"Na+" = "10 mM"\n"Cl-" = "10 mM"\n[membrane]\nname = "NF270-SDEM"\nwater_permeance = "12 LMH/bar"\n[conditions]\npressure = "6 bar"\n'
+    )
+    result = read(tmp_path / "case.toml").solve()
+    assert bool(result.ok)
+    np.testing.assert_allclose(
+        result.volume_flux, 12 * jm.units.LMH_per_bar * (result.pressure - result.osmotic_difference), rtol=1e-6
+    )

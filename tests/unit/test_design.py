@@ -209,8 +209,15 @@ def test_mistakes(untyped: None) -> None:
             bad()
     with pytest.raises(jm.UnknownNameError, match="volume_flux"):
         jm.optimise(jm.SDEM(), CASE, jm.Free(volume_flow=jm.LogInterval(1e-6, 1e-4)), sodium)
+    for wrong in (
+        lambda: jm.optimise(jm.SDEM(), CASE, FREE, lambda r: r.volume_flow, starts=3),
+        lambda: jm.sensitivity(jm.SDEM(), CASE, lambda r: r.volume_flow),
+        lambda: jm.sobol_indices(jm.SDEM(), CASE, FREE, lambda r: r.volume_flow, count=2),
+    ):
+        with pytest.raises(jm.UnknownNameError, match="Closest: volume_flux"):
+            wrong()
     with pytest.raises(AttributeError, match="nothing"):
-        jm.optimise(jm.SDEM(), CASE, FREE, lambda r: r.nothing, starts=3)
+        jm.optimise(jm.SDEM(), CASE, FREE, lambda r: CASE.nothing, starts=3)
 
 
 def test_steep_constraints_are_met_to_a_millionth_of_their_bound() -> None:

@@ -238,6 +238,14 @@ def test_impossible_measurements_and_priors_are_refused() -> None:
         make(seen.rejection.at[0, 0].set(jnp.inf))
     with pytest.raises(jm.PhysicalRangeError, match=r"sigma = -0\.01"):
         make(seen.rejection, -0.01)
+    ones = (jnp.ones((3, 2)), jnp.ones((7, 3)), jnp.ones(3))
+    for rejection in ones:
+        with pytest.raises(jm.ShapeError, match="one row for each lane"):
+            Dataset(seen.case, rejection, jnp.ones_like(rejection), "real", seen.feed_group)
+    with pytest.raises(jm.ShapeError, match="sigma has shape"):
+        Dataset(seen.case, seen.rejection, seen.sigma[:1], "real", seen.feed_group)
+    with pytest.raises(jm.ShapeError, match="labels of feeds"):
+        Dataset(seen.case, seen.rejection, seen.sigma, "real", ("brine",))
     for prior in ((-1.0, 0.5), (np.nan, 0.5), (1e-5, np.inf)):
         with pytest.raises(jm.JaxmemError, match="standard deviation above zero"):
             jm.LogInterval(1e-8, 1e-3, prior=prior)  # pyright: ignore

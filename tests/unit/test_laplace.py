@@ -79,7 +79,7 @@ def test_truth_lies_within_and_errors_grow_where_nothing_was_measured(trained):
     assert far[3] > 1.5 * error[7, 3]  # ten times as strong as any feed that was seen
 
 
-def test_an_ensemble_is_its_members():
+def test_an_ensemble_is_its_members(tmp_path):
     data, options = noisy().on(shift(width=3)), {"steps": 20, "rate": 3e-2, "noise": NOISE}
     found = jm.train(jm.SDEM(), data, members=3, **options)
     alone = jm.train(jm.SDEM(), data, **options)
@@ -94,6 +94,13 @@ def test_an_ensemble_is_its_members():
     assert "Ensemble of 3" in str(found)
     weights = [np.asarray(m._weights[0][1].law.network.layers[0].weight) for m in found.members]
     assert not np.allclose(weights[0], weights[1])
+    jm.save(found, tmp_path / "three.jaxmem")
+    again = jm.load(tmp_path / "three.jaxmem")
+    for x, y in zip(again.predict(lambda r: r.real_rejection, data.case), (value, error), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+    assert "Ensemble of 3" in str(again)
+    with pytest.raises(jm.JaxmemError, match=r"predict\(output, case\)"):
+        again.predict(lambda r: r.real_rejection)
 
 
 def test_charge_through_dspmde_with_a_physical_number():

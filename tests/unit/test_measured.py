@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
+from jaxmem.case import all_quantities
 from jaxmem.data.measured_csv import unit_of
+from jaxmem.models.base import AbstractModel
 from jaxmem.units import LMH, LMH_per_bar, bar, um_per_s
 
 from .test_cli import call
@@ -61,6 +63,40 @@ def test_the_errors_are_those_of_weighted_least_squares() -> None:
     b = flux * p / (1.0 - p)
     assert np.isclose(found.value[0], b, rtol=1e-5)
     assert np.isclose(found.error[0], by_hand * b / (1.0 - p), rtol=1e-3)
+
+
+def test_what_a_spacer_does_comes_back_from_a_vessel() -> None:
+    """Mass transfer, friction and A together, from permeate, its salt and the pressure lost at four flows."""
+    spacer = {"mass_transfer": jm.SpacerTransfer(0.6), "friction": jm.SpiralFriction(9.0)}
+    flow = jnp.array([4.0, 6.0, 9.0, 12.0]) * jm.units.m3_per_h
+    salt = jm.Mixture.from_concentration({"Na+": 500.0, "Cl-": 500.0})
+    of = lambda **laws: jm.Case(salt, jm.Vessel(jm.element("SW30HRLE-400", **laws), 3), jm.FeedPressure(60 * bar, flow))
+    r = jm.solve(jm.SpiralWound(), of(**spacer))
+    named = ("permeate_flow", "permeate_concentration", "pressure_drop")
+    data = jm.measured(of(), {n: (getattr(r, n), 0.01 * getattr(r, n)) for n in named})
+    free = jm.Free(
+        sherwood_factor=jm.LogInterval(0.1, 2.0),
+        friction_factor=jm.LogInterval(1.0, 50.0),
+        water_permeance=jm.LogInterval(1e-13, 1e-11),
+    )
+    found = jm.fit(jm.SpiralWound(), data, free, starts=4)
+    truth = of().membrane.element.membrane.water_permeance
+    np.testing.assert_allclose(found.value, [0.6, 9.0, truth], rtol=1e-6)
+    assert len(found.loose()) == 0
+
+
+def test_every_number_with_a_unit_stands_in_the_case() -> None:
+    """So that ``Free`` reaches it; models hold options, steps of time, and weights, which ``train`` moves."""
+    models = [x for x in vars(jm).values() if isinstance(x, type) and issubclass(x, AbstractModel)]
+    made = [
+        m()
+        for m in models
+        if m.__name__
+        not in ("AbstractModel", "AttentionNeuralODE", "VortexNetworks", "BoundedResidual", "Electroconvection")
+    ]
+    assert len(made) > 8
+    for model in made:
+        assert list(all_quantities(model)) == []
 
 
 def test_a_diffusion_layer_comes_back_from_curves_of_current() -> None:

@@ -40,17 +40,17 @@ REFUSED = {
         ("no membrane", "jm.SpiralElement(", "jm.fit_sheet("),
     ),
     "closure that takes no flow": (
-        lambda: jm.SpiralWound(mass_transfer=lambda: 2e-5),
+        lambda: element(mass_transfer=lambda: 2e-5),
         jm.JaxmemError,
         ("mass_transfer", "no closure", "jm.ConstantTransfer(2e-5)"),
     ),
     "closure that gives a number for a law": (
-        lambda: jm.SpiralWound(mass_transfer=lambda flow: 2e-5),
+        lambda: element(mass_transfer=lambda flow: 2e-5),
         jm.JaxmemError,
         ("mass_transfer", "alpha and beta"),
     ),
     "friction that is a word": (
-        lambda: jm.SpiralWoundIons(friction=lambda flow: "much"),
+        lambda: element(friction=lambda flow: "much"),
         jm.JaxmemError,
         ("friction", "jm.SpiralFriction()"),
     ),
@@ -73,12 +73,12 @@ REFUSED = {
     "vessel of none": (lambda: jm.Vessel(element(), 0), jm.JaxmemError, ("count = 0", "jm.Vessel(element, 6)")),
     "vessel of True": (lambda: jm.Vessel(element(), True), jm.JaxmemError, ("count = True", "jm.Vessel(element, 6)")),
     "number for a closure": (
-        lambda: jm.SpiralWound(friction=5.0),
+        lambda: element(friction=5.0),
         jm.JaxmemError,
         ("friction = 5.0", "jm.SpiralFriction()"),
     ),
     "class for a closure": (
-        lambda: jm.SpiralWoundIons(friction=jm.SpiralFriction),
+        lambda: element(friction=jm.SpiralFriction),
         jm.JaxmemError,
         ("no closure", "jm.SpiralFriction()"),
     ),
@@ -238,11 +238,9 @@ def test_closures_of_the_user_are_taken():
     """Plain functions of a flow: k = 2e-5 m/s and 1 bar per metre are what the closures of the package say."""
     from jaxmem.membranes.polarisation import film_law
 
-    plain = jm.SpiralWound(mass_transfer=lambda flow: film_law(2e-5), friction=lambda flow: -0.956e5 / flow.length)
-    named = jm.SpiralWound(mass_transfer=jm.ConstantTransfer(2e-5), friction=jm.ConstantDrop(0.956 * bar))
-    np.testing.assert_allclose(
-        ask(plain, membrane=element()).recovery, ask(named, membrane=element()).recovery, rtol=1e-12
-    )
+    plain = element(mass_transfer=lambda flow: film_law(2e-5), friction=lambda flow: -0.956e5 / flow.length)
+    named = element(mass_transfer=jm.ConstantTransfer(2e-5), friction=jm.ConstantDrop(0.956 * bar))
+    np.testing.assert_allclose(ask(membrane=plain).recovery, ask(membrane=named).recovery, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("untyped")

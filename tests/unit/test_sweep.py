@@ -175,6 +175,8 @@ def test_failed_lanes_and_damage(tmp_path: Path) -> None:
     piece.write_bytes(bytes(raw))
     with pytest.raises(jm.DataFileError, match="damaged"):
         study["permeate"]
+    with pytest.raises(jm.DataFileError, match="4 lanes are lost"):
+        study.open(checked=True)
 
 
 @pytest.mark.parametrize("name", ["permeate", "status"])

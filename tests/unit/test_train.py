@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -213,6 +214,61 @@ def test_bounded_residual() -> None:
     slow = jm.solve(wild, jm.Case(asked.feed, plain, jm.FluxDriven(1e-12)))
     assert float(jnp.abs(slow.real_rejection[there]).max()) < 1e-5
     assert float(bent.pressure.min()) > 0.0
+
+
+def _asked(membrane: Any, feed: dict[str, float], flux: float, model: Any = None) -> Any:
+    water = jm.Mixture.from_concentration({**dict.fromkeys(PERMEANCE, 0.0), **feed})
+    return jm.solve(model or jm.SDEM(), jm.Case(water, membrane, jm.FluxDriven(flux)))
+
+
+def test_what_lies_beyond_the_training_is_flagged(tmp_path: Path) -> None:
+    """Whoever asks, wherever the membrane goes: another ion, a stronger water, a larger flux; not what was learned from."""
+    trained = jm.train(jm.SDEM(), seen().on(shift(width=4)), steps=40, seed=1)
+    assert not bool(trained.result.outside.any())
+    wall = trained.case.membrane
+    inside = _asked(wall, {"Na+": 10.0, "Mg+2": 4.0, "Cl-": 18.0}, 2e-5)
+    assert not bool(inside.outside)
+    assert "beyond what" not in str(inside)
+    salt = {"Na+": 20.0, "Cl-": 20.0}
+    assert bool(_asked(wall, salt, 6e-5).outside)  # 4e-5 at most
+    assert bool(_asked(wall, {"Na+": 200.0, "Cl-": 200.0}, 2e-5).outside)
+    potassium = eqx.tree_at(
+        lambda w: w.permeance, jm.PermeanceMembrane.of({"K+": 3e-5, "Cl-": 8e-6}, law=wall.law), jnp.array([3e-5, 8e-6])
+    )
+    water = jm.Mixture.from_concentration({"K+": 20.0, "Cl-": 20.0})
+    strange = jm.solve(jm.SDEM(), jm.Case(water, potassium, jm.FluxDriven(jnp.array([1e-5, 2e-5]))))
+    assert strange.outside.tolist() == [True, True]
+    assert "2 beyond what the network was trained on" in str(strange)
+    assert strange.to_xarray()["outside"].values.tolist() == [1, 1]
+    assert strange.plot.rejection().get_title().startswith("dotted")
+    jm.save(trained, tmp_path / "closure.jaxmem")
+    again = jm.load(tmp_path / "closure.jaxmem")
+    assert bool(_asked(again.membrane, salt, 6e-5).outside)
+    assert not bool(_asked(again.membrane, salt, 2e-5).outside)
+    element = jm.SpiralElement(wall, area=7.0, length=0.9)
+    pressed = jm.FeedPressure(jnp.array([3.0, 12.0]) * jm.units.bar, 4e-4)
+    brine = jm.Mixture.from_concentration({"Na+": 10.0, "Mg+2": 4.0, "Cl-": 18.0, "SO4-2": 0.0})
+    both = jm.solve(jm.SpiralWoundIons(jm.SDEM()), jm.Case(brine, element, pressed))
+    told = [n for text, n in both.warnings().items() if "learned from" in text]
+    assert told == [1]  # the stronger pressure drives more than 4e-5 m/s
+    with pytest.raises(jm.JaxmemError, match="no network"):
+        _ = _asked(jm.PermeanceMembrane.of(PERMEANCE), salt, 2e-5).outside
+
+
+def test_larger_corrections_than_in_the_training_are_flagged() -> None:
+    """Of transmissions by a bounded residual, and of the feed by a physics drift."""
+    data = seen().on(jm.PermeanceMembrane.of(PERMEANCE))
+    bent = jm.train(jm.BoundedResidual(jm.SDEM(), key=KEY, width=4), data, steps=40)
+    assert not bool(bent.result.outside.any())
+    more = eqx.tree_at(lambda m: m.field.layers[-1].bias, bent.model, bent.model.field.layers[-1].bias + 1.0)
+    assert bool(jm.solve(more, data.case).outside.any())
+    net = jm.AttentionNeuralODE(jm.DSPMDE(activity="ideal"), key=KEY, width=4, rtol=1e-4, atol=1e-6)
+    pore = jm.PoreMembrane(0.45e-9, 1e-6, -30.0, 45.0)
+    points = seen().on(pore).only(np.arange(12) % 3 == 1)
+    drifted = jm.train(net, points, steps=20, rate=1e-2)
+    assert not bool(drifted.result.outside[1::3].any())
+    weaker = eqx.tree_at(lambda m: m.trained.shift, drifted.model, 0.5 * drifted.model.trained.shift)
+    assert bool(jm.solve(weaker, drifted.case, throw=False).outside[1::3].any())
 
 
 def test_learns_and_goes_on_after_an_interruption(tmp_path: Path) -> None:

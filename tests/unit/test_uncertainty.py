@@ -56,6 +56,8 @@ def test_indices_have_the_axes_of_the_case() -> None:
     found = jm.sobol_indices(MODEL, case(5), FREE, lambda r: r.observed_rejection[..., 0], count=64)
     assert found.first.shape == found.total_error.shape == (2, 5)
     assert (found.total[0] > 0.9).all()  # rejection follows the reflection coefficient
+    still = jm.sobol_indices(MODEL, case(5), FREE, lambda r: 3.0 + 1e-15 * r.observed_rejection[..., 0], count=64)
+    assert (still.total == 0.0).all()  # round-off has no shares
 
 
 def test_points_without_an_answer_are_dropped_and_counted(untyped: None) -> None:

@@ -270,6 +270,7 @@ class DSPMDE(AbstractModel):
         inputs.check_precision(case, self.precision)
         for wall in _layers(case.membrane):
             wall.check_charge(case.feed, case.batch_shape)
+            wall.check_friction(case.feed)
         point.refuse_blocked(self, case)
 
     def initial_guess(self, case: Case) -> Array:

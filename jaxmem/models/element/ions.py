@@ -6,8 +6,7 @@ with ``J_v`` and ``c_p`` of the point model at the local ``c_i = n_i/Q``, pressu
 feed and permeate have one density.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,7 +22,7 @@ from ...chemistry.mixture import Mixture
 from ...chemistry.osmotic import van_t_hoff
 from ...conditions import FeedPressure, MassTransfer, PressureDriven
 from ...membranes.element import SpiralElement, Vessel
-from ...membranes.polarisation import Flow, SpacerTransfer, SpiralFriction, check_friction
+from ...membranes.polarisation import Flow
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..dspmde.model import DSPMDE
@@ -82,8 +81,6 @@ class SpiralWoundIons(AbstractModel):
     """
 
     local: DSPMDE | SDEM | SpieglerKedem = DSPMDE()
-    mass_transfer: Any = SpacerTransfer()
-    friction: Callable = SpiralFriction()
     cells: int = eqx.field(static=True, default=2, converter=whole)  # of each element
     precision: str = eqx.field(static=True, default="float64")
 
@@ -93,23 +90,16 @@ class SpiralWoundIons(AbstractModel):
                 f"local = {self.local!r} is no model of a membrane point. Write jm.SpiralWoundIons(jm.DSPMDE()), or jm.SDEM(), "
                 "jm.SpieglerKedem()."
             )
-        check_friction(self.friction)
-        if not hasattr(self.mass_transfer, "coefficient") or isinstance(self.mass_transfer, type):
-            raise JaxmemError(
-                f"mass_transfer = {self.mass_transfer!r} has no coefficient for each ion. Write mass_transfer=jm.ConstantTransfer(4e-5), "
-                "or leave it out."
-            )
         if type(self.cells) is not int or self.cells < 1:
             raise JaxmemError(f"cells = {self.cells!r} is not a number of cells. Write cells=2.")
 
     def title(self) -> str:
         """Name and options, as printed."""
-        return f"Spiral wound ({type(self.mass_transfer).__name__}, {self.cells} cells) of {self.local.title()}"
+        return f"Spiral wound ({self.cells} cells) of {self.local.title()}"
 
     def sources(self) -> list[str]:
         """Where the equations come from."""
-        docs = (type(self.mass_transfer).__doc__, type(self.friction).__doc__)
-        return self.local.sources() + [" ".join((doc or "").split()) for doc in docs]
+        return self.local.sources()
 
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
@@ -119,12 +109,17 @@ class SpiralWoundIons(AbstractModel):
                 'jm.Case(feed, jm.SpiralElement(jm.membrane("NF270"), area=37.0, length=0.96), conditions).'
             )
         check_conditions(case)
-        self.check_feed(case, vessel_of(case).element.membrane)
+        self.check_element(case, vessel_of(case).element)
         check_precision(case, self.precision)
 
-    def check_feed(self, case: Case, membrane: Any) -> None:
-        """Refuse a feed or a membrane that the point model cannot answer."""
-        self.local.check(Case(case.feed, membrane, PressureDriven(1e6)))
+    def check_element(self, case: Case, element: SpiralElement) -> None:
+        """Refuse an element, or its feed, that the point model cannot answer."""
+        self.local.check(Case(case.feed, element.membrane, PressureDriven(1e6)))
+        if not hasattr(element.mass_transfer, "coefficient"):
+            raise JaxmemError(
+                f"mass_transfer = {element.mass_transfer!r} has no coefficient for each ion. Write "
+                "jm.SpiralElement(..., mass_transfer=jm.ConstantTransfer(4e-5)), or leave it out."
+            )
         check_feed(case)
 
     def initial_guess(self, case: Case) -> Array:
@@ -223,7 +218,7 @@ class SpiralWoundIons(AbstractModel):
                 velocity, density, reynolds, viscosity / (density * diffusivity), diffusivity, d_h, element.length
             )
 
-        k = self.mass_transfer.coefficient(channel(feed.diffusivity)) * jnp.ones_like(feed.diffusivity)
+        k = element.mass_transfer.coefficient(channel(feed.diffusivity)) * jnp.ones_like(feed.diffusivity)
         k = jnp.minimum(k, _WIDEST)
         drive = jnp.maximum(stream.pressure - permeate_pressure, _LEAST)
         here = eqx.tree_at(lambda m: m.concentration, feed, concentration)
@@ -232,7 +227,7 @@ class SpiralWoundIons(AbstractModel):
         question = Case(here, element.membrane, conditions)
         found = self.local.observe(self.local.find(question), question)
         point = IonLocal(stream, found.volume_flux, concentration, found.interface, found.permeate, found.status)
-        return point, self.friction(channel(brine.diffusivity(w, t)))
+        return point, element.friction(channel(brine.diffusivity(w, t)))
 
     def residual(self, state: IonState, case: Case) -> Array:
         """What is left of the imposed recovery, relative, and the charge of the permeate, ``(*batch, 2)``."""

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ...case import Case
+from ...case import Case, modules
 from ...chemistry.species import pretty
 from ...units import LMH
 from .separation import AbstractVesselResult
@@ -16,7 +18,20 @@ LIMITS = {  # what makers of eight-inch elements ask for; second-hand
     "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
     "feed colder than 5 degC": lambda r: r.case.feed.temperature < 278.15,
     "flux of an element above 50 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 50.0 * LMH,
+    "beyond what the membrane's closures have learned from": lambda r: _beyond(r),
 }
+
+
+def _beyond(r: Any) -> Array:
+    """Whether a closure that has learned was asked about a water or a flux unlike those, anywhere along the channel."""
+    nodes, feed = r.state.nodes, r.clean.feed
+    every = lambda x: x.reshape(*x.shape[: x.ndim - 1], *(1,) * (nodes.flux.ndim - len(r.status.shape)), x.shape[-1])
+    species = jax.tree.map(lambda x: x if x.ndim < 2 else every(x), feed.species)
+    at = (species, nodes.interface, every(feed.temperature[..., None])[..., 0])
+    water = eqx.tree_at(lambda m: (m.species, m.concentration, m.temperature), feed, at)
+    found = [part.outside(water, nodes.flux) for part in modules(r.clean.membrane) if hasattr(part, "outside")]
+    over = tuple(range(len(r.status.shape), nodes.flux.ndim))
+    return sum((jnp.any(x, axis=over) for x in found), jnp.zeros(r.status.shape, bool))
 
 
 class IonElementResult(AbstractVesselResult):

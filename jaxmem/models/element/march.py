@@ -17,7 +17,7 @@ from ...chemistry.brine import Brine
 from ...membranes.element import SpiralElement
 from ...membranes.polarisation import Flow
 from ...nonlinear.small_system import root_of_small
-from ..wall import Permeances, Wall, permeances, wall
+from ..wall import Permeances, Wall, wall
 from .dormand_prince import dormand_prince
 
 WATER_DENSITY = 1000.0  # kg/m3 of the water that passes
@@ -32,8 +32,6 @@ class Physics(NamedTuple):
     temperature: Array
     permeate_pressure: Array
     brine: Brine
-    transfer: object
-    friction: object
 
 
 class Stream(NamedTuple):
@@ -74,12 +72,6 @@ def leaks(outlet: Stream, permeate_pressure: Array, reflection: Array, brine: Br
     return outlet.pressure - permeate_pressure <= reflection * osmotic
 
 
-def physics(element: SpiralElement, temperature, permeate_pressure, brine: Brine, transfer, friction) -> Physics:
-    """Everything of one lane that does not change along the channel."""
-    here = permeances(element.membrane, temperature)
-    return Physics(element, here, temperature, permeate_pressure, brine, transfer, friction)
-
-
 def local(p: Physics, stream: Stream, start: Array) -> Local:
     """Flow, polarisation and flux at a position, from a first flux."""
     e, t = p.element, p.temperature
@@ -101,7 +93,13 @@ def local(p: Physics, stream: Stream, start: Array) -> Local:
 
     pressure = jnp.maximum(stream.pressure - p.permeate_pressure, 0.0)
     found = wall(
-        p.permeances, lambda c: p.brine.osmotic_pressure(c, t), p.transfer(flow), density * w, pressure, start, share
+        p.permeances,
+        lambda c: p.brine.osmotic_pressure(c, t),
+        e.mass_transfer(flow),
+        density * w,
+        pressure,
+        start,
+        share,
     )
     return Local(stream, density * w, flow, found)
 
@@ -111,7 +109,7 @@ def _rate(p: Physics, stream: Stream, start: Array) -> tuple[Stream, Local]:
     here = local(p, stream, start)
     area, flux = p.element.area, here.wall.flux
     return Stream(
-        -area * WATER_DENSITY * flux, -area * flux * here.wall.ratio, p.element.length * p.friction(here.flow)
+        -area * WATER_DENSITY * flux, -area * flux * here.wall.ratio, p.element.length * p.element.friction(here.flow)
     ), here
 
 

@@ -1,8 +1,7 @@
 """Spiral-wound elements in series: one-dimensional flow along the feed channel, a solution-diffusion wall at every position."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,13 +15,13 @@ from ...case import Case
 from ...chemistry.brine import Brine, NaClBrine, SeaSaltBrine, brine_of
 from ...conditions import FeedPressure, MeanFlux, Recovery, RequiredArea
 from ...membranes.element import SpiralElement, Vessel
-from ...membranes.polarisation import SpacerTransfer, SpiralFriction, check_friction, check_transfer
 from ...membranes.solution_diffusion import SolutionDiffusionMembrane
 from ...nonlinear.increasing import root_of_increasing
 from ..base import AbstractModel
 from ..inputs import benign, check_feed, check_precision, check_salt, feed_status, held
 from ..lanes import known, over_lanes
-from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, leaks, physics, volume
+from ..wall import permeances
+from .march import Local, March, Physics, Stream, explicit, first_flux, implicit, leaks, volume
 from .result import ElementResult
 
 SCHEMES = {
@@ -56,8 +55,6 @@ class SpiralWound(AbstractModel):
     """
 
     brine: Brine | None = None
-    mass_transfer: Callable = SpacerTransfer()
-    friction: Callable = SpiralFriction()
     scheme: str = eqx.field(static=True, default="dormand_prince")
     cells: int = eqx.field(static=True, default=6, converter=whole)  # of each element
     precision: str = eqx.field(static=True, default="float64")
@@ -67,26 +64,18 @@ class SpiralWound(AbstractModel):
             raise JaxmemError(f"scheme = {self.scheme!r} is not known. Write one of {', '.join(SCHEMES)}.")
         if type(self.cells) is not int or self.cells < 1:
             raise JaxmemError(f"cells = {self.cells!r} is not a number of cells. Write cells=6.")
-        check_transfer(self.mass_transfer)
-        check_friction(self.friction)
         if not isinstance(self.brine, NaClBrine | SeaSaltBrine | None):
             raise JaxmemError(
                 f"brine = {self.brine!r} is not a brine. Write brine=jm.NaClBrine() or jm.SeaSaltBrine()."
             )
 
-    @property
-    def closures(self) -> tuple[str, ...]:
-        """Names of mass transfer and friction, which a fit of A and B belongs to."""
-        return type(self.mass_transfer).__name__, type(self.friction).__name__
-
     def title(self) -> str:
         """Name and options, as printed."""
-        return f"Spiral wound ({', '.join(self.closures)}, {self.cells} cells {self.scheme})"
+        return f"Spiral wound ({self.cells} cells {self.scheme})"
 
     def sources(self) -> list[str]:
         """Where the equations come from."""
-        docs = (type(self.mass_transfer).__doc__, type(self.friction).__doc__, type(self.brine or NaClBrine()).__doc__)
-        return [" ".join((doc or "").split()) for doc in docs]
+        return [" ".join((type(self.brine or NaClBrine()).__doc__ or "").split())]
 
     def check(self, case: Case) -> None:
         """Refuse what this model cannot answer."""
@@ -96,11 +85,12 @@ class SpiralWound(AbstractModel):
                 'jm.Case(feed, jm.element("SW30HRLE-400"), conditions).'
             )
         check_conditions(case, RequiredArea)
-        self.check_feed(case, vessel_of(case).element.membrane)
+        self.check_element(case, vessel_of(case).element)
         check_precision(case, self.precision)
 
-    def check_feed(self, case: Case, membrane: Any) -> None:
-        """Refuse a feed or a membrane that tells ions apart."""
+    def check_element(self, case: Case, element: SpiralElement) -> None:
+        """Refuse an element whose membrane tells ions apart, or its feed."""
+        membrane = element.membrane
         if membrane is None:
             raise JaxmemError(
                 "The element has no membrane. Write jm.SpiralElement(jm.SolutionDiffusionMembrane(3e-12, 3e-8), area=37.0, length=0.96), or "
@@ -245,8 +235,8 @@ def march_vessel(
     most: Array | None = None,
 ) -> March:
     """All elements in series; outputs lead with the element. After ``most`` elements, where given, nothing moves on."""
-    p: Physics = physics(
-        vessel.element, temperature, permeate_pressure, brine, model.mass_transfer, model.friction
+    p = Physics(
+        vessel.element, permeances(vessel.element.membrane, temperature), temperature, permeate_pressure, brine
     )  # fmt: skip
 
     def element(carry: tuple[Stream, Array], number: Array) -> tuple:

@@ -44,9 +44,10 @@ def _eight_inch(r: Any) -> Array:
 
 
 def _other_closures(r: Any) -> Array:
-    """Whether the membrane's numbers belong to other closures than the model's."""
-    fitted = getattr(r.clean.membrane, "element", r.clean.membrane).membrane.provenance.closures
-    return jnp.full(r.status.shape, bool(fitted) and fitted != r.model.closures)
+    """Whether the membrane's numbers belong to other closures than the element's."""
+    element = getattr(r.clean.membrane, "element", r.clean.membrane)
+    fitted = element.membrane.provenance.closures
+    return jnp.full(r.status.shape, bool(fitted) and fitted != element.closures)
 
 
 def _unlike(r: Any) -> Array:

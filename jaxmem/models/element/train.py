@@ -75,7 +75,7 @@ class ReverseOsmosisTrain(AbstractModel):
         check_conditions(case)
         check_precision(case, self.precision)
         for stage in case.membrane.stages:
-            self.vessel.check_feed(case, stage.vessel.element.membrane)
+            self.vessel.check_element(case, stage.vessel.element)
 
     def initial_guess(self, case: Case) -> Array:
         """The pressure that an ideal train would need, Pa, ``(*batch)``."""
