@@ -33,7 +33,9 @@ def reproduce(
     out: OUT = Path("out"),
     full: Annotated[
         bool,
-        typer.Option(help="The long versions: ec marches 512 numerical experiments here, nf trains ten seeds (an hour)."),
+        typer.Option(
+            help="The long versions: ec marches 512 numerical experiments here, nf trains ten seeds (an hour)."
+        ),
     ] = False,
     experiments: Annotated[int, typer.Option(help="ec: march so many anew; 0 takes those of the package.", min=0)] = 0,
     mesh: Annotated[bool, typer.Option("--mesh", help="ro: finer meshes, and orders in three norms.")] = False,
