@@ -15,6 +15,8 @@
 # All derivatives are exact, and all starts of the search are lanes of one batch.
 
 # %%
+from pathlib import Path
+
 import jax.numpy as jnp
 
 import jaxmem as jm
@@ -34,6 +36,12 @@ def magnesium_per_lithium(r):
 def flux(r):
     """In LMH."""
     return r.volume_flux / LMH
+
+
+def keep(axes, name):
+    """The figure as a file in out/, for whoever runs this as a script."""
+    Path("out").mkdir(exist_ok=True)
+    axes.figure.savefig(Path("out") / name, bbox_inches="tight")
 
 
 lithium = jm.at_most(lambda r: r.observed_rejection[..., 0], 0.3, "lithium rejection")
@@ -63,6 +71,7 @@ print(front)
 axes = front.plot(colour="charge_density")
 axes.set_xlabel("minus flux (LMH)")
 axes.set_ylabel("ln(Mg passage / Li passage)")
+keep(axes, "design_lithium.png")
 
 # %% [markdown]
 # An optimum of a model is a proposal: sixteen membranes around it show how sharp it is.
@@ -108,3 +117,4 @@ axes.stairs(graded.value, edges, label="four slices", lw=2)
 axes.stairs(jnp.full(4, alike.value[0]), edges, label="one charge", lw=2)
 axes.set(xlabel="Position in the pore, feed side left", ylabel="Charge (mol/m3)")
 axes.legend(frameon=False)
+keep(axes, "design_charge_profile.png")

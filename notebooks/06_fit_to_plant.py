@@ -96,3 +96,6 @@ best = jm.optimise(model, plant, may, lambda r: r.specific_energy / 3.6e6, [enou
 print(best)
 assert best.optimal
 assert best.kkt < 1e-6
+axes = best.result.plot.profiles()
+Path("out").mkdir(exist_ok=True)
+axes[0].figure.savefig("out/design_nf270_vessel.png", bbox_inches="tight")

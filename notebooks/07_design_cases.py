@@ -15,6 +15,8 @@
 # operating point of an ion-exchange membrane beyond its limiting current, found with networks and checked by the simulation that they were trained on.
 
 # %%
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -52,6 +54,9 @@ print(best)
 print(best.result)
 assert best.optimal
 assert best.kkt < 1e-6
+axes = best.result.plot.profiles()
+Path("out").mkdir(exist_ok=True)
+axes[0, 0].figure.savefig("out/design_plant.png", bbox_inches="tight")
 
 # %% [markdown]
 # ## Most current per energy beyond the limit
@@ -98,4 +103,5 @@ axes.plot(volts, float(told.value), "o", color="k", ms=7, label="optimum")
 axes.plot(volts, found, "x", color="k", ms=8, label="marched there")
 axes.axhline(3.4, color="0.5", lw=0.8)
 axes.set(xlabel="Voltage (RT/F)", ylabel="Current (F D c0/L)")
-_ = axes.legend()
+axes.legend()
+axes.figure.savefig("out/design_electromembrane.png", bbox_inches="tight")
