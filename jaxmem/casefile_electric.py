@@ -43,6 +43,10 @@ def question(record: dict) -> tuple[NernstPlanckPoisson, Any, Any]:
 def _membrane(part: dict) -> IonExchangeMembrane | FixedChargeMembrane:
     kind = part.pop("exchanges")
     known = _INSIDE if set(part) & set(_INSIDE) else _SURFACE
+    if known is _INSIDE and "enrichment" in part:
+        raise JaxmemError(
+            f"'enrichment' belongs to an ideal surface, {next(k for k in part if k in _INSIDE)!r} to a membrane with an inside. Leave one of them out."
+        )
     for key in part:
         if key not in known:
             raise unknown("Entry of [membrane] beside exchanges", key, tuple({**_SURFACE, **_INSIDE}), "")

@@ -93,6 +93,11 @@ def report(
 
         found = fit(which, data, may, starts=starts, told=told)
     console.print(_table(found))
+    if not found.converged:
+        console.print(
+            f"No minimum yet after {found.minima.steps} steps: numbers and errors are preliminary. Type: --starts {2 * starts}",
+            style="yellow",
+        )
     for words in found.at_bounds():
         console.print(f"At its bound: {words}; its error means nothing", style="yellow", highlight=False)
     for words in found.loose():
@@ -110,6 +115,8 @@ def report(
 
 def _table(found: Fit) -> Any:
     caption = f"{found.points} measurements, misfit {found.misfit:.3g} standard deviations, {found.agreeing} of {len(found.minima.cost)} starts agree"
+    if found.scatter_known:
+        caption += "; too few to tell their scatter, errors are those of the noise model"
     table = plain_table(f"Fit of {found.model.title()}", caption)
     for head, side in (("quantity", "left"), ("value", "right"), ("standard error", "right"), ("unit", "left")):
         table.add_column(head, justify=side)  # type: ignore[arg-type]

@@ -38,6 +38,8 @@ def _given(name: str, text: str, meta: dict, line: str) -> Interval | LogInterva
             f"{name} cannot be bounded here: {meta['unit']} is no unit of the command line. Leave the bounds out."
         )
     low, high = (amount(name, f"{x.removesuffix(unit).strip()} {unit}".strip(), *same)[0] for x in (first, last))
+    if not low < high:
+        raise JaxmemError(f"{name}={text}: no number lies between; the lower bound comes first. {line}")
     return LogInterval(low, high) if meta["low"] > 0.0 else Interval(low, high)
 
 

@@ -137,9 +137,8 @@ def current_table(result: Any, title: str = "", rows: int = 10) -> Table:
     warned = "".join(f"\n{count} {text}" for text, count in result.warnings().items())
     table = plain_table(title, caption=result.model.title() + warned)
     ok, shape = np.asarray(result.ok), np.shape(result.current)
-    wide = lambda x: np.broadcast_to(np.asarray(x).reshape(*ok.shape, *(1,) * (len(shape) - ok.ndim)), shape).reshape(
-        -1
-    )
+    inner = (1,) * (len(shape) - ok.ndim)
+    wide = lambda x: np.broadcast_to(np.reshape(x, (*ok.shape, *inner)), shape).reshape(-1)
     limit, good = wide(result.limiting_current), wide(ok)
     shown = (
         ("V\nV", np.asarray(result.voltage).reshape(-1), ".4f"),

@@ -4,7 +4,7 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,16 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import DataFileError, PhysicalRangeError, ShapeError
-from .._fields import is_concrete
+from .._errors import DataFileError, PhysicalRangeError, ShapeError, unknown
+from .._fields import is_concrete, quantities
 from ..case import Case
 from ..chemistry.mixture import Mixture
 from ..chemistry.species import canonical, pretty, records, species
 from ..conditions import FluxDriven
 from ..constants import STANDARD_TEMPERATURE
 from ..measurements import AbstractMeasurements, Trace
+from ..membranes.pore import PoreMembrane, membrane_records
 from ..membranes.pore import membrane as named_membrane
-from ..membranes.pore import membrane_records
+from ..membranes.provenance import Provenance
 from ..noise import LogTransmission, count_unusable
 from ..units import um_per_s
 from .table import MISSING, Column, Table, assigned, evened, number, read, refuse_charge, species_of
@@ -46,7 +47,8 @@ class Dataset(AbstractMeasurements):
 
     ``rejection`` and ``sigma`` (standard error) are ``(N, S)`` fractions, NaN where not measured or not given. ``kind`` is
     ``"real"`` (``1 - c_p/c_m``: the feed of the case is the composition at the membrane, and there is no film) or ``"observed"``
-    (``1 - c_p/c_b``). ``feed_group`` labels the feed of each point. Points of one feed are not independent: split by feed.
+    (``1 - c_p/c_b``). ``feed_group`` labels the feed of each point. Points of one feed are not independent: split by feed. ``membrane_group`` names the
+    membrane of each point where there are several; ``of(name)`` are the points of one.
     """
 
     case: Case
@@ -56,6 +58,9 @@ class Dataset(AbstractMeasurements):
     feed_group: tuple[str, ...] = eqx.field(static=True)
     doi: str = eqx.field(static=True, default="")
     source: str = eqx.field(static=True, default="")
+    membrane_group: tuple[str, ...] = eqx.field(
+        static=True, default=()
+    )  # name of the membrane of each point, where several are in one file
 
     def __check_init__(self) -> None:
         self._check_shapes()
@@ -147,6 +152,15 @@ class Dataset(AbstractMeasurements):
         kept = np.broadcast_to(kept[:, None] if kept.ndim == 1 else kept, self.rejection.shape)
         return eqx.tree_at(lambda d: d.rejection, self, jnp.where(kept, self.rejection, jnp.nan))
 
+    def of(self, membrane: str) -> "Dataset":
+        """The points of one of several membranes."""
+        if membrane not in self.membrane_group:
+            raise unknown("Membrane of this dataset", membrane, set(self.membrane_group), "Write data.of('NF270').")
+        rows = np.flatnonzero(np.asarray(self.membrane_group) == membrane)
+        feeds, part = tuple(self.feed_group[i] for i in rows), self.case[rows]
+        case = Case(part.feed, self.case[int(rows[0])].membrane, part.conditions)
+        return Dataset(case, self.rejection[rows], self.sigma[rows], self.kind, feeds, self.doi, self.source)
+
     def on(self, membrane: Any) -> "Dataset":
         """The same measurements, asked of another membrane."""
         return eqx.tree_at(lambda d: d.case, self, Case(self.case.feed, membrane, self.case.conditions))
@@ -179,7 +193,8 @@ def dataset(path: str | Path, membrane: Any = None, balance: str | None = None) 
     before the header become ``source`` and ``doi``. Other columns are ignored.
 
     Values of one feed at equal flux form a point. Different solutes whose fluxes agree within the flux error form one too, at
-    their median flux. ``membrane``: the membrane of the case; looked up by the name in the file when None. The case has no film:
+    their median flux. ``membrane``: the membrane of the case; looked up by the name in the file when None. Where the file names several, each point is asked of its own
+    pore, from the records or from a mapping, ``membrane={"NF90": jm.PoreMembrane(...)}``. The case has no film:
     for observed rejections, give ``case.conditions`` that of the cell. ``balance="Cl-"`` adjusts that ion of every feed until it is neutral;
     without, a feed that carries a charge is refused.
 
@@ -202,10 +217,12 @@ def dataset(path: str | Path, membrane: Any = None, balance: str | None = None) 
     temperature: Any = jnp.asarray([p[0].feed.temperature for p in points])
     feed = Mixture(species(*names), concentration, temperature)
     flux = jnp.asarray([float(np.median([row.flux for row in p])) for p in points])
-    case = Case(feed, _membrane(table, columns.get("membrane"), membrane), FluxDriven(flux))
+    of = tuple(p[0].membrane for p in points)
+    case = Case(feed, _membrane(table, columns.get("membrane"), membrane, of), FluxDriven(flux))
     doi = re.search(r"10\.\d{4,9}/[^\s,;]+", table.comment)
     labels, numbers = tuple(p[0].feed.label for p in points), (jnp.asarray(rejection), jnp.asarray(sigma))
-    return Dataset(case, *numbers, kind, labels, doi[0].rstrip(".)") if doi else "", table.comment)
+    several = of if len(set(of)) > 1 else ()
+    return Dataset(case, *numbers, kind, labels, doi[0].rstrip(".)") if doi else "", table.comment, several)
 
 
 # --- cells to rows
@@ -225,6 +242,7 @@ class _Row(NamedTuple):
     rejection: float
     flux_error: float
     sigma: float
+    membrane: str
 
 
 @lru_cache
@@ -325,17 +343,17 @@ class _Reader(NamedTuple):
             columns["flux"], 0.0, _HIGHEST["volume_flux"], "The flux is positive towards the permeate; check its unit."
         )
         errors = self.optional("flux error", 0.0, 0.0), self.optional("sigma", 1e-300, math.nan)
-        return _Row(self.line, feed, solute, flux, rejection, *errors)
+        return _Row(self.line, feed, solute, flux, rejection, *errors, self.text("membrane"))
 
 
 # --- rows to points
 
 
 def _points(table: Table, column: str, rows: list[_Row]) -> list[list[_Row]]:
-    """Rows of one feed and flux together; feeds in the order of the file, fluxes ascending."""
-    feeds: dict[_Feed, list[list[_Row]]] = {row.feed: [] for row in rows}
+    """Rows of one membrane, feed and flux together; feeds in the order of the file, fluxes ascending."""
+    feeds: dict[Any, list[list[_Row]]] = {(row.membrane, row.feed): [] for row in rows}
     for row in sorted(rows, key=lambda r: r.flux):
-        points = feeds[row.feed]
+        points = feeds[row.membrane, row.feed]
         if not points or not math.isclose(points[-1][-1].flux, row.flux, rel_tol=1e-9):
             points.append([])
         twin = next((r for r in points[-1] if r.solute == row.solute), None)
@@ -366,19 +384,32 @@ def _merged(points: list[list[_Row]]) -> list[list[_Row]]:
         points = [*points[:i], points[i] + points[i + 1], *points[i + 2 :]]
 
 
-def _membrane(table: Table, column: Column | None, given: Any) -> Any:
+def _membrane(table: Table, column: Column | None, given: Any, of: tuple[str, ...]) -> Any:
+    """That of the case; of several, pores with a number for each point."""
     at = {cells[column.index]: line for line, cells in reversed(table.rows)} if column else {"": table.line}
-    where, name = column.name if column else "membrane", list(at)[-1]
-    if len(at) > 1:
-        wrong = f"there are {len(at)} membranes: {', '.join(at)}"
-        raise table.error(max(at.values()), where, f"{wrong}. One is allowed: write one file for each.")
-    if given is not None:
+    where, own = column.name if column else "membrane", given if isinstance(given, Mapping) else {}
+    names = f"there are {len(at)} membranes: {', '.join(at)}"
+    if given is not None and not own:
+        if len(at) > 1:
+            raise table.error(
+                max(at.values()), where, f"{names}, and membrane= is one for all of them. Write membrane={{name: ...}}."
+            )
         return given
-    if name not in membrane_records():
-        wrong = (
-            f"membrane {name!r} has no record. Known are {', '.join(membrane_records())}"
-            if name
-            else "no membrane is named"
-        )
-        raise table.error(at[name], where, f"{wrong}. Write jm.dataset(path, membrane=jm.membrane('NF270')).")
-    return named_membrane(name)
+    for name, line in at.items():
+        if name not in own and name not in membrane_records():
+            known = f"membrane {name!r} has no record. Known are {', '.join(membrane_records())}"
+            dictionary = f"{{{name!r}: jm.PoreMembrane(...)}}" if len(at) > 1 else "jm.membrane('NF270')"
+            raise table.error(
+                line,
+                where,
+                f"{known if name else 'no membrane is named'}. Write jm.dataset(path, membrane={dictionary}).",
+            )
+    walls = {name: own[name] if name in own else named_membrane(name) for name in at}
+    if len(at) == 1:
+        return next(iter(walls.values()))
+    odd = next((name for name, wall in walls.items() if not isinstance(wall, PoreMembrane)), None)
+    if odd is not None:
+        raise table.error(max(at.values()), where, f"{names}, and {odd!r} is no pore. Write one file for each.")
+    numbers = {name: jnp.stack([getattr(walls[m], name) for m in of]) for name in quantities(PoreMembrane)}
+    source = "; ".join(f"{name}: {wall.provenance.source}" for name, wall in walls.items())
+    return PoreMembrane(**numbers, provenance=Provenance(", ".join(walls), source))

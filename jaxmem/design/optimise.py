@@ -20,6 +20,11 @@ from ..models.solve import solve
 from .constraints import Constraint
 from .lockstep import ACTIVE, End, Look, answered, kkt, minimise, rank
 
+_NEAR, _FLATTER, _AGAIN = (
+    0.1,
+    0.05,
+    3,
+)  # of the bounds; a share of the scale of the starts, below which that is no measure; times
 ENOUGH = 1e-6  # residual of the first-order conditions, scaled, of what is called an optimum
 
 
@@ -60,6 +65,15 @@ class Problem:
         self.scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
         self.scale[1:] = np.where(self.bound > 0.0, np.minimum(self.scale[1:], self.bound), self.scale[1:])
         self.flat = bool(len(size)) and not np.any(look.slope[np.isfinite(look.slope).all(axis=(1, 2)), 0])
+
+    def steep(self, x: np.ndarray, count: int) -> float:
+        """What the objective changes within a tenth of the bounds around a design, per share, in scaled units; ``count`` designs are a batch."""
+        each = [x + side * _NEAR * e for e in np.eye(len(x)) for side in (1.0, -1.0)]
+        each = [np.clip(y, 0.0, 1.0) for y in each]
+        each += [x] * (-len(each) % count)
+        looks = [self.scaled(np.stack(each[i : i + count])).value[:, 0] for i in range(0, len(each), count)]
+        change = np.abs(np.concatenate(looks) - self.scaled(np.stack([x] * count)).value[0, 0]) / _NEAR
+        return float(np.max(change, where=np.isfinite(change), initial=0.0))
 
     def scaled(self, x: np.ndarray) -> Look:
         """What the optimiser sees: constraints that ask for zero, or for zero and more."""
@@ -253,6 +267,13 @@ def optimise(
     x = starts_of(case, free, starts, seed)
     problem.set_scale(problem.raw(x))
     ends = minimise(problem.scaled, x, problem.equality, steps, ENOUGH)
+    for _ in range(_AGAIN):  # the starts may have been where the objective is far steeper
+        best = min(ends, key=lambda end: rank(end, ENOUGH))
+        steep = 1.0 if rank(best, ENOUGH)[0] else problem.steep(best.x, starts)
+        if not 0.0 < steep < _FLATTER:
+            break
+        problem.scale[0] *= steep
+        ends = minimise(problem.scaled, np.stack([end.x for end in ends]), problem.equality, steps, ENOUGH)
     if all(rank(end, ENOUGH)[0] for end in ends) and any(answered(end.look) for end in ends):
         ends += nearest(problem, ends, steps)
     best = Optimum(problem, subject_to, ends)

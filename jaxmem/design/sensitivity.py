@@ -1,5 +1,6 @@
 """Which number matters: exact derivatives of one output to every quantity of a case, from one reverse pass."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,18 @@ class Sensitivity(eqx.Module):
         return axes
 
 
+def _named(path: str, short: Counter[str]) -> str:
+    """The last part of a path, with as much before it as tells it from others."""
+    parts = path.split(".")
+    if path.startswith("membrane.layers."):
+        return f"layer {parts[2]} {parts[-1]}"
+    if short[parts[-1]] == 1:
+        return parts[-1]
+    if path.startswith("membrane.stages."):
+        return f"stage {parts[2]} {parts[-1]}"
+    return f"{parts[-2]} {parts[-1]}"
+
+
 def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]) -> Sensitivity:
     """``jm.sensitivity(jm.DSPMDE(), case, lambda r: r.observed_rejection[..., 0])``: exact, by one reverse pass.
 
@@ -84,13 +97,12 @@ def sensitivity(model: AbstractModel, case: Case, output: Callable[[Any], Array]
         return y, slope
 
     y, slope = run(full)
+    short = Counter(path.rsplit(".", 1)[-1] for path, *_ in all_quantities(full) if path not in _FIXED)
     names, units, values, slopes = [], [], [], []
     for path, value, meta in all_quantities(full):
         if path in _FIXED:
             continue
-        gradient, name = at_path(slope, path.split(".")), path.removeprefix("membrane.layers.").split(".")[-1]
-        if path.startswith("membrane.layers."):
-            name = f"layer {path.split('.')[2]} {name}"
+        gradient, name = at_path(slope, path.split(".")), _named(path, short)
         if path in _WHOLE:
             total = jnp.sum(value, axis=-1)
             value, gradient = total, jnp.sum(value * gradient, axis=-1) / jnp.where(total > 0.0, total, 1.0)

@@ -17,55 +17,12 @@ from ..free import Free
 from ..models.linearised import answer, columns, found, outputs
 from ..models.solve import solve
 from .least_squares import Minima, levenberg_marquardt
+from .profile import FAR as _FAR
+from .profile import Profile, nearer
 
 RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
+_ROUNDS = 6  # of looking closer at a profile
 _LOOSE = 1.0  # standard error of an unbounded direction, beyond which the bounds speak and not the data
-
-
-class Profile(NamedTuple):
-    """Profile likelihood of one number: ``rise`` of twice the cost above its minimum, in units of the scatter, at every ``value``, SI."""
-
-    label: str
-    unit: str
-    value: np.ndarray
-    rise: np.ndarray
-    limit: float  # the square of Student's t: the scatter is itself estimated from few measurements
-
-    @property
-    def below_the_fit(self) -> bool:
-        """Whether some value fits much better than the fit did: that was no minimum."""
-        return bool(np.nanmin(self.rise) < -0.1)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where the rise stays below ``limit``, 95 %; infinite on a side on which it does not get there within the values looked at."""
-        best, ends = int(np.argmin(self.rise)), []
-        for side in (slice(best, None, -1), slice(best, None)):
-            x, y = self.value[side], self.rise[side]
-            over = np.flatnonzero(~(y < self.limit))
-            if not len(over):
-                ends.append(-np.inf if side.step == -1 else np.inf)
-                continue
-            k = int(over[0])
-            if k == 0 or not np.isfinite(y[k]):  # where nothing could be computed nothing is excluded
-                ends.append(-np.inf if side.step == -1 else np.inf)
-                continue
-            share = (self.limit - y[k - 1]) / (y[k] - y[k - 1])
-            ends.append(float(x[k - 1] + share * (x[k] - x[k - 1])))
-        return ends[0], ends[1]
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        unit = "" if self.unit == "1" else f" {self.unit}"
-        least, most = self.value.min(), self.value.max()
-        if self.below_the_fit:
-            at = float(self.value[int(np.nanargmin(self.rise))])
-            return f"{self.label}: {at:.4g}{unit} fits better than the fit, which is no minimum. Fit again with more starts or steps: jm.fit(..., starts=32, steps=200)"
-        if not np.isfinite([low, high]).any():
-            return f"{self.label}: not determined, values from {least:.4g} to {most:.4g}{unit} cannot be told apart"
-        below = f"{low:.4g}" if np.isfinite(low) else f"below {least:.4g}"
-        above = f"{high:.4g}" if np.isfinite(high) else f"beyond {most:.4g}"
-        return f"{self.label}: {below} to {above}{unit} (95 %, profile likelihood)"
 
 
 class Proposal(NamedTuple):
@@ -213,14 +170,32 @@ class Fit:
     def profile(self, label: str, points: int = 21, steps: int = 40) -> "Profile":
         """Profile likelihood of one number: the others are fitted anew at ``points`` values of it, all in one batch.
 
-        The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer.
+        The values are even in the unbounded number, one and a half times the linearised 95 % either way, or to the bounds if they are nearer; as many more
+        follow, where the rise passes its limit in one large step or not at all, until it is found or the bounds are reached.
         One at which ``steps`` do not suffice is not excluded: ``rise`` is infinite, and the interval open there.
         """
         i = self._index(label)
-        limit = self._reach
-        spread = min(1.5 * limit * float(np.sqrt(self.covariance_unbounded[i, i])), 9.0)
+        limit = self._reach**2
+        spread = min(1.5 * self._reach * float(np.sqrt(self.covariance_unbounded[i, i])), _FAR)
+        at = float(self.u[i])
+        fixed = np.unique(np.r_[np.clip(at + spread * np.linspace(-1.0, 1.0, points), -_FAR, _FAR), at])
+        value, rise = self._risen(i, fixed, steps)
+        count = len(fixed)
+        for _ in range(_ROUNDS):
+            more = nearer(fixed, rise, limit, count)
+            if more is None:
+                break
+            looked = self._risen(i, more, steps)
+            fixed, value, rise = (
+                np.concatenate(both) for both in ((fixed, more), (value, looked[0]), (rise, looked[1]))
+            )
+            order = np.argsort(fixed)
+            fixed, value, rise = fixed[order], value[order], rise[order]
+        return Profile(label, self.units[i], value, rise, limit)
+
+    def _risen(self, i: int, fixed: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """At values ``fixed`` of number i, unbounded, the others fitted anew: the values in SI, and the rise of twice the cost."""
         u = np.asarray(self.u)
-        fixed = np.unique(np.r_[np.clip(u[i] + spread * np.linspace(-1.0, 1.0, points), -9.0, 9.0), u[i]])
         whole = lambda rest: np.insert(rest, i, fixed, axis=1)
 
         def linearised(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +203,7 @@ class Fit:
             return r, np.delete(jac, i, axis=2)
 
         follow = np.delete(self.covariance_unbounded[:, i], i) / max(self.covariance_unbounded[i, i], 1e-30)
-        start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -9.0, 9.0)
+        start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -_FAR, _FAR)
         if len(u) == 1:
             r, every, open_ = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None], np.zeros(len(fixed), bool)
         else:
@@ -239,7 +214,7 @@ class Fit:
             open_ = ~minima.converged  # may fall further
         value = np.asarray(self.free.values(self.data.case, jnp.asarray(every)))[:, i]
         rise = self._twice(r) - self._twice(self.minima.residual).min()
-        return Profile(label, self.units[i], value, np.where(open_ & (rise > limit**2), np.inf, rise), limit**2)
+        return value, np.where(open_ & (rise > self._reach**2), np.inf, rise)
 
     def predict(
         self, output: Callable[[Any], Array], case: Case | None = None, model: Any = None

@@ -13,11 +13,12 @@ from jax import Array
 from .._errors import JaxmemError
 from .._fields import whole
 from .._status import code, message, names, tally
-from ..case import Case, modules
+from ..case import Case
 from ..chemistry.mixture import Mixture
 from ..chemistry.osmotic import van_t_hoff
 from ..chemistry.species import pretty
 from ..constants import FARADAY, GAS
+from .beyond import beyond
 from .inputs import benign
 
 
@@ -259,7 +260,9 @@ class PointResult(eqx.Module):
         """Whether a lane lies beyond what the networks of the model and of the membrane's closures have learned from, ``(*batch)``."""
         found = self._beyond()
         if not found:
-            self._of_network("outside")
+            raise JaxmemError(
+                f"{self.model.title()} has no outside: no network has a part in this answer. Ask jm.train(...).result for one."
+            )
         return self.ok & jnp.any(jnp.stack(jnp.broadcast_arrays(*found)), axis=0)
 
     @property
@@ -269,14 +272,8 @@ class PointResult(eqx.Module):
 
     def _beyond(self) -> list[Array]:
         """What every network says of it; nothing without any."""
-        found = [
-            part.outside(self.water, self.volume_flux)
-            for part in modules(self.case.membrane)
-            if hasattr(part, "outside")
-        ]
-        if hasattr(self.model, "outside"):
-            found.append(self.model.outside(self))
-        return [*found, *([self._of_network("outside")] if hasattr(self.state, "outside") else [])]
+        found = beyond(self.case.membrane, self.water, self.volume_flux)
+        return [*found, *([self.model.outside(self)] if hasattr(self.model, "outside") else [])]
 
     def _of_network(self, name: str) -> Array:
         if not hasattr(self.state, name):

@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     study = generate(options.store, options.feeds, seed=options.seed, console=console)
     generated = time.perf_counter() - begin
     console.print(f"{study}\n{generated:.0f} s", highlight=False)
-    data, net = learnable(study), AttentionNeuralODE(key=jax.random.key(options.seed))
+    data, net = learnable(study), AttentionNeuralODE(key=jax.random.key(options.seed), width=64)
     begin, busy = time.perf_counter(), time.process_time()
     with bar(console, options.steps) as progress:
         done = [0]

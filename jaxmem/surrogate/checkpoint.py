@@ -14,14 +14,16 @@ import numpy as np
 
 from .._config import VERSION
 from .._errors import DataFileError, JaxmemError
-from ..case import Case, all_quantities
+from ..case import Case, modules
 from ..models.solve import solve
 from .described import described, rebuilt
 from .members import Ensemble
 from .neural_ode import AttentionNeuralODE
+from .range import Range
 from .regression import Domain, Networks, Scaler
 from .train import Trained
 from .vortices import INPUTS, TARGETS, VortexNetworks
+from .waters import Seen
 
 _MAGIC, _SCHEMA, _MOST_HEADER = b"jaxmem model\n", 1, 1 << 20
 _DTYPES = ("float32", "float64", "bool")
@@ -71,19 +73,20 @@ class Learned(NamedTuple):
         return solve(self.model, Case(case.feed, self.membrane, case.conditions), throw=False)
 
 
-def _domain(model: Any) -> dict[str, Any]:
-    """What a model was trained on, as far as it knows: of a training, the least and largest of every quantity of its cases, SI."""
+def _domain(kept: Any) -> dict[str, Any]:
+    """What the networks of a model and a membrane were trained on, as they know it."""
     numbers = lambda x: [None if not np.isfinite(v) else float(v) for v in np.asarray(x).reshape(-1)]
-    if isinstance(model, AttentionNeuralODE):
-        t = model.trained
-        return {"features": numbers(t.features), "ions": numbers(t.ions), "flux": numbers(t.flux)}
-    if not isinstance(model, Trained):
-        return {}
-    found: dict[str, Any] = {"species": list(model.case.feed.species.names)}
-    for path, value, meta in all_quantities(model.case):
-        if path.startswith(("feed.", "conditions.")) and not path.startswith("feed.species"):
-            x = np.asarray(value).reshape(-1, value.shape[-1] if meta["ndim"] else 1)
-            found[path] = {"unit": meta["unit"], "least": numbers(x.min(0)), "most": numbers(x.max(0))}
+    found: dict[str, Any] = {}
+    for part in modules(kept):
+        if isinstance(part, Range) and part.ions.shape[0]:
+            found = {
+                "features": numbers(part.features),
+                "ions": numbers(part.ions),
+                "flux": numbers(part.flux),
+                **found,
+            }
+        if isinstance(part, Seen) and part.known:
+            found = {**part.summary(), **found}
     return found
 
 
@@ -100,8 +103,7 @@ def save(model: Any, path: str | Path, notes: dict[str, Any] | None = None) -> N
     elif not isinstance(model, Trained | Learned | Ensemble | eqx.Module):
         raise JaxmemError(f"A {type(model).__name__} cannot be saved. Write jm.save(trained, 'net.jaxmem') or jm.save(membrane, ...).")  # fmt: skip
     else:
-        domain = _domain(model.members[0] if isinstance(model, Ensemble) else model)
-        structure = described(_kept(model), arrays)
+        domain, structure = _domain(_kept(model)), described(_kept(model), arrays)
     odd = next((str(x.dtype) for x in arrays if str(x.dtype) not in _DTYPES), None)
     if odd is not None:
         raise JaxmemError(f"An array of {odd} cannot be saved: files hold {' and '.join(_DTYPES)}.")
@@ -156,6 +158,8 @@ def load(path: str | Path) -> Any:
             return _vortex_networks(header["structure"], arrays)
         found = rebuilt(header["structure"], arrays)
         if header["class"] == "Ensemble":
+            if not isinstance(found, tuple) or not found:
+                raise ValueError("an ensemble of nobody")
             return Ensemble(tuple(Learned(*member) for member in found))
         return Learned(*found) if header["class"] in ("Trained", "Learned") else found
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, JaxmemError) as error:
@@ -199,6 +203,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     """Header and arrays as bytes, both sound."""
     if not path.exists():
         raise DataFileError(f"{path} does not exist. Write jm.save(model, {str(path)!r}) first.")
+    if path.is_dir():
+        raise DataFileError(f"{path} is a folder. Write jm.load('net.jaxmem').")
     whole = path.read_bytes()
     start = len(_MAGIC) + 8 + 32
     if not whole.startswith(_MAGIC) or len(whole) < start:

@@ -5,7 +5,8 @@ import io
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,14 +53,17 @@ def descend(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     told: Callable[[int, float, float], None] | None = None,
+    progress: bool = False,
+    patience: int | None = None,
 ) -> Descent:
     """``loss(weights, key) -> (scalar, share of failed solves)``; ``look(weights) -> scalar or (members,)`` chooses the best state.
 
     Both are Modules, so that a second training of the same shapes compiles nothing. The rate falls as a cosine to a fiftieth. Keys follow from
     the seed and the number of the round: a training that was interrupted goes on from ``checkpoint`` as if it had not been. A loss that is no
-    number or has a derivative that is none, or too many failed solves, end it: the best state so far is returned, and ``told`` says so.
+    number or has a derivative that is none, or too many failed solves, end it: the best state so far is returned, and ``told`` says so. ``patience``: so many
+    steps without a better state end it too (``told`` is empty then). ``progress``: a bar with loss, rate and time left.
     """
-    _check(steps, rate, checkpoint)
+    _check(steps, rate, checkpoint, patience)
     rounds, key = max(steps // ROUND, 1), jax.random.key(seed)
     weights = jax.tree.map(
         lambda x: jax.lax.convert_element_type(x, x.dtype), weights
@@ -71,24 +75,26 @@ def descend(
     if checkpoint is not None and Path(checkpoint).exists():
         now, train, check = _restored(Path(checkpoint), mark, now)
     why = ""
-    for i in range(len(train), rounds):
-        pace = jnp.asarray(rate * (0.02 + 0.98 * 0.5 * (1.0 + np.cos(np.pi * i / rounds))))
-        after, mean, failed = _program()(loss, look, now, jax.random.fold_in(key, i), pace)
-        if not np.isfinite(float(mean)) or float(failed) > _MOST_FAILED:
-            cause = (
-                f"{float(failed):.0%} of the solves failed"
-                if np.isfinite(float(mean))
-                else "the loss, or a derivative of it, is no number"
-            )
-            why = f"stopped after {i * ROUND} steps: {cause}. Write a smaller rate, such as rate={rate / 3:.1g}."
-            break
-        now, seen = _Now(*after[:4]), np.asarray(after[4])
-        train.append(float(mean))
-        check.append(seen)
-        if checkpoint is not None:
-            _store(Path(checkpoint), mark, now, train, check)
-        if told is not None:
-            told((i + 1) * ROUND, float(mean), float(np.mean(seen)))
+    with _shown(progress, rounds * ROUND, len(train) * ROUND, told) as tell:
+        for i in range(len(train), rounds):
+            if patience is not None and _stalled(check) * ROUND >= patience:
+                break
+            pace = jnp.asarray(rate * (0.02 + 0.98 * 0.5 * (1.0 + np.cos(np.pi * i / rounds))))
+            after, mean, failed = _program()(loss, look, now, jax.random.fold_in(key, i), pace)
+            if not np.isfinite(float(mean)) or float(failed) > _MOST_FAILED:
+                cause = (
+                    f"{float(failed):.0%} of the solves failed"
+                    if np.isfinite(float(mean))
+                    else "the loss, or a derivative of it, is no number"
+                )
+                why = f"stopped after {i * ROUND} steps: {cause}. Write a smaller rate, such as rate={rate / 3:.1g}."
+                break
+            now, seen = _Now(*after[:4]), np.asarray(after[4])
+            train.append(float(mean))
+            check.append(seen)
+            if checkpoint is not None:
+                _store(Path(checkpoint), mark, now, train, check)
+            tell((i + 1) * ROUND, float(mean), float(np.mean(seen)))
     return Descent(now.best, now.least, np.array(train), np.array(check), why)
 
 
@@ -116,7 +122,54 @@ def _round(loss: Callable, look: Callable, now: _Now, key: Array, pace: Array) -
     return (weights, moments, best, jnp.where(better, seen, now.least), seen), jnp.mean(values), jnp.mean(failed)
 
 
-def _check(steps: int, rate: float, checkpoint: str | Path | None) -> None:
+def _stalled(check: list) -> int:
+    """Rounds since the last better state, of any member."""
+    if not check:
+        return 0
+    each = np.stack([np.reshape(c, -1) for c in check])
+    return len(check) - 1 - int(np.argmin(np.where(np.isnan(each), np.inf, each), axis=0).max())
+
+
+def _all(listeners: list[Callable]) -> Callable[[int, float, float], None]:
+    def tell(step: int, loss: float, check: float) -> None:
+        for hear in listeners:
+            hear(step, loss, check)
+
+    return tell
+
+
+@contextmanager
+def _shown(
+    progress: bool, steps: int, done: int, told: Callable | None
+) -> Iterator[Callable[[int, float, float], None]]:
+    """What hears of every round: ``told``, and a bar where one is asked for."""
+    listeners = [] if told is None else [told]
+    if not progress:
+        yield _all(listeners)
+        return
+    try:
+        from rich.console import Console
+    except ImportError as error:
+        raise JaxmemError("A bar needs rich. Type: pip install 'jaxmem[all]', or leave progress=True out.") from error
+
+    from ..progress import bar
+
+    with bar(Console(), steps) as shown:
+        shown.skip(done)
+        shown.say("compiling")
+
+        def look(step: int, loss: float, check: float) -> None:
+            shown.say(f"loss {loss:.4g}, judged {check:.4g}")
+            shown.lanes(ROUND, 0)
+
+        yield _all([look, *listeners])
+
+
+def _check(steps: int, rate: float, checkpoint: str | Path | None, patience: int | None) -> None:
+    if patience is not None and not (type(patience) is int and patience >= ROUND):
+        raise JaxmemError(
+            f"patience = {patience!r} must be a whole number of steps, {ROUND} or more, or None. Write patience=200."
+        )
     if not (isinstance(steps, int) and steps >= 1):
         raise JaxmemError(f"steps = {steps!r} must be a whole number above zero. Write steps=1000.")
     if not 0.0 < rate < math.inf:

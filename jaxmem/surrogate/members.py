@@ -1,7 +1,7 @@
 """Several trainings in one, and what they agree on: deep ensembles (Lakshminarayanan et al. 2017, arXiv 1612.01474)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,6 +14,15 @@ from ..case import Case
 from ..models.linearised import outputs
 from .field import FluxField
 from .network import Network
+from .slots import SlotField
+
+
+class Predicted(NamedTuple):
+    """An output with its standard error, and which lanes are unlike what was learned from, ``(*batch)``."""
+
+    value: np.ndarray
+    error: np.ndarray
+    outside: np.ndarray
 
 
 class Members(eqx.Module):
@@ -55,10 +64,12 @@ class Ensemble:
     def __init__(self, members: tuple[Any, ...]) -> None:
         self.members = members
 
-    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> Predicted:
         """Mean over members of an output of the Result, and its standard deviation between them. See ``Trained.predict``."""
-        each = [np.asarray(outputs(output, member.answer(case))) for member in self.members]
-        return np.mean(each, axis=0), np.std(each, axis=0, ddof=1)
+        results = [member.answer(case) for member in self.members]
+        each = [np.asarray(outputs(output, result)) for result in results]
+        outside = np.any([np.asarray(result.outside) for result in results], axis=0)
+        return Predicted(np.mean(each, axis=0), np.std(each, axis=0, ddof=1), outside)
 
     def __str__(self) -> str:
         if not all(hasattr(member, "least") for member in self.members):
@@ -75,7 +86,10 @@ def one_of(descent: Any, i: int) -> Any:
 
 def _fresh(nets: Any, key: Array) -> Any:
     """Networks that have not learned, which answer zero, with their layers drawn anew as equinox draws them; the last stays zero."""
-    is_network, linear = (lambda x: isinstance(x, Network | FluxField)), (lambda x: isinstance(x, eqx.nn.Linear))
+    is_network, linear = (
+        (lambda x: isinstance(x, Network | FluxField | SlotField)),
+        (lambda x: isinstance(x, eqx.nn.Linear)),
+    )
 
     def drawn(leaf: Any, key: Array) -> Any:
         if not linear(leaf) or not bool(jnp.any(leaf.weight != 0.0)):

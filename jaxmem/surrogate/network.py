@@ -32,7 +32,7 @@ class Network(eqx.Module):
         keys = jax.random.split(key, len(sizes) - 1)
         layers = [eqx.nn.Linear(a, b, key=k, dtype=dtype) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
         layers[-1] = jax.tree.map(jnp.zeros_like, layers[-1])
-        self.layers, self.seen, self.bound = tuple(layers), Seen.unbounded(), bound
+        self.layers, self.seen, self.bound = tuple(layers), Seen.nothing(), bound
 
     def __call__(self, x: Array) -> Array:
         """See the class."""

@@ -25,6 +25,8 @@ from .drift import drift, film_field, problem
 from .field import CONTEXT, FluxField
 from .projection import orthogonal, weighted
 from .range import Range
+from .slots import PAPER, SlotField
+from .waters import Seen
 
 FLUX = 60e-6  # m/s, the unit of flux
 KNEE = 0.02  # of that unit: below it rejections rise fastest, and the flux is counted as ln(1 + J_v/knee)
@@ -73,8 +75,9 @@ class AttentionNeuralODE(AbstractModel):
     Rehman and Lienhard 2023, arXiv 2312.02871. Breaks down outside of what it was trained on, and where DSPM-DE does with its physics.
     """
 
-    field: FluxField
-    trained: Range
+    field: FluxField | SlotField
+    trained: Range  # by simulations
+    seen: Seen  # of measurements
     physics: DSPMDE | None = None
     projection: str = eqx.field(static=True, default="weighted")
     relative: bool = eqx.field(static=True, default=True)
@@ -88,9 +91,10 @@ class AttentionNeuralODE(AbstractModel):
         physics: DSPMDE | None = None,
         *,
         key: Array | None = None,
-        field: FluxField | None = None,
+        field: FluxField | SlotField | None = None,
         trained: Range | None = None,
-        width: int = 64,
+        seen: Seen | None = None,
+        width: int = 69,
         attend: bool = True,
         conditioned: bool = True,
         projection: str = "weighted",
@@ -115,13 +119,25 @@ class AttentionNeuralODE(AbstractModel):
             key=key, width=width, attend=attend, conditioned=conditioned, still=physics is not None
         )  # fmt: skip
         self.trained = Range.unbounded() if trained is None else trained
+        self.seen = Seen.nothing() if seen is None else seen
         self.physics, self.projection, self.relative = physics, projection, relative
         self.rtol, self.atol, self.max_steps, self.precision = rtol, atol, max_steps, "float64"
 
     @classmethod
-    def as_published(cls, *, key: Array, width: int = 64, **others: Any) -> "AttentionNeuralODE":
-        """As in the paper: no context, no physics, orthogonal projection, no factor h; the weights are shared by the ions."""
-        return cls(key=key, width=width, conditioned=False, projection="orthogonal", relative=False, **others)
+    def as_published(
+        cls,
+        ions: tuple[str, ...] = PAPER,
+        *,
+        key: Array,
+        width: int = 64,
+        attend: bool = True,
+        encoding: str = "learned",
+        **others: Any,
+    ) -> "AttentionNeuralODE":
+        """As in the paper: a slot for each ion of a list (``SlotField``: 17,488 numbers for the paper's eight), no context, no physics, orthogonal projection,
+        no factor h. A feed must hold just these ions, in this order, absent ones at zero."""
+        field = SlotField(ions, key=key, width=width, attend=attend, encoding=encoding)
+        return cls(field=field, projection="orthogonal", relative=False, **others)
 
     def title(self) -> str:
         """Name and options, as printed."""
@@ -142,6 +158,8 @@ class AttentionNeuralODE(AbstractModel):
         if self.physics is not None:
             return self.physics.check(case)
         check_precision(case, self.precision)
+        if isinstance(self.field, SlotField):
+            self.field.check(case.feed.species.names)
         if case.conditions.mass_transfer is not None:
             raise JaxmemError(
                 "This network answers at the membrane and knows no film. Write jm.FluxDriven(flux), with the feed as it is at the membrane."
@@ -204,7 +222,7 @@ class AttentionNeuralODE(AbstractModel):
             interface, shift = d.interface, jnp.where(lane.present, d.shift, 0.0)
         if weights is None:
             weights = jnp.zeros((h.shape[0],) * 2, self.field.dtype)
-        outside = self.trained.outside(lane, shift)
+        outside = self.trained.outside(lane)
         return Rollout(h, lane, interface, shift, weights, done.stats["num_steps"], solved, outside, solved)
 
     def slope(
@@ -232,13 +250,21 @@ class AttentionNeuralODE(AbstractModel):
         relative = jnp.where(lane.present, move / jnp.where(lane.present, jnp.maximum(h, 1e-12), 1.0), d.passages)
         return move, film_field(core, d, relative)
 
-    def remembering(self, result: PointResult, rows: Any) -> "AttentionNeuralODE":
-        """Knowing that it has learned from some lanes of a Result; what a pre-trained network knows stays."""
-        if bool(jnp.isfinite(self.trained.features).all()):
-            return self
-        lane, shift = jax.tree.map(lambda x: x[rows], (result.state.lane, result.state.shift))
-        known = Range.of(lane, jnp.max(lane.flux), jnp.inf if self.physics is None else jnp.max(jnp.abs(shift)))
-        return eqx.tree_at(lambda m: m.trained, self, known)
+    def outside(self, result: PointResult) -> Array:
+        """Whether a lane lies beyond both what the network was taught by simulations and what it has learned from measurements, ``(*batch)``."""
+        shape, found = result.status.shape, []
+        if self.trained.ions.shape[0]:
+            found.append(result.state.outside.reshape(shape))
+        if self.seen.known:
+            shift = None if self.physics is None else result.state.shift.reshape(*shape, -1)
+            found.append(self.seen.outside(result.water, result.volume_flux, result.case.membrane, shift))
+        return jnp.all(jnp.stack(found), axis=0) if found else jnp.zeros(shape, bool)
+
+    def remembering(self, result: PointResult, rows: Any, part: Case) -> "AttentionNeuralODE":
+        """Knowing that it has learned from some lanes of a Result, whose waters at the membrane are the feeds of ``part``."""
+        shift = None if self.physics is None else result.state.shift[rows]
+        known = Seen.of(part.feed, result.volume_flux[rows], part.membrane, shift)
+        return eqx.tree_at(lambda m: m.seen, self, self.seen.joined(known))
 
     def residual(self, state: Rollout, case: Case) -> Array:
         """Charge of the permeate over its equivalents: the one equation that a path can be judged by, ``(*batch, 1)``."""

@@ -16,6 +16,7 @@ from .corpus import Corpus, noisy
 from .descent import descend
 from .neural_ode import KNEE, AttentionNeuralODE, Lane
 from .range import Range
+from .slots import SlotField
 from .train import learning
 
 
@@ -96,24 +97,38 @@ def pretrain(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     told: Callable[[int, float, float], None] | None = None,
+    progress: bool = False,
+    patience: int | None = None,
 ) -> Schooling:
     """Mean square error in ``c_p/c_feed`` against a corpus, a share ``held`` of its feeds kept for choosing the best state.
 
     ``noise`` is drawn anew for every batch (5 % or 0.02, the larger). ``penalty`` weighs the charge of a network without projection.
-    Deterministic in ``seed``, also when it goes on from ``checkpoint`` after an interruption. Raises ``ConvergenceError`` when the loss is no number
+    ``progress`` and ``patience`` as in ``jm.train``. Deterministic in ``seed``, also when it goes on from ``checkpoint`` after an interruption. Raises ``ConvergenceError`` when the loss is no number
     from the start, and ends with the best state so far when it becomes none.
     """
     if net.physics is not None:
         raise JaxmemError(
             "Pre-training teaches a network what DSPM-DE knows already. Write jm.AttentionNeuralODE(key=key), without physics."
         )
-    n = data.passage.shape[0]
+    n, ions = data.passage.shape[0], data.passage.shape[2]
+    if isinstance(net.field, SlotField) and ions != len(net.field.slots):
+        raise JaxmemError(
+            f"The corpus holds {ions} ions, the network has slots for {', '.join(net.field.slots)}. Write jm.random_case(20_000, ions=net.field.slots)."
+        )
     if n < 10 or not 0.0 < held < 1.0:
         raise JaxmemError(
             f"{n} feeds of which a share of {held!r} is held back are too few to train on. Give 10 feeds or more and held=0.1."
         )
     if not 0.0 <= penalty < np.inf:
         raise JaxmemError(f"penalty = {penalty!r} must be a number from zero up. Write penalty=0.1.")
+    bad = ~np.isfinite(np.asarray(data.passage)) & (
+        np.asarray(data.ok)[..., None] & np.asarray(data.lane.present)[:, None]
+    )
+    if bad.any():
+        feed, at, ion = (int(k) for k in np.argwhere(bad)[0])
+        raise JaxmemError(
+            f"passage[{feed}, {at}, {ion}] of the corpus is no number, though ok[{feed}, {at}] says that it was solved, as are {int(bad.sum()) - 1} more. Set ok to False there: data._replace(ok=...)."
+        )
     if not bool(data.ok.any()):
         raise JaxmemError("No rollout of this corpus was solved: there is nothing to learn. Look at result.messages().")
     net = eqx.tree_at(lambda m: m.trained, net, Range.of(data.lane, data.flux[-1]))
@@ -126,7 +141,18 @@ def pretrain(
     weights, rest = eqx.partition(net, learning(net))
     loss = _Loss(rest, part(order[kept:]), jnp.asarray(penalty), batch, noise)
     look = _Look(_Loss(rest, part(order[:kept][:512]), jnp.zeros(()), None, False))
-    found = descend(loss, look, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
+    found = descend(
+        loss,
+        look,
+        weights,
+        steps=steps,
+        rate=rate,
+        seed=seed,
+        checkpoint=checkpoint,
+        told=told,
+        progress=progress,
+        patience=patience,
+    )
     if not np.isfinite(found.least):
         raise ConvergenceError(f"Pre-training did not get anywhere: {found.told or 'no state could be judged'}.")
     return Schooling(eqx.combine(found.best, rest), found.train, found.check)

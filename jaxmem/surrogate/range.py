@@ -30,18 +30,17 @@ class Range(eqx.Module):
     cells: Array  # (pairs of features, n, n) true where a feed of the training lay
     ions: Array  # (U, 4) of each that was there
     flux: Array  # () largest
-    shift: Array  # () largest implied shift of the feed, where physics drifts: |ln|, as no training had it
 
     @classmethod
     def unbounded(cls) -> "Range":
         """Every question lies inside."""
         ends = jnp.tile(jnp.asarray([-jnp.inf, jnp.inf])[:, None], (1, _FEATURES))
         nothing = jnp.zeros((0, len(DESCRIPTORS)))
-        return cls(ends, jnp.ones((len(_PAIRS[0]), 1, 1), bool), nothing, jnp.asarray(jnp.inf), jnp.asarray(jnp.inf))
+        return cls(ends, jnp.ones((len(_PAIRS[0]), 1, 1), bool), nothing, jnp.asarray(jnp.inf))
 
     @classmethod
-    def of(cls, lane: Any, flux: Array, shift: Any = jnp.inf) -> "Range":
-        """Of training lanes ``(n, ...)``, their largest flux, and the largest shift of a feed there."""
+    def of(cls, lane: Any, flux: Array) -> "Range":
+        """Of training lanes ``(n, ...)`` and their largest flux."""
         x = np.unique(np.asarray(_features(lane), float), axis=0)
         x = np.random.default_rng(0).permutation(x)
         width = np.ptp(x, axis=0)
@@ -54,23 +53,17 @@ class Range(eqx.Module):
         count = next((n for n in _CELLS if flagged(n) <= _FALSE), 1)
         known = np.unique(np.asarray(lane.ions)[np.asarray(lane.present)].round(9), axis=0)
         return cls(
-            jnp.asarray(ends),
-            jnp.asarray(_occupied(x, ends, count)),
-            jnp.asarray(known),
-            jnp.asarray(flux, float),
-            1.001 * jnp.asarray(shift, float),
+            jnp.asarray(ends), jnp.asarray(_occupied(x, ends, count)), jnp.asarray(known), jnp.asarray(flux, float)
         )
 
-    def outside(self, lane: Any, shift: Array | None = None) -> Array:
-        """Whether one lane lies beyond; ``shift (S)`` is what the drift of physics has moved the feed by."""
+    def outside(self, lane: Any) -> Array:
+        """Whether one lane lies beyond."""
         x, finite = (
             _features(lane),
             jnp.where(jnp.isfinite(self.features), self.features, jnp.sign(self.features) * 1e30),
         )
         low, high = finite
         beyond = jnp.any((x < low) | (x > high)) | (lane.flux > 1.0001 * self.flux)
-        if shift is not None:
-            beyond = beyond | jnp.any(jnp.abs(shift) > self.shift)
         at = _cell(x, low, high, self.cells.shape[-1], jnp)
         empty = ~jnp.all(self.cells[np.arange(len(_PAIRS[0])), at[_PAIRS[0]], at[_PAIRS[1]]])
         if self.ions.shape[0] == 0:

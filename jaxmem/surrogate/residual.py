@@ -58,7 +58,7 @@ class BoundedResidual(AbstractModel):
             raise JaxmemError(
                 f"Give a key or a field, and a bound above zero (it is {bound!r}). Write jm.BoundedResidual(jm.SDEM(), key=key)."
             )
-        self.physics, self.seen, self.bound = physics, Seen.unbounded(), bound
+        self.physics, self.seen, self.bound = physics, Seen.nothing(), bound
         self.field = field if field is not None else FluxField(key=key, width=width, still=True)
 
     def title(self) -> str:
@@ -116,16 +116,14 @@ class BoundedResidual(AbstractModel):
 
     def outside(self, result: PointResult) -> Array:
         """Whether a lane lies beyond what the network has learned from, or is corrected by more than anything there was; ``(*batch)``."""
-        return self.seen.outside(
-            result.water, result.volume_flux, self.correction(self.physics.observe(result.state, result.case))
-        )
+        moved = self.correction(self.physics.observe(result.state, result.case))
+        return self.seen.outside(result.water, result.volume_flux, result.case.membrane, moved)
 
-    def remembering(self, result: PointResult, rows: np.ndarray) -> "BoundedResidual":
-        """Knowing that it has learned from some lanes of a Result."""
+    def remembering(self, result: PointResult, rows: np.ndarray, part: Case) -> "BoundedResidual":
+        """Knowing that it has learned from some lanes of a Result, whose waters at the membrane are the feeds of ``part``."""
         assert isinstance(result.model, BoundedResidual)
         moved = result.model.correction(self.physics.observe(result.state, result.case))
-        water = Case(result.water, result.case.membrane, result.case.conditions)[rows].feed
-        known = Seen.of(water, result.volume_flux[rows], moved[rows])
+        known = Seen.of(part.feed, result.volume_flux[rows], part.membrane, moved[rows])
         return eqx.tree_at(lambda m: m.seen, self, self.seen.joined(known))
 
     def correction(self, plain: PointResult) -> Array:

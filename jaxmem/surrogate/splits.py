@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._errors import unknown
+from .._errors import JaxmemError, unknown
 
 
 class Split(NamedTuple):
@@ -45,16 +45,19 @@ def scores(y: np.ndarray, value: np.ndarray, half_width: np.ndarray | None = Non
     return Scores(r2, float(error.mean()), float(np.median(error / np.abs(y))), inside, width)
 
 
-def held_out(split: str, feed: tuple[str, ...], flux: np.ndarray, species: tuple[str, ...] = ()) -> list[np.ndarray]:
+def held_out(
+    split: str, feed: tuple[str, ...], flux: np.ndarray, species: tuple[str, ...] = (), membranes: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     """Test masks, one for each fold, of a ladder of fluxes in each feed: ``(N,)``, or ``(N, S)`` for ``"S4"``.
 
-    ``"S1"``: the 2nd and the 5th flux of each feed; ``"S2"``: its top two; ``"S3"``: one feed after another; ``"S4"``: one ion after another;
+    ``"S1"``: the 2nd and the 5th flux of each feed; ``"S2"``: its top two; ``"S3"``: one feed after another; ``"S4"``: one ion after another; ``"S5"``: one of
+    ``membranes (N,)`` after another (``data.membrane_group``);
     ``"S6"``: a fifth of the points by chance, which flatters every model, as fluxes next to them are in the training.
     """
-    labels = np.asarray(feed)
+    labels, walls = np.asarray(feed), np.asarray(membranes or ("",) * len(feed))
     rank, size = np.zeros(len(labels), int), np.zeros(len(labels), int)
-    for name in dict.fromkeys(feed):
-        rows = np.flatnonzero(labels == name)
+    for name, wall in dict.fromkeys(zip(feed, walls.tolist(), strict=True)):
+        rows = np.flatnonzero((labels == name) & (walls == wall))
         rank[rows[np.argsort(flux[rows], kind="stable")]], size[rows] = np.arange(len(rows)), len(rows)
     if split == "S1":
         return [(rank == 1) | (rank == 4)]
@@ -64,6 +67,12 @@ def held_out(split: str, feed: tuple[str, ...], flux: np.ndarray, species: tuple
         return [labels == name for name in dict.fromkeys(feed)]
     if split == "S4":
         return [np.broadcast_to(np.asarray(species) == name, (len(labels), len(species))) for name in species]
+    if split == "S5":
+        if len(set(membranes)) < 2:
+            raise JaxmemError(
+                "One membrane cannot be held out from itself. Write held_out('S5', data.feed_group, flux, membranes=data.membrane_group), of two or more."
+            )
+        return [walls == name for name in dict.fromkeys(membranes)]
     if split == "S6":
         return [np.random.default_rng(0).permutation(len(labels)) < round(0.2 * len(labels))]
-    raise unknown("Split", split, ("S1", "S2", "S3", "S4", "S6"), "Write held_out('S3', data.feed_group, flux).")
+    raise unknown("Split", split, ("S1", "S2", "S3", "S4", "S5", "S6"), "Write held_out('S3', data.feed_group, flux).")

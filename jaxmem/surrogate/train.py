@@ -20,8 +20,9 @@ from ..noise import LogTransmission
 from .descent import ROUND, descend
 from .field import FluxField
 from .laplace import Flat, Laplace, laplace, predicted
-from .members import EachJudged, Ensemble, Members, one_of, spread
+from .members import EachJudged, Ensemble, Members, Predicted, one_of, spread
 from .network import Network
+from .slots import SlotField
 from .waters import Seen
 
 PARTS = {"all": 0, "last two": 2, "last": 1}  # layers that learn; "last two" is the paper's fine-tuning
@@ -31,13 +32,13 @@ def learning(tree: Any, part: str = "all") -> Any:
     """True for the weights of networks that learn, False for every other leaf."""
     if part not in PARTS:
         raise unknown("Part of a network", part, PARTS, 'Write jm.train(..., part="last two").')
-    is_network = lambda x: isinstance(x, Network | FluxField)
+    is_network = lambda x: isinstance(x, Network | FluxField | SlotField)
 
     def mask(x: Any) -> Any:
         no = jax.tree.map(lambda _: False, x)
         if not is_network(x):
             return no
-        if part == "all" and isinstance(x, FluxField):
+        if part == "all" and isinstance(x, FluxField | SlotField):
             return jax.tree.map(eqx.is_inexact_array, x)
         taught = (lambda n: n.layers) if part == "all" else (lambda n: n.layers[-PARTS[part] :])
         return eqx.tree_at(taught, no, jax.tree.map(eqx.is_inexact_array, taught(x)))
@@ -67,15 +68,16 @@ class Trained:
     def _around(self) -> Laplace:
         return laplace(self._misfit, self._weights)
 
-    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """An output of the Result with the trained weights, and one standard error of it by Laplace's approximation.
+    def predict(self, output: Callable[[Any], Array], case: Case | None = None) -> Predicted:
+        """An output of the Result with the trained weights, one standard error of it by Laplace's approximation, and which lanes lie outside.
 
         ``case``: feeds and conditions of another question, answered with this membrane; those of the data when None. The output has the lanes
         first. The error is that of what was learned from these data: neither the scatter of a new measurement nor a wrong form is in it.
         Weights not at a minimum (few steps, or a best state chosen early) have errors that are as good as a guess.
         """
         misfit = self._misfit
-        return predicted(self._around, Flat(self._weights), lambda w: misfit.parts(w, case), output)
+        value, error = predicted(self._around, Flat(self._weights), lambda w: misfit.parts(w, case), output)
+        return Predicted(value, error, np.asarray(self.answer(case).outside))
 
     def __str__(self) -> str:
         lines = [
@@ -163,6 +165,8 @@ def train(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     told: Callable[[int, float, float], None] | None = None,
+    progress: bool = False,
+    patience: int | None = None,
 ) -> Any:
     """Adam on every network found in ``model`` and in ``data.case.membrane``, by exact gradients through the solve.
 
@@ -170,6 +174,7 @@ def train(
     added to the mean square residual. ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
     points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
     ``batch`` points a step, all when None. ``members``: so many trainings in one, an ``Ensemble``, which differ by first weights and draws of the measurements. ``checkpoint``: a file to go on from after an interruption, to the same bits.
+    ``progress``: a bar with loss, rate and time left. ``patience``: so many steps without a better state end the training.
 
     ``steps`` are taken in rounds of 20. Solves that fail have no gradient, and count as ten standard deviations off where the best state is chosen; more
     than half of them, or a loss that is no number, end the training with the best state so far. Raises ``ConvergenceError`` when that is the first.
@@ -194,7 +199,18 @@ def train(
         nets, seen = spread(nets, misfit.data, members, part == "all", seed)
         same = jax.tree.map(lambda x: jnp.stack([x] * members), weights[1])
         weights, loss, judge = (nets, same), Members(misfit, seen), EachJudged(judge, seen if held is None else None)
-    found = descend(loss, judge, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told)
+    found = descend(
+        loss,
+        judge,
+        weights,
+        steps=steps,
+        rate=rate,
+        seed=seed,
+        checkpoint=checkpoint,
+        told=told,
+        progress=progress,
+        patience=patience,
+    )
     if not np.all(np.isfinite(found.least)):
         raise ConvergenceError(
             f"No state could be judged: {found.told or 'a point fails in each'}. Look at one: jm.solve(model, data.case, throw=False)."
@@ -212,13 +228,22 @@ def _remembering(misfit: _Misfit, weights: Any) -> _Misfit:
     rows = np.flatnonzero(np.asarray(misfit.data.measured).any(axis=1) & np.asarray(result.ok))
     if not rows.size:
         return misfit
-    water = Case(result.water, result.case.membrane, result.case.conditions)[rows].feed
-    known = Seen.of(water, result.volume_flux[rows])
+    part = Case(result.water, result.case.membrane, result.case.conditions)[rows]
     is_network = lambda x: isinstance(x, Network)
-    note = lambda x: eqx.tree_at(lambda n: n.seen, x, x.seen.joined(known)) if is_network(x) else x
-    model, membrane = jax.tree.map(note, misfit.rest, is_leaf=is_network)
+
+    def noted(tree: Any, wall: Any) -> Any:
+        known = Seen.of(part.feed, result.volume_flux[rows], wall)
+        note = lambda x: eqx.tree_at(lambda n: n.seen, x, x.seen.joined(known)) if is_network(x) else x
+        return jax.tree.map(note, tree, is_leaf=is_network)
+
+    model, membrane = misfit.rest
+    if hasattr(membrane, "layers"):
+        layers = tuple(noted(own, wall) for own, wall in zip(membrane.layers, part.membrane.layers, strict=True))
+        membrane = eqx.tree_at(lambda m: m.layers, membrane, layers)
+    else:
+        membrane = noted(membrane, part.membrane)
     if hasattr(model, "remembering"):
-        model = model.remembering(result, rows)
+        model = model.remembering(result, rows, part)
     return eqx.tree_at(lambda m: m.rest, misfit, (model, membrane))
 
 

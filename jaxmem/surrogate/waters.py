@@ -1,4 +1,4 @@
-"""A water as the closures read it, and which waters and fluxes a closure has learned from."""
+"""A water as the closures read it, and which waters, ions, pores and fluxes something has learned from."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from scipy.spatial import ConvexHull, QhullError
 
 from ..chemistry.mixture import Mixture
 from .attention import DESCRIPTORS, descriptors
@@ -18,9 +19,15 @@ FEED = (
     "log10 strength",
     "temperature",
 )
-_MARGIN, _STILL = 0.05, 0.02  # of the width of what was seen; of what was the same in all of it, half a kelvin
+_COMPOSITION = 4  # of these numbers: what the salts are; the others, how much of them and how warm
+_PORE = ("log radius", "log thickness", "charge", "permittivity")
+_ROOM = 0.05  # beyond the hull of the compositions: a twentieth of a valence
+_MARGINS = np.array(
+    [0.1, 0.1, *(0.05, 0.05, 0.1, 0.02)]
+)  # of log10 strength (a quarter), temperature (2.5 K), and the pore's numbers
 _LIKE = 0.02  # between the descriptors of two ions that are alike
-_FASTEST = 1.001  # of the largest flux that was seen
+_FASTEST = 1.01  # of the largest flux that was seen
+_FLAT, _MOST = 1e-6, 2000  # width of a direction in which nothing varies; compositions that stand for all
 
 
 def describe(feed: Mixture) -> Array:
@@ -37,59 +44,115 @@ def describe(feed: Mixture) -> Array:
     return jnp.stack(jnp.broadcast_arrays(*columns), axis=-1)
 
 
-class Seen(eqx.Module):
-    """The box of all waters at the membrane that something has learned from, the ions in them, the largest flux and correction; unbounded before.
+def _amounts(water: Mixture, wall: Any) -> Array:
+    """Strength, temperature and the pore's numbers, ``(*batch, 6)``; zeros for a membrane without pore."""
+    much = describe(water)[..., _COMPOSITION:]
+    pore = [jnp.zeros(())] * len(_PORE)
+    if hasattr(wall, "pore_radius"):
+        pore = [
+            jnp.log(wall.pore_radius / 5e-10), jnp.log(wall.thickness_over_porosity / 1e-6), wall.charge_density / 100.0, wall.pore_permittivity / 80.0,
+        ]  # fmt: skip
+    return jnp.stack(jnp.broadcast_arrays(much[..., 0], much[..., 1], *pore), axis=-1)
 
-    A question is outside with a water beyond the box (by 5 % of its width), an ion unlike all that were there, a larger flux, or a larger correction
-    of the physics.
+
+class Seen(eqx.Module):
+    """What something has learned from; nothing before, and then nothing is outside.
+
+    A question is outside where its composition lies beyond the convex hull of those that were there (a corner that none of them filled counts), where strength, temperature
+    or a number of the pore lie beyond theirs, with an ion unlike all of them, a larger flux, or a larger correction of the physics.
     """
 
-    water: Array  # (2, 6) least and largest, as ``describe`` has it
+    compositions: Array  # (V, 4) corners of the hull
+    facets: Array  # (F, 5) n and d of n . x + d <= 0 inside
+    amounts: Array  # (2, 6) least and largest, margins included
     ions: Array  # (U, 4)
     flux: Array  # () m/s
     correction: Array  # () of a logarithm of what passes
 
     @classmethod
-    def unbounded(cls) -> "Seen":
-        """Nothing is outside."""
-        ends = jnp.tile(jnp.asarray([-jnp.inf, jnp.inf])[:, None], (1, len(FEED)))
-        return cls(ends, jnp.zeros((0, len(DESCRIPTORS))), jnp.asarray(jnp.inf), jnp.asarray(jnp.inf))
+    def nothing(cls) -> "Seen":
+        """Before anything was learned."""
+        ends = jnp.tile(jnp.asarray([-jnp.inf, jnp.inf])[:, None], (1, len(_MARGINS)))
+        empty = [jnp.zeros((0, n)) for n in (_COMPOSITION, _COMPOSITION + 1)]
+        return cls(*empty, ends, jnp.zeros((0, len(DESCRIPTORS))), jnp.asarray(jnp.inf), jnp.asarray(jnp.inf))
 
     @classmethod
-    def of(cls, water: Mixture, flux: Any, correction: Any = None) -> "Seen":
-        """Waters ``(*batch, S)`` and their fluxes ``(*batch)``; corrections ``(*batch, S)`` where there are any."""
-        x = np.asarray(describe(water)).reshape(-1, len(FEED))
-        width = np.ptp(x, axis=0)
-        margin = np.where(width > 1e-9, _MARGIN * width, _STILL)
+    def of(cls, water: Mixture, flux: Any, wall: Any, correction: Any = None) -> "Seen":
+        """Waters ``(*batch, S)`` at a membrane, their fluxes ``(*batch)``; corrections ``(*batch, S)`` where there are any."""
+        x = np.asarray(describe(water)).reshape(-1, len(FEED))[:, :_COMPOSITION]
+        much = np.asarray(_amounts(water, wall)).reshape(-1, len(_MARGINS))
         every = np.broadcast_to(np.asarray(descriptors(water)), (*water.concentration.shape, len(DESCRIPTORS)))
         there = np.unique(every[np.asarray(water.concentration) > 0.0].round(9), axis=0)
-        most = np.inf if correction is None else _FASTEST * np.abs(np.asarray(correction)).max()
-        ends = np.stack([x.min(0) - margin, x.max(0) + margin])
-        return cls(*(jnp.asarray(v, float) for v in (ends, there, _FASTEST * np.max(np.asarray(flux)), most)))
+        most = np.inf if correction is None else 1.001 * np.abs(np.asarray(correction)).max()
+        ends = np.stack([much.min(0) - _MARGINS, much.max(0) + _MARGINS])
+        largest = _FASTEST * np.max(np.asarray(flux))
+        return cls(*(jnp.asarray(v, float) for v in (*_hull(x), ends, there, largest, most)))
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was learned from; under tracing too."""
+        return self.facets.shape[0] > 0
 
     def joined(self, other: "Seen") -> "Seen":
-        """What either has seen; of one that has seen nothing, the other."""
-        if not bool(jnp.isfinite(self.water).all()):
-            return other
-        low, high = jnp.minimum(self.water[0], other.water[0]), jnp.maximum(self.water[1], other.water[1])
-        ions = jnp.concatenate([self.ions, other.ions])
+        """What either has seen, and what lies between."""
+        if not (self.known and other.known):
+            return other if other.known else self
+        hull = _hull(np.concatenate([np.asarray(self.compositions), np.asarray(other.compositions)]))
+        ends = (jnp.minimum(self.amounts[0], other.amounts[0]), jnp.maximum(self.amounts[1], other.amounts[1]))
+        ions = np.unique(np.concatenate([np.asarray(self.ions), np.asarray(other.ions)]), axis=0)
         most = (jnp.maximum(a, b) for a, b in ((self.flux, other.flux), (self.correction, other.correction)))
-        return Seen(jnp.stack([low, high]), ions, *most)
+        return Seen(*(jnp.asarray(v, float) for v in (*hull, jnp.stack(ends), ions)), *most)
 
-    def outside(self, water: Mixture, flux: Array, correction: Array | None = None) -> Array:
+    def outside(self, water: Mixture, flux: Array, wall: Any, correction: Array | None = None) -> Array:
         """Whether a question lies beyond, ``(*batch)``."""
-        x, ions = describe(water), descriptors(water)[..., None, :]
-        low, high = (_like(end, x) for end in self.water)
-        beyond = jnp.any((x < low) | (x > high), axis=-1) | (flux > self.flux.astype(flux.dtype))
+        if not self.known:
+            return jnp.zeros(flux.shape, bool)
+        x, much, ions = describe(water)[..., :_COMPOSITION], _amounts(water, wall), descriptors(water)[..., None, :]
+        beyond = jnp.any(x @ self.facets[:, :-1].T.astype(x.dtype) > _like(_ROOM - self.facets[:, -1], x), axis=-1)
+        low, high = (_like(end, much) for end in self.amounts)
+        beyond = beyond | jnp.any((much < low) | (much > high), axis=-1) | (flux > self.flux.astype(flux.dtype))
         if correction is not None:
             beyond = beyond | jnp.any(jnp.abs(correction) > self.correction.astype(correction.dtype), axis=-1)
-        if self.ions.shape[0] == 0:
-            return beyond
-        gap = jnp.max(jnp.abs(ions - _like(self.ions, ions)), axis=-1)
-        strange = jnp.broadcast_to(jnp.min(gap, axis=-1) > _LIKE, water.concentration.shape)
+        gap = jnp.min(jnp.max(jnp.abs(ions - _like(self.ions, ions)), axis=-1), axis=-1)
+        strange = jnp.broadcast_to(gap > _LIKE, water.concentration.shape)
         return beyond | jnp.any(strange & (water.concentration > 0.0), axis=-1)
+
+    def summary(self) -> dict[str, Any]:
+        """In words of JSON, for the header of a file."""
+        ends = [[None if not np.isfinite(v) else float(v) for v in np.asarray(end)] for end in self.amounts]
+        names = (*FEED[_COMPOSITION:], *_PORE)
+        return {
+            "compositions": {"names": FEED[:_COMPOSITION], "corners": np.asarray(self.compositions).tolist()},
+            "amounts": {name: [a, b] for name, a, b in zip(names, *ends, strict=True)},
+            "ions": {"names": DESCRIPTORS, "seen": np.asarray(self.ions).tolist()}, "largest flux, m/s": float(self.flux),
+        }  # fmt: skip
 
 
 def _like(a: Array, other: Array) -> Array:
     """With the leading axes and in the precision of another."""
     return a.reshape((1,) * (other.ndim - a.ndim) + a.shape).astype(other.dtype)
+
+
+def _hull(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners ``(V, n)`` and facets ``(F, n + 1)`` of the points ``x (N, n)``; flat where they are."""
+    x = np.unique(x.round(9), axis=0)
+    x = x[np.linspace(0, len(x) - 1, min(len(x), _MOST)).round().astype(int)]
+    centre = x.mean(axis=0)
+    _, size, axes = np.linalg.svd(x - centre, full_matrices=True)
+    wide = np.zeros(x.shape[1], bool)
+    wide[: len(size)] = size > _FLAT * np.sqrt(len(x))
+    across = [np.append(s * n, -s * n @ centre) for n in axes[~wide] for s in (1.0, -1.0)]  # nothing varies there
+    plane = (x - centre) @ axes[wide].T
+    corners, found = x, np.zeros((0, plane.shape[1] + 1))
+    if plane.shape[1] == 1:
+        ends = [int(plane.argmin()), int(plane.argmax())]
+        corners, found = x[ends], np.array([[-1.0, plane.min()], [1.0, -plane.max()]])
+    elif plane.shape[1] > 1:
+        try:
+            hull = ConvexHull(plane)
+        except QhullError:  # nearly flat: joggled
+            hull = ConvexHull(plane, qhull_options="QJ")
+        corners, found = x[hull.vertices], hull.equations
+    normal = found[:, :-1] @ axes[wide]
+    facets = [*np.column_stack([normal, found[:, -1] - normal @ centre]), *across]
+    return corners, np.asarray(facets).reshape(-1, x.shape[1] + 1)

@@ -27,6 +27,16 @@ def _zarr() -> Any:
     return zarr
 
 
+def _opened(folder: Path, mode: str = "r") -> Any:
+    """One array of a study."""
+    try:
+        return _zarr().open_array(folder, mode=mode)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFileError(
+            f"{folder / 'zarr.json'} is damaged ({error}). Delete {folder} and {folder.parent / 'status'}, and sweep again: everything is computed anew."
+        ) from error
+
+
 class Store:
     """Reading and writing; knows nothing of models."""
 
@@ -111,7 +121,7 @@ class Store:
         if not checked:
             found, held = self.read("status").copy(), {}
         else:
-            held = {p.name: _zarr().open_array(p, mode="r") for p in self.path.iterdir() if (p / "zarr.json").exists()}
+            held = {p.name: _opened(p) for p in self.path.iterdir() if (p / "zarr.json").exists()}
             found = self._sound(held["status"])
         for lost in self._lost(found, held):
             found[lost] = NOT_DONE
@@ -128,12 +138,12 @@ class Store:
 
     def _lost(self, status: np.ndarray, held: dict[str, Any]) -> list[slice]:
         """Chunks that are done by their status, but of which a file has gone, or, of arrays that are ``held``, is damaged."""
-        parts = _parts(_zarr().open_array(self.path / "status", mode="r"))
+        parts = _parts(_opened(self.path / "status"))
         done = {k: part for k, part in enumerate(parts) if (status[part] != NOT_DONE).any()}
         lost: set[int] = set()
         for folder in self.path.iterdir():
             if (folder / "zarr.json").exists():
-                inner = "/0" * (_zarr().open_array(folder, mode="r").ndim - 1)
+                inner = "/0" * (_opened(folder).ndim - 1)
                 lost |= {k for k in done if not (folder / f"c/{k}{inner}").exists()}
         lost |= {k for x in held.values() for k in done if k not in lost and _piece(x, done[k]) is None}
         return [done[k] for k in sorted(lost)]
@@ -143,8 +153,9 @@ class Store:
         if not (self.path / name / "zarr.json").exists():
             held = [p.name for p in self.path.iterdir() if p.is_dir()] if self.path.exists() else []
             raise unknown("Quantity of the study", name, held, f"Write study[{min(held, default='status')!r}].")
+        held = _opened(self.path / name)
         try:
-            return np.asarray(_zarr().open_array(self.path / name, mode="r")[...])
+            return np.asarray(held[...])
         except (ValueError, RuntimeError) as error:
             raise DataFileError(
                 f"{self.path / name} is damaged: {error}. Sweep again: what is damaged is computed anew (and retry again, if you did)."
@@ -172,14 +183,14 @@ class Store:
 
     def layout(self, name: str) -> "Layout":
         """Of a quantity that is there."""
-        held = _zarr().open_array(self.path / name, mode="r")
+        held = _opened(self.path / name)
         return Layout(held.shape[1:], held.dtype, (), {})
 
     def _target(self, name: str) -> Any:
         if name not in self._targets:
             zarr = _zarr()
             with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk that is done has all of its files
-                self._targets[name] = zarr.open_array(self.path / name, mode="r+")
+                self._targets[name] = _opened(self.path / name, "r+")
         return self._targets[name]
 
     def _create(self, name: str, layout: "Layout", lanes: int, chunk: int) -> None:

@@ -295,6 +295,8 @@ def _layouts(model: AbstractModel, cases: Case, chunk: int, keep: tuple[str, ...
         result = solve(model, case, throw=False)
         kinds.append(type(result))
         names = keep or getattr(type(result), "kept", None)
+        if keep is None and getattr(result, "learned", False):
+            names = (*(names or ()), "outside")
         if names is None:
             raise JaxmemError(
                 f"{type(result).__name__} does not say what to store. Write keep=('recovery', 'feed_pressure'), with attributes of the Result."

@@ -94,3 +94,14 @@ def test_mistakes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "Traceback" not in said
     for word in words:
         assert word in " ".join(said.split())
+
+
+def test_one_value_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "cell.toml"
+    for one, expected in (('voltage = "0.4 V"', 0), ('current = "0.2 A/m2"', 0), ('current = "30 A/m2"', 1)):
+        path.write_text(GOOD.replace('voltage = ["20 mV", "0.8 V", 5]', one))
+        code, text = call(monkeypatch, capsys, "solve", str(path), "--csv", str(tmp_path / "one.csv"))
+        assert code == expected, text
+        assert "Traceback" not in text
+        assert (tmp_path / "one.csv").exists()
+    assert "failed" in text

@@ -317,7 +317,10 @@ def test_fit_prints_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
         (("--membrane", "NF270", "--free", "pore_radios"), "pore_radius"),
         (("--membrane", "NF270", "--free", "pore_radius=0.4 nm"), "two bounds"),
         (("--membrane", "NF270", "--free", "pore_radius=0.4..0.8 bar"), "nm"),
-        (("--membrane", "NF270", "--free", "pore_radius=0.8..0.4 nm"), "lower one first"),
+        (
+            ("--membrane", "NF270", "--free", "pore_radius=0.8..0.4 nm"),
+            "pore_radius=0.8..0.4 nm: no number lies between",
+        ),
         (("--membrane", "NF270", "--free", ","), "names nothing"),
         (("--membrane", "NF270", "--csv", "/nowhere/at/all/x.csv"), "mkdir"),
         (("--membrane", "NF270", "--report", "fit.pdf"), "fit.html"),

@@ -245,6 +245,20 @@ def test_an_objective_without_derivative_has_no_optimum() -> None:
         assert "derivative zero at every start" in found.verdict()
 
 
+def test_starts_where_the_objective_is_far_steeper_do_not_blind() -> None:
+    """Slopes of ``exp(60 (a - 0.2))`` at the starts span twenty decades; the least is at a = 0.104, not on the bound."""
+    share = lambda r: jnp.log10(r.volume_flux * 1e6)
+    free = jm.Free(volume_flux=jm.LogInterval(1e-6, 1e-5))
+    best = jm.optimise(
+        jm.SDEM(), CASE, free, lambda r: jnp.exp(60.0 * (share(r) - 0.2)) + (share(r) - 0.2) ** 2, starts=8
+    )
+    x = np.linspace(0.0, 1.0, 200_001)
+    y = np.exp(60.0 * (x - 0.2)) + (x - 0.2) ** 2
+    assert best.optimal
+    np.testing.assert_allclose(best.objective, y.min(), rtol=1e-6)
+    np.testing.assert_allclose(np.log10(1e6 * best.value[0]), x[y.argmin()], atol=1e-4)
+
+
 def test_what_an_objective_may_not_do() -> None:
     """Average over the wrong axis where a batch has as many lanes as there are starts; be no number though the model answers."""
     batch = CASE.replace(volume_flux=jnp.linspace(1e-6, 5e-5, 4))

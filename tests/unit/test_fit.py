@@ -76,6 +76,25 @@ def test_profiles_agree_with_errors_and_say_what_is_open() -> None:
         found.profile("permeance Mg")
 
 
+def test_a_profile_looks_closer_where_it_leaps() -> None:
+    """One flux, known to 1 %, and two numbers: that of A is one of the flux, however far the linearised error reaches."""
+    coupon = jm.Case(
+        jm.Mixture.from_concentration({"Na+": 100.0, "Cl-": 100.0}), jm.SolutionDiffusionMembrane(5e-12, 2e-7), jm.PressureDriven(15e5, jm.film("D^(2/3)", 3e-5))
+    )  # fmt: skip
+    flux = float(jm.solve(jm.SolutionDiffusion(), coupon).volume_flux)
+    free = jm.Free(water_permeance=jm.LogInterval(5e-13, 5e-11), salt_permeability=jm.LogInterval(2e-8, 2e-6))
+    found = jm.fit(jm.SolutionDiffusion(), jm.measured(coupon, {"volume_flux": (flux, 0.01 * flux)}), free, starts=4)
+    low, high = found.profile("water_permeance").interval
+
+    def twice(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        seen = jm.solve(jm.SolutionDiffusion(), coupon.replace(water_permeance=a, salt_permeability=b)).volume_flux
+        return np.asarray((seen / flux - 1.0) / 0.01) ** 2
+
+    a, b = np.meshgrid(np.geomspace(2e-12, 1e-11, 600), np.geomspace(2e-8, 2e-6, 60), indexing="ij")
+    inside = np.geomspace(2e-12, 1e-11, 600)[twice(a.reshape(-1), b.reshape(-1)).reshape(a.shape).min(axis=1) < 1.96**2]
+    np.testing.assert_allclose([low, high], [inside[0], inside[-1]], rtol=0.01)
+
+
 def test_one_salt_tells_one_number() -> None:
     # f = 1 + J_v/P_s with P_s = 2 P+ P-/(P+ + P-) for a 1:1 salt: the two permeances cannot be told apart
     seen = away(data([{"Na+": 20.0, "Cl-": 20.0}]))

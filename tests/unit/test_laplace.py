@@ -54,7 +54,7 @@ def test_covariance_is_that_of_the_linearised_problem(trained):
 
 def test_errors_are_those_of_drawn_weights(trained):
     output = lambda r: r.real_rejection
-    value, error = trained.predict(output)
+    value, error, _ = trained.predict(output)
     np.testing.assert_allclose(value, trained.result.real_rejection, rtol=1e-12)
     around, flat = trained._around, Flat(trained._weights)
     draws = np.random.default_rng(0).multivariate_normal(np.asarray(around.u), 1e-2 * around.covariance, 400)
@@ -66,7 +66,7 @@ def test_errors_are_those_of_drawn_weights(trained):
 
 def test_truth_lies_within_and_errors_grow_where_nothing_was_measured(trained):
     truth = seen()
-    value, error = trained.predict(lambda r: r.real_rejection)
+    value, error, _beyond = trained.predict(lambda r: r.real_rejection)
     off = np.abs(value - np.asarray(truth.rejection)) / error
     assert np.mean(off[np.isfinite(off)] < 1.96) > 0.8
     asked = jm.Case(
@@ -86,7 +86,7 @@ def test_an_ensemble_is_its_members(tmp_path):
     assert isinstance(found, jm.Ensemble)
     assert len(found.members) == 3
     np.testing.assert_allclose(found.members[0].check, alone.check, rtol=1e-3)
-    value, error = found.predict(lambda r: r.real_rejection)
+    value, error, beyond = found.predict(lambda r: r.real_rejection)
     each = np.stack([m.result.real_rejection for m in found.members])
     np.testing.assert_allclose(value, each.mean(0), rtol=1e-12)
     np.testing.assert_allclose(error, each.std(0, ddof=1), rtol=1e-9, atol=1e-12)
@@ -96,7 +96,7 @@ def test_an_ensemble_is_its_members(tmp_path):
     assert not np.allclose(weights[0], weights[1])
     jm.save(found, tmp_path / "three.jaxmem")
     again = jm.load(tmp_path / "three.jaxmem")
-    for x, y in zip(again.predict(lambda r: r.real_rejection, data.case), (value, error), strict=True):
+    for x, y in zip(again.predict(lambda r: r.real_rejection, data.case), (value, error, beyond), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
     assert "Ensemble of 3" in str(again)
     with pytest.raises(jm.JaxmemError, match=r"predict\(output, case\)"):
@@ -111,7 +111,7 @@ def test_charge_through_dspmde_with_a_physical_number():
     rejection = jnp.where(case.feed.concentration > 0.0, jm.solve(model, case).real_rejection + 0.005, jnp.nan)
     data = jm.Dataset(case, rejection, jnp.full_like(rejection, 0.01), "real", seen().feed_group)
     out = jm.train(model, data, free=jm.Free(pore_radius=jm.LogInterval(0.4e-9, 0.6e-9)), steps=20, noise=NOISE)
-    value, error = out.predict(lambda r: r.observed_rejection[..., 2])
+    value, error, _ = out.predict(lambda r: r.observed_rejection[..., 2])
     assert value.shape == (12,)
     assert np.all(error > 0.0)
     assert np.all(error < 0.1)
@@ -151,7 +151,7 @@ def test_a_neural_ode_in_reverse():
     rejection = jm.solve(net, case).real_rejection + 0.01
     data = jm.Dataset(case, rejection, jnp.full_like(rejection, 0.01), "real", ("one", "one"))
     out = jm.train(net, data, part="last", steps=20, noise=NOISE)
-    value, error = out.predict(lambda r: r.real_rejection)
+    value, error, _ = out.predict(lambda r: r.real_rejection)
     assert value.shape == error.shape == (2, 2)
     assert np.all(error > 0.0)
 

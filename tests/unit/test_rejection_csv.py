@@ -156,7 +156,7 @@ BAD_CELLS = {
     "negative sigma": ("NF270,Na,36,20,20,0.5,-0.1", "sigma_R", "-0.1 is outside"),
     "charged feed": ("NF270,Na,36,20,19,0.5,", "c_Cl [mM]", "net charge of 1 mol/m3", "Write 20 here"),
     "contradiction": ("NF270,Na,36,20,20,0.6,", "R_observed", "0.6 here and 0.5 in line 2"),
-    "two membranes": ("NF90,Na,40,20,20,0.6,", "membrane", "2 membranes"),
+    "two membranes, one no pore": ("NF270-SDEM,Na,40,20,20,0.6,", "membrane", "2 membranes", "no pore"),
     "too many cells": ("NF270,Na,36,20,20,0,5,0.1", "8", "8 cells, the header 7", "decimal comma"),
 }
 
@@ -268,3 +268,34 @@ def test_one_reading_twice(write):
     again = "NF270,Na,36,20,20,0.5,0.09\n"
     assert dataset(write(LONG + "NF270,Na+,36,20,20,0.5,\n" + again)).sigma[0, 0] == 0.09
     refused(write(LONG + ROWS + again), 5, "R_observed", "0.5 +- 0.09 here and 0.5 +- 0.01 in line 2")
+
+
+def test_several_membranes_in_one_file(write) -> None:
+    """Each point is asked of the pore of its own record; splits leave one out; fits take one of them."""
+    from jaxmem.surrogate.splits import held_out
+
+    rows = "".join(f"{m},Na,{j},20,20,{r},0.01\n" for m, r in (("NF270", 0.3), ("NF90", 0.8)) for j in (20, 40, 60))
+    with pytest.raises(jm.DataFileError, match=r"membrane=\{'NF90': jm.PoreMembrane"):
+        jm.dataset(write(LONG + rows))
+    tight = jm.PoreMembrane(0.4e-9, 2e-6, -20.0, 40.0)
+    data = jm.dataset(write(LONG + rows), membrane={"NF90": tight})
+    assert data.membrane_group == ("NF270",) * 3 + ("NF90",) * 3
+    assert data.rejection.shape[0] == 6
+    result = jm.solve(jm.DSPMDE(activity="ideal"), data.case)
+    for name, wall, part in (("NF270", jm.membrane("NF270"), slice(0, 3)), ("NF90", tight, slice(3, 6))):
+        alone = jm.solve(jm.DSPMDE(activity="ideal"), jm.Case(data.case[part].feed, wall, data.case[part].conditions))  # fmt: skip
+        np.testing.assert_allclose(result.passage[part], alone.passage, rtol=1e-9)
+        one = data.of(name)
+        assert len(one) == 3
+        found = jm.fit(jm.DSPMDE(activity="ideal"), one, jm.Free(charge_density=jm.Interval(-200.0, 100.0)), starts=2)
+        assert np.isfinite(found.value).all()
+    flux = np.asarray(data.case.conditions.volume_flux)
+    folds = held_out("S5", data.feed_group, flux, membranes=data.membrane_group)
+    assert [f.tolist() for f in folds] == [[True] * 3 + [False] * 3, [False] * 3 + [True] * 3]
+    assert held_out("S2", data.feed_group, flux, membranes=data.membrane_group)[0].sum() == 4  # two of each ladder
+    with pytest.raises(jm.JaxmemError, match="held out from itself"):
+        held_out("S5", data.feed_group, flux)
+    with pytest.raises(jm.UnknownNameError, match="NF270"):
+        data.of("NF27")
+    with pytest.raises(jm.DataFileError, match="one for all of them"):
+        jm.dataset(write(LONG + rows), membrane=jm.membrane("NF270"))

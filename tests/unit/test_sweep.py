@@ -177,6 +177,12 @@ def test_failed_lanes_and_damage(tmp_path: Path) -> None:
         study["permeate"]
     with pytest.raises(jm.DataFileError, match="4 lanes are lost"):
         study.open(checked=True)
+    for name, text in (("permeate", ""), ("volume_flux", "{}")):
+        kept = (tmp_path / "s.zarr" / name / "zarr.json").read_text()
+        (tmp_path / "s.zarr" / name / "zarr.json").write_text(text)
+        with pytest.raises(jm.DataFileError, match=f"{name}/zarr.json is damaged.*Delete"):
+            jm.sweep(MODEL, bad, store=tmp_path / "s.zarr", chunk=4)
+        (tmp_path / "s.zarr" / name / "zarr.json").write_text(kept)
 
 
 @pytest.mark.parametrize("name", ["permeate", "status"])

@@ -249,8 +249,10 @@ def test_what_lies_beyond_the_training_is_flagged(tmp_path: Path) -> None:
     pressed = jm.FeedPressure(jnp.array([3.0, 12.0]) * jm.units.bar, 4e-4)
     brine = jm.Mixture.from_concentration({"Na+": 10.0, "Mg+2": 4.0, "Cl-": 18.0, "SO4-2": 0.0})
     both = jm.solve(jm.SpiralWoundIons(jm.SDEM()), jm.Case(brine, element, pressed))
-    told = [n for text, n in both.warnings().items() if "learned from" in text]
-    assert told == [1]  # the stronger pressure drives more than 4e-5 m/s
+    assert both.outside.tolist() == [False, True]  # the stronger pressure drives more than 4e-5 m/s
+    assert both.to_xarray()["outside"].values.tolist() == [0, 1]
+    study = jm.sweep(jm.SDEM(), strange.case, store=tmp_path / "s.zarr")
+    assert study["outside"].tolist() == [True, True]
     with pytest.raises(jm.JaxmemError, match="no network"):
         _ = _asked(jm.PermeanceMembrane.of(PERMEANCE), salt, 2e-5).outside
 
@@ -267,8 +269,46 @@ def test_larger_corrections_than_in_the_training_are_flagged() -> None:
     points = seen().on(pore).only(np.arange(12) % 3 == 1)
     drifted = jm.train(net, points, steps=20, rate=1e-2)
     assert not bool(drifted.result.outside[1::3].any())
-    weaker = eqx.tree_at(lambda m: m.trained.shift, drifted.model, 0.5 * drifted.model.trained.shift)
+    weaker = eqx.tree_at(lambda m: m.seen.correction, drifted.model, 0.5 * drifted.model.seen.correction)
     assert bool(jm.solve(weaker, drifted.case, throw=False).outside[1::3].any())
+
+
+def test_corners_that_nothing_filled_and_other_pores_are_flagged() -> None:
+    """Of four salts one is left out: the others' largest and least numbers hold it, but not what lies between them."""
+    data = seen()
+    names, salts = tuple(PERMEANCE), [{"Na+": 20.0, "Cl-": 20.0}, {"Mg+2": 10.0, "Cl-": 20.0}, {"Na+": 20.0, "SO4-2": 10.0}, {"Mg+2": 10.0, "SO4-2": 10.0}]  # fmt: skip
+    rows = np.repeat([[salt.get(n, 0.0) for n in names] for salt in salts], 3, axis=0)
+    asked = jm.Case(jm.Mixture(jm.species(*names), rows), data.case.membrane, data.case.conditions)
+    rejection = jnp.where(asked.feed.concentration > 0.0, jm.solve(jm.SDEM(), asked).real_rejection, jnp.nan)
+    every = jm.Dataset(asked, rejection, jnp.full_like(rejection, 0.01), "real", data.feed_group).on(shift(width=2))
+    for left in range(4):
+        trained = jm.train(jm.SDEM(), every.only(np.arange(12) // 3 != left), steps=20)
+        outside = np.asarray(trained.result.outside).reshape(4, 3).all(axis=1)
+        assert outside.tolist() == [i == left for i in range(4)]
+    pore = jm.PoreMembrane(0.5e-9, 1e-6, -30.0, 45.0, hindrance=jm.LearnedHindrance.new(KEY, width=2))
+    ideal = jm.DSPMDE(activity="ideal", tolerance=1e-5)
+    taught = jm.train(ideal, every.on(pore), steps=20)
+    assert not bool(taught.result.outside.any())
+    for name, factor in (("pore_radius", 1.2), ("thickness_over_porosity", 0.8), ("charge_density", 2.0), ("pore_permittivity", 0.9)):  # fmt: skip
+        other = taught.case.replace(**{name: factor * getattr(taught.case.membrane, name)})
+        assert bool(jm.solve(ideal, other, throw=False).outside.all()), name
+    layered = jm.LayeredMembrane((taught.case.membrane, jm.PoreMembrane(0.5e-9, 1e-6, -30.0, 45.0)))
+    both = jm.Case(every.case.feed, layered, every.case.conditions)
+    assert not bool(jm.solve(ideal, both, throw=False).outside.any())
+
+
+def test_what_was_fine_tuned_on_is_inside() -> None:
+    net = jm.ion_network()
+    salt = jm.Mixture.from_concentration({"Na+": 900.0, "Cl-": 900.0})
+    case = jm.Case(salt, jm.membrane("NF270"), jm.FluxDriven(jnp.array([1e-5, 2e-5])))
+    assert bool(jm.solve(net, case).outside.all())
+    data = jm.Dataset(case, jnp.array([[0.2, 0.2], [0.3, 0.3]]), jnp.full((2, 2), 0.02), "real", ("brine", "brine"))
+    tuned = jm.train(net, data, part="last", steps=20, rate=1e-3)
+    assert not bool(tuned.result.outside.any())
+    again = jm.train(tuned.model, data.only(np.array([True, False])), part="last", steps=20, rate=1e-3)
+    assert not bool(again.result.outside.any())  # what was known stays
+    weak = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
+    assert not bool(jm.solve(tuned.model, jm.Case(weak, case.membrane, case.conditions)).outside.any())
 
 
 def test_learns_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
@@ -409,9 +449,15 @@ def test_a_training_goes_to_a_file_and_back(tmp_path: Path) -> None:
     model, membrane = jm.load(path)
     np.testing.assert_array_equal(jm.solve(model, case(membrane)).passage, trained.result.passage)
     told = header_of(path)["training_domain"]
-    assert told["species"] == list(PERMEANCE)
-    assert told["conditions.volume_flux"] == {"unit": "m/s", "least": [5e-6], "most": [4e-5]}
-    assert told["feed.concentration"]["most"] == [20.0, 24.0, 10.0, 8.0]
+    corners = np.asarray(told["compositions"]["corners"])  # shares of divalent cations and anions, and mean radii
+    assert corners[:, 0].max() == pytest.approx(20.0 / 22.0)
+    assert told["largest flux, m/s"] == pytest.approx(4e-5, rel=0.02)
+    assert len(told["ions"]["seen"]) == 4
+    jm.save(membrane, path)
+    assert header_of(path)["training_domain"] == told
+    part = jm.train(jm.SDEM(), seen().on(shift(width=0)).only(np.arange(12) < 3), free=free, steps=20)
+    jm.save(part, path)
+    assert len(header_of(path)["training_domain"]["ions"]["seen"]) == 2  # what was left out is not in it
 
 
 def test_files_hold_nothing_of_others(tmp_path: Path) -> None:
@@ -440,3 +486,24 @@ def test_files_hold_nothing_of_others(tmp_path: Path) -> None:
         other.write_bytes(changed(whole, **json.loads(header.replace(old, new))))
         with pytest.raises(jm.DataFileError, match="cannot be built"):
             jm.load(other)
+
+
+def test_patience_ends_a_training_and_a_bar_shows_it(capsys: pytest.CaptureFixture, untyped: None) -> None:
+    """What is judged by grows with every step: the first look was the best."""
+
+    class Loss(eqx.Module):
+        def __call__(self, weights: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return -jnp.sum(weights), jnp.zeros(())
+
+    class Look(eqx.Module):
+        def __call__(self, weights: jax.Array) -> jax.Array:
+            return jnp.sum(weights)
+
+    run = lambda **options: descent.descend(Loss(), Look(), jnp.asarray([1.0]), steps=200, rate=1e-2, **options)
+    short = run(patience=40, progress=True)
+    assert len(short.check) == 3
+    np.testing.assert_array_equal(short.check, run().check[:3])
+    assert float(short.best[0]) == pytest.approx(short.check[0])
+    assert "judged" in capsys.readouterr().out
+    with pytest.raises(jm.JaxmemError, match="patience=200"):
+        jm.train(jm.SDEM(), seen().on(shift(width=0)), patience=3)

@@ -10,6 +10,7 @@ from jax import Array
 from ...case import Case, modules
 from ...chemistry.species import pretty
 from ...units import LMH
+from ..beyond import beyond
 from .separation import AbstractVesselResult
 
 LIMITS = {  # what makers of eight-inch elements ask for; second-hand
@@ -18,20 +19,8 @@ LIMITS = {  # what makers of eight-inch elements ask for; second-hand
     "feed warmer than 45 degC": lambda r: r.case.feed.temperature > 318.15,
     "feed colder than 5 degC": lambda r: r.case.feed.temperature < 278.15,
     "flux of an element above 50 LMH": lambda r: jnp.max(r.elements["flux"], -1) > 50.0 * LMH,
-    "beyond what the membrane's closures have learned from": lambda r: _beyond(r),
+    "beyond what the membrane's closures have learned from": lambda r: r.outside,
 }
-
-
-def _beyond(r: Any) -> Array:
-    """Whether a closure that has learned was asked about a water or a flux unlike those, anywhere along the channel."""
-    nodes, feed = r.state.nodes, r.clean.feed
-    every = lambda x: x.reshape(*x.shape[: x.ndim - 1], *(1,) * (nodes.flux.ndim - len(r.status.shape)), x.shape[-1])
-    species = jax.tree.map(lambda x: x if x.ndim < 2 else every(x), feed.species)
-    at = (species, nodes.interface, every(feed.temperature[..., None])[..., 0])
-    water = eqx.tree_at(lambda m: (m.species, m.concentration, m.temperature), feed, at)
-    found = [part.outside(water, nodes.flux) for part in modules(r.clean.membrane) if hasattr(part, "outside")]
-    over = tuple(range(len(r.status.shape), nodes.flux.ndim))
-    return sum((jnp.any(x, axis=over) for x in found), jnp.zeros(r.status.shape, bool))
 
 
 class IonElementResult(AbstractVesselResult):
@@ -100,6 +89,30 @@ class IonElementResult(AbstractVesselResult):
         """Membrane of one element, m2."""
         return getattr(self.clean.membrane, "element", self.clean.membrane).area
 
+    @property
+    def learned(self) -> bool:
+        """Whether a network has a part in this answer."""
+        return any(getattr(part, "known", False) for part in modules(self.clean.membrane))
+
+    @property
+    def outside(self) -> Array:
+        """Whether a closure that has learned was asked about a water or a flux unlike those, anywhere along the channel; ``(*batch)``."""
+        nodes, feed, shape = self.state.nodes, self.clean.feed, self.status.shape
+        more = (1,) * (nodes.flux.ndim - len(shape))
+        every = lambda x: jnp.broadcast_to(x, shape).reshape(*shape, *more)
+        species = jax.tree.map(
+            lambda x: x if x.ndim < 2 else x.reshape(*x.shape[:-1], *more, x.shape[-1]), feed.species
+        )
+        at = (species, nodes.interface, every(feed.temperature))
+        water = eqx.tree_at(lambda m: (m.species, m.concentration, m.temperature), feed, at)
+        wall = getattr(self.clean.membrane, "element", self.clean.membrane).membrane
+        if hasattr(wall, "pore_radius"):
+            names = ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")
+            own = lambda m: [getattr(m, name) for name in names]
+            wall = eqx.tree_at(own, wall, [every(x) for x in own(wall)])
+        found, over = beyond(wall, water, nodes.flux), tuple(range(len(shape), nodes.flux.ndim))
+        return self.ok & sum((jnp.any(x, axis=over) for x in found), jnp.zeros(shape, bool))
+
     # --- balances
 
     @property
@@ -136,7 +149,8 @@ class IonElementResult(AbstractVesselResult):
         """An ``xarray.Dataset`` with units; failed lanes are NaN, ``status`` says why."""
         from .export import OF_IONS, to_xarray
 
-        return to_xarray(self, OF_IONS, self.clean.feed.species.names)
+        told = {"outside": ("1", "1: beyond what the networks have learned from")} if self.learned else {}
+        return to_xarray(self, {**OF_IONS, **told}, self.clean.feed.species.names)
 
     def to_dataframe(self) -> Any:
         """A ``pandas.DataFrame``: one row per lane, element and species; failed lanes are NaN."""
