@@ -49,7 +49,7 @@ from .conditions import film as film
 from .data.measured import Measured as Measured
 from .data.measured import measured as measured
 from .data.rejection import Dataset as Dataset
-from .data.rejection import dataset as dataset
+from .data.rejection_csv import dataset as dataset
 from .design.constraints import Constraint as Constraint
 from .design.constraints import at_least as at_least
 from .design.constraints import at_most as at_most

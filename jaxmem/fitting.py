@@ -12,7 +12,8 @@ from typing import Any
 from ._errors import DataFileError, JaxmemError, unknown
 from .casefile import read
 from .data.measured import Measured, measured
-from .data.rejection import Dataset, dataset
+from .data.rejection import Dataset
+from .data.rejection_csv import dataset
 from .fit.fit import fit
 from .fit.fitted import Fit
 from .free import Free

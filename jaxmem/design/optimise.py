@@ -11,14 +11,15 @@ import numpy as np
 from jax import Array
 
 from .._config import quick_to_compile
-from .._errors import ConvergenceError, JaxmemError, ShapeError, check_seed
+from .._errors import ConvergenceError, JaxmemError, ShapeError, check_seed, unknown
 from ..case import Case
 from ..free import Free
 from ..models.base import AbstractModel
 from ..models.linearised import answer, asked, columns, found
 from ..models.solve import solve
+from .augmented import augmented
 from .constraints import Constraint
-from .lockstep import ACTIVE, End, Look, answered, kkt, minimise, rank
+from .lockstep import ACTIVE, SEARCHES, End, Look, answered, kkt, minimise, rank
 
 _NEAR, _FLATTER, _AGAIN = (
     0.1,
@@ -26,6 +27,9 @@ _NEAR, _FLATTER, _AGAIN = (
     3,
 )  # of the bounds; a share of the scale of the starts, below which that is no measure; times
 ENOUGH = 1e-6  # residual of the first-order conditions, scaled, of what is called an optimum
+
+
+METHODS = (*SEARCHES, "augmented-lagrangian")
 
 
 class Problem:
@@ -247,6 +251,7 @@ def optimise(
     starts: int = 8,
     steps: int = 100,
     seed: int = 0,
+    method: str = "slsqp",
     throw: bool = True,
 ) -> Optimum:
     """The case with the least ``objective(result)``, within the bounds of ``free`` and ``subject_to`` constraints.
@@ -256,24 +261,29 @@ def optimise(
     ``objective`` and constraints take the Result of all designs to one number for each; for the largest write ``lambda r: -...``. All ``starts``
     (the case as it is, and a Latin hypercube; one more where a batch has as many lanes) go through SciPy's SLSQP (Kraft 1988) at the same time: each of their evaluations is one batch of
     solves with exact derivatives. A design without an answer counts as a poor one. An optimum is local, and shown to first order only. ``steps``
-    are those of one run of SLSQP, of which a start is given up to three.
+    are those of one run of SLSQP, of which a start is given up to three. ``method``: ``"trust-constr"`` for SciPy's interior point (steadier where SLSQP stalls, several times as many
+    evaluations), ``"augmented-lagrangian"`` for one compiled program of all starts, whose ends SLSQP then polishes.
     Raises ``ConvergenceError`` when no start has an answer or no design meets the constraints; with ``throw=False`` the verdict says so.
     """
     check(model, case, free, objective, subject_to, starts)
     check_seed(seed)
+    if method not in METHODS:
+        raise unknown("Method", method, METHODS, 'Write method="slsqp".')
     problem = Problem(model, case, free, objective, subject_to)
     while starts in case.batch_shape:  # an objective that takes the wrong axis would pass
         starts += 1
     x = starts_of(case, free, starts, seed)
     problem.set_scale(problem.raw(x))
-    ends = minimise(problem.scaled, x, problem.equality, steps, ENOUGH)
+    if method == "augmented-lagrangian":
+        x, method = augmented(problem, x)[0], "slsqp"
+    ends = minimise(problem.scaled, x, problem.equality, steps, ENOUGH, method)
     for _ in range(_AGAIN):  # the starts may have been where the objective is far steeper
         best = min(ends, key=lambda end: rank(end, ENOUGH))
         steep = 1.0 if rank(best, ENOUGH)[0] else problem.steep(best.x, starts)
         if not 0.0 < steep < _FLATTER:
             break
         problem.scale[0] *= steep
-        ends = minimise(problem.scaled, np.stack([end.x for end in ends]), problem.equality, steps, ENOUGH)
+        ends = minimise(problem.scaled, np.stack([end.x for end in ends]), problem.equality, steps, ENOUGH, method)
     if all(rank(end, ENOUGH)[0] for end in ends) and any(answered(end.look) for end in ends):
         ends += nearest(problem, ends, steps)
     best = Optimum(problem, subject_to, ends)

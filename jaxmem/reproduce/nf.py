@@ -27,7 +27,7 @@ from .. import (
     species,
 )
 from ..chemistry.species import pretty
-from ..data.rejection import dataset
+from ..data.rejection_csv import dataset
 from ..plot.style import COMMON, STYLES, pyplot
 from ..progress import Bar, bar
 from ..tables import plain_table, rejection_table

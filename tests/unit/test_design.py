@@ -72,6 +72,27 @@ def test_conditions_that_are_not_met_show() -> None:
     )
 
 
+@pytest.mark.parametrize("method", ["trust-constr", "augmented-lagrangian"])
+def test_other_methods_find_the_same_optimum(method: str) -> None:
+    """A bound that holds, and an equality."""
+    free = jm.Free(volume_flux=jm.LogInterval(1e-6, 1e-4), permeance=jm.LogInterval(1e-7, 1e-4))
+    for subject_to in (
+        [jm.at_most(sodium, 0.3, "sodium passage")],
+        [jm.equal_to(flux, 20.0, "flux")],
+    ):
+        aim = lambda r: (
+            jnp.log(flux(r) / 30.0) ** 2 + 0.1 * jnp.sum(jnp.log(r.case.membrane.permeance / 1e-5) ** 2, axis=-1)
+        )
+        ours = jm.optimise(jm.SDEM(), CASE, free, aim, subject_to, starts=4)
+        other = jm.optimise(jm.SDEM(), CASE, free, aim, subject_to, starts=4, method=method)
+        assert ours.optimal
+        assert other.optimal
+        np.testing.assert_allclose(other.objective, ours.objective, rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(other.value, ours.value, rtol=1e-3)
+    with pytest.raises(jm.UnknownNameError, match="trust-constr"):
+        jm.optimise(jm.SDEM(), CASE, free, aim, method="trust")
+
+
 def test_multipliers_are_the_price_of_a_bound() -> None:
     limited = lambda bound: jm.optimise(jm.SDEM(), CASE, FREE, sodium, [jm.at_most(flux, bound, "flux")], starts=3)
     one, more = limited(5.0), limited(5.01)

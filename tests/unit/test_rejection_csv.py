@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxmem as jm
-from jaxmem.data.rejection import dataset, salts
+from jaxmem.data.rejection_csv import dataset, salts
 
 LONG = "membrane,solute,Jv [LMH],c_Na [mM],c_Cl [mM],R_observed,sigma_R\n"
 ROWS = "NF270,Na+,36,20,20,0.5,0.01\nNF270,Cl-,36,20,20,0.5,\nNF270,Na,72,20,20,-0.25,0.02\n"
