@@ -98,6 +98,8 @@ class IonElementResult(AbstractVesselResult):
     def outside(self) -> Array:
         """Whether a closure that has learned was asked about a water or a flux unlike those, anywhere along the channel; ``(*batch)``."""
         nodes, feed, shape = self.state.nodes, self.clean.feed, self.status.shape
+        if not self.learned:
+            return jnp.zeros(shape, bool)
         more = (1,) * (nodes.flux.ndim - len(shape))
         every = lambda x: jnp.broadcast_to(x, shape).reshape(*shape, *more)
         species = jax.tree.map(
@@ -106,10 +108,12 @@ class IonElementResult(AbstractVesselResult):
         at = (species, nodes.interface, every(feed.temperature))
         water = eqx.tree_at(lambda m: (m.species, m.concentration, m.temperature), feed, at)
         wall = getattr(self.clean.membrane, "element", self.clean.membrane).membrane
-        if hasattr(wall, "pore_radius"):
-            names = ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")
-            own = lambda m: [getattr(m, name) for name in names]
-            wall = eqx.tree_at(own, wall, [every(x) for x in own(wall)])
+        names = ("pore_radius", "thickness_over_porosity", "charge_density", "pore_permittivity")
+        own = lambda m: [getattr(m, name) for name in names]
+        wide = lambda m: eqx.tree_at(own, m, [every(x) for x in own(m)]) if hasattr(m, "pore_radius") else m
+        if hasattr(wall, "layers"):
+            wall = eqx.tree_at(lambda m: m.layers, wall, tuple(wide(layer) for layer in wall.layers))
+        wall = wide(wall)
         found, over = beyond(wall, water, nodes.flux), tuple(range(len(shape), nodes.flux.ndim))
         return self.ok & sum((jnp.any(x, axis=over) for x in found), jnp.zeros(shape, bool))
 
