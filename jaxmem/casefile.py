@@ -161,11 +161,8 @@ def _question(record: dict, path: Path) -> Question:
     for key in record:
         if key not in ("model", "title", "feed", "membrane", "conditions"):
             raise unknown("Entry of the case file", key, ("model", "title", "feed", "membrane", "conditions"), "")
-    for kind, asks in (
-        (casefile_vessel, casefile_vessel.is_vessel),
-        (casefile_electric, casefile_electric.is_electric),
-    ):
-        if asks(record):
+    for kind in (casefile_vessel, casefile_electric):
+        if kind.is_asked(record):
             mixture = _feed(_table(record, "feed", None))
             model, wall, conditions = kind.question(record)
             return Question(model, Case(mixture, wall, conditions), _title(record, path), path)

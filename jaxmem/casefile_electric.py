@@ -24,7 +24,7 @@ _SURFACE = {"enrichment": "fraction"}
 _IMPOSED = {"voltage": (Voltage, "voltage"), "current": (CurrentDriven, "current density")}
 
 
-def is_electric(record: dict) -> bool:
+def is_asked(record: dict) -> bool:
     """Whether a file asks for a current: its membrane says which ions it exchanges."""
     part = record.get("membrane")
     return isinstance(part, dict) and "exchanges" in part

@@ -31,7 +31,7 @@ _IMPOSED = {"pressure": (FeedPressure, "pressure"), "recovery": (Recovery, "frac
 _OTHERS = ("flow", "permeate_pressure", "pump_efficiency", "energy_recovery")
 
 
-def is_vessel(record: dict) -> bool:
+def is_asked(record: dict) -> bool:
     """Whether a file asks about an element: it names one, or says how large it is."""
     part = record.get("membrane")
     return isinstance(part, dict) and bool({"element", "area"} & set(part))

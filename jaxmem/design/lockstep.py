@@ -174,7 +174,7 @@ def _slsqp(one: _One, x: np.ndarray, equality: np.ndarray, steps: int, stop: Cal
 
 
 def _trust(one: _One, x: np.ndarray, equality: np.ndarray, steps: int, stop: Callable) -> np.ndarray:
-    """Interior point in a trust region, Byrd, Hribar and Nocedal 1999, doi 10.1137/S1052623497325107; several times as many evaluations."""
+    """Interior point in a trust region, Byrd, Hribar and Nocedal 1999, doi 10.1137/S1052623497325107."""
     most = np.where(equality, 0.0, np.inf)
     all_of = so.NonlinearConstraint(lambda x: one.tame(x).value[1:], 0.0, most, jac=lambda x: one.tame(x).slope[1:])
     with warnings.catch_warnings():

@@ -21,14 +21,9 @@ from .augmented import augmented
 from .constraints import Constraint
 from .lockstep import ACTIVE, SEARCHES, End, Look, answered, kkt, minimise, rank
 
-_NEAR, _FLATTER, _AGAIN = (
-    0.1,
-    0.05,
-    3,
-)  # of the bounds; a share of the scale of the starts, below which that is no measure; times
+_NEAR = 0.1  # of the bounds
+_FLATTER, _AGAIN = 0.05, 3  # a share of the scale of the starts, below which that is no measure; times
 ENOUGH = 1e-6  # residual of the first-order conditions, scaled, of what is called an optimum
-
-
 METHODS = (*SEARCHES, "augmented-lagrangian")
 
 
@@ -43,7 +38,7 @@ class Problem:
     ) -> None:
         self.model, self.case, self.free, self.calls = model, case, free, 0
         every = (objective, *(c.quantity for c in constraints))
-        self.quantities = tuple(partial(_asked, q) for q in every)  # compiled anew: they may read other numbers now
+        self.quantities = tuple(partial(asked, q) for q in every)  # compiled anew: they may read other numbers now
         self.sign = np.asarray([1.0, *(-1.0 if c.kind == "at most" else 1.0 for c in constraints)])
         self.shift = self.sign * np.asarray([0.0, *(c.bound for c in constraints)])
         self.scale = np.ones(len(self.sign))
@@ -88,10 +83,6 @@ class Problem:
     def plain(self, value: np.ndarray) -> np.ndarray:
         """Back from what the optimiser sees."""
         return (value * self.scale + self.shift) * self.sign
-
-
-def _asked(quantity: Callable, result: Any) -> Any:
-    return asked(quantity, result)
 
 
 @cache
@@ -261,8 +252,7 @@ def optimise(
     ``objective`` and constraints take the Result of all designs to one number for each; for the largest write ``lambda r: -...``. All ``starts``
     (the case as it is, and a Latin hypercube; one more where a batch has as many lanes) go through SciPy's SLSQP (Kraft 1988) at the same time: each of their evaluations is one batch of
     solves with exact derivatives. A design without an answer counts as a poor one. An optimum is local, and shown to first order only. ``steps``
-    are those of one run of SLSQP, of which a start is given up to three. ``method``: ``"trust-constr"`` for SciPy's interior point (steadier where SLSQP stalls, several times as many
-    evaluations), ``"augmented-lagrangian"`` for one compiled program of all starts, whose ends SLSQP then polishes.
+    are those of one run of SLSQP, of which a start is given up to three. ``method``: ``"trust-constr"`` for SciPy's interior point, ``"augmented-lagrangian"`` for one compiled program of all starts, whose ends SLSQP then polishes.
     Raises ``ConvergenceError`` when no start has an answer or no design meets the constraints; with ``throw=False`` the verdict says so.
     """
     check(model, case, free, objective, subject_to, starts)

@@ -17,8 +17,7 @@ from ..free import Free
 from ..models.linearised import answer, columns, found, outputs
 from ..models.solve import solve
 from .least_squares import Minima, levenberg_marquardt
-from .profile import FAR as _FAR
-from .profile import Profile, nearer
+from .profile import FAR, Profile, nearer
 
 RIDGE = 1e-3  # on unbounded numbers: keeps what the data do not determine from running to its bound
 _ROUNDS = 6  # of looking closer at a profile
@@ -176,9 +175,9 @@ class Fit:
         """
         i = self._index(label)
         limit = self._reach**2
-        spread = min(1.5 * self._reach * float(np.sqrt(self.covariance_unbounded[i, i])), _FAR)
+        spread = min(1.5 * self._reach * float(np.sqrt(self.covariance_unbounded[i, i])), FAR)
         at = float(self.u[i])
-        fixed = np.unique(np.r_[np.clip(at + spread * np.linspace(-1.0, 1.0, points), -_FAR, _FAR), at])
+        fixed = np.unique(np.r_[np.clip(at + spread * np.linspace(-1.0, 1.0, points), -FAR, FAR), at])
         value, rise = self._risen(i, fixed, steps)
         count = len(fixed)
         for _ in range(_ROUNDS):
@@ -203,7 +202,7 @@ class Fit:
             return r, np.delete(jac, i, axis=2)
 
         follow = np.delete(self.covariance_unbounded[:, i], i) / max(self.covariance_unbounded[i, i], 1e-30)
-        start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -_FAR, _FAR)
+        start = np.clip(np.delete(u, i) + np.outer(fixed - u[i], follow), -FAR, FAR)
         if len(u) == 1:
             r, every, open_ = np.asarray(self._look(fixed[:, None])[0]), fixed[:, None], np.zeros(len(fixed), bool)
         else:

@@ -142,17 +142,8 @@ def pretrain(
     loss = _Loss(rest, part(order[kept:]), jnp.asarray(penalty), batch, noise)
     look = _Look(_Loss(rest, part(order[:kept][:512]), jnp.zeros(()), None, False))
     found = descend(
-        loss,
-        look,
-        weights,
-        steps=steps,
-        rate=rate,
-        seed=seed,
-        checkpoint=checkpoint,
-        told=told,
-        progress=progress,
-        patience=patience,
-    )
+        loss, look, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told, progress=progress, patience=patience,
+    )  # fmt: skip
     if not np.isfinite(found.least):
         raise ConvergenceError(f"Pre-training did not get anywhere: {found.told or 'no state could be judged'}.")
     return Schooling(eqx.combine(found.best, rest), found.train, found.check)

@@ -200,17 +200,8 @@ def train(
         same = jax.tree.map(lambda x: jnp.stack([x] * members), weights[1])
         weights, loss, judge = (nets, same), Members(misfit, seen), EachJudged(judge, seen if held is None else None)
     found = descend(
-        loss,
-        judge,
-        weights,
-        steps=steps,
-        rate=rate,
-        seed=seed,
-        checkpoint=checkpoint,
-        told=told,
-        progress=progress,
-        patience=patience,
-    )
+        loss, judge, weights, steps=steps, rate=rate, seed=seed, checkpoint=checkpoint, told=told, progress=progress, patience=patience,
+    )  # fmt: skip
     if not np.all(np.isfinite(found.least)):
         raise ConvergenceError(
             f"No state could be judged: {found.told or 'a point fails in each'}. Look at one: jm.solve(model, data.case, throw=False)."

@@ -22,9 +22,7 @@ FEED = (
 _COMPOSITION = 4  # of these numbers: what the salts are; the others, how much of them and how warm
 _PORE = ("log radius", "log thickness", "charge", "permittivity")
 _ROOM = 0.05  # beyond the hull of the compositions: a twentieth of a valence
-_MARGINS = np.array(
-    [0.1, 0.1, *(0.05, 0.05, 0.1, 0.02)]
-)  # of log10 strength (a quarter), temperature (2.5 K), and the pore's numbers
+_MARGINS = np.array([0.1, 0.1, 0.05, 0.05, 0.1, 0.02])  # log10 strength (a quarter), temperature (2.5 K), the pore
 _LIKE = 0.02  # between the descriptors of two ions that are alike
 _FASTEST = 1.01  # of the largest flux that was seen
 _FLAT, _MOST = 1e-6, 2000  # width of a direction in which nothing varies; compositions that stand for all
