@@ -16,7 +16,7 @@ import numpy as np
 from .._config import VERSION
 from .._errors import JaxmemError, StoreMismatchError
 
-SCHEMA = 1
+SCHEMA = 2
 _LIBRARIES = (
     "builtins",
     "jax",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._errors import DataFileError, JaxmemError, StoreMismatchError, unknown
+from .chunks import options, packed, place, put
 from .manifest import SCHEMA, compare
 
 NOT_DONE = -1
@@ -27,10 +28,10 @@ def _zarr() -> Any:
     return zarr
 
 
-def _opened(folder: Path, mode: str = "r") -> Any:
+def _opened(folder: Path) -> Any:
     """One array of a study."""
     try:
-        return _zarr().open_array(folder, mode=mode)
+        return _zarr().open_array(folder, mode="r")
     except (ValueError, KeyError, TypeError) as error:
         raise DataFileError(
             f"{folder / 'zarr.json'} is damaged ({error}). Delete {folder} and {folder.parent / 'status'}, and sweep again: everything is computed anew."
@@ -143,8 +144,8 @@ class Store:
         lost: set[int] = set()
         for folder in self.path.iterdir():
             if (folder / "zarr.json").exists():
-                inner = "/0" * (_opened(folder).ndim - 1)
-                lost |= {k for k in done if not (folder / f"c/{k}{inner}").exists()}
+                ndim = _opened(folder).ndim
+                lost |= {k for k in done if not place(folder, k, ndim).exists()}
         lost |= {k for x in held.values() for k in done if k not in lost and _piece(x, done[k]) is None}
         return [done[k] for k in sorted(lost)]
 
@@ -164,8 +165,7 @@ class Store:
     def write(self, begin: int, found: dict[str, np.ndarray]) -> None:
         """One chunk, its status last."""
         for name in _status_last(found):
-            target = self._target(name)
-            target[begin : begin + len(found[name])] = found[name]
+            self._put(name, begin // self._target(name).chunks[0], found[name])
 
     def patch(self, lanes: np.ndarray, chunk: int, found: dict[str, np.ndarray]) -> None:
         """Answers for single lanes: whole chunks are read, changed and written anew, their status last."""
@@ -175,7 +175,7 @@ class Store:
                 own = lanes // chunk == part
                 piece = np.asarray(target[part * chunk : (part + 1) * chunk])
                 piece[lanes[own] - part * chunk] = found[name][own]
-                target[part * chunk : part * chunk + len(piece)] = piece
+                self._put(name, int(part), piece)
 
     def put(self, name: str, what: Any) -> None:
         """One attribute beside the manifest."""
@@ -188,18 +188,22 @@ class Store:
 
     def _target(self, name: str) -> Any:
         if name not in self._targets:
-            zarr = _zarr()
-            with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk that is done has all of its files
-                self._targets[name] = _opened(self.path / name, "r+")
+            self._targets[name] = _opened(self.path / name)
         return self._targets[name]
+
+    def _put(self, name: str, k: int, piece: np.ndarray) -> None:
+        target = self._target(name)
+        put(
+            place(self.path / name, k, target.ndim),
+            packed(piece.astype(target.dtype, copy=False), target.chunks, target.fill_value),
+        )
 
     def _create(self, name: str, layout: "Layout", lanes: int, chunk: int) -> None:
         zarr, dtype = _zarr(), np.dtype(layout.dtype)
         empty = NOT_DONE if name == "status" else np.nan if np.issubdtype(dtype, np.floating) else 0
-        codecs = (zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec())
         zarr.create_array(
             self.path / name, shape=(lanes, *layout.shape), dtype=dtype, chunks=(min(chunk, lanes), *(max(n, 1) for n in layout.shape)),
-            compressors=codecs, fill_value=empty, dimension_names=("lane", *layout.dims), attributes=layout.attributes,
+            fill_value=empty, **options(), dimension_names=("lane", *layout.dims), attributes=layout.attributes,
         )  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import zarr
 
 import jaxmem as jm
+from jaxmem.sweep import chunks
 from jaxmem.sweep.manifest import options
 from jaxmem.sweep.store import Store
 
@@ -33,7 +35,7 @@ def half(self, begin, found):
     count += 1
     if count == 4:
         whole(self, begin, {"volume_flux": found["volume_flux"]})
-        (self.path / "volume_flux" / "c" / "torn.0123.partial").write_bytes(b"torn")
+        (self.path / "volume_flux" / "torn.0123.partial").write_bytes(b"torn")
         os.kill(os.getpid(), signal.SIGKILL)
     whole(self, begin, found)
 
@@ -169,7 +171,7 @@ def test_failed_lanes_and_damage(tmp_path: Path) -> None:
     assert (np.delete(study.status, 3) == 0).all()
     assert np.isnan(study["observed_rejection"][3]).all()
     assert np.isfinite(np.delete(study["observed_rejection"], 3, axis=0)).all()
-    piece = next(p for p in (tmp_path / "s.zarr" / "permeate" / "c").rglob("*") if p.is_file())
+    piece = tmp_path / "s.zarr" / "permeate" / "c.0.0"
     raw = bytearray(piece.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     piece.write_bytes(bytes(raw))
@@ -191,11 +193,7 @@ def test_damaged_chunks_are_computed_again(name: str, how: str, tmp_path: Path) 
     store, counted = tmp_path / "s.zarr", []
     jm.sweep(MODEL, case(9), store=store, chunk=4)
     before = digest(store)
-    piece = (
-        next(p for p in (store / name / "c" / "1").rglob("*") if p.is_file())
-        if name != "status"
-        else store / "status/c/1"
-    )
+    piece = store / name / ("c.1.0" if name == "permeate" else "c.1")
     raw = bytearray(piece.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     piece.write_bytes({"bit": bytes(raw), "half": bytes(raw[: len(raw) // 2]), "empty": b""}[how])
@@ -210,8 +208,41 @@ def test_a_file_that_has_gone_is_computed_again(tmp_path: Path) -> None:
     store = tmp_path / "s.zarr"
     study = jm.sweep(MODEL, case(9), store=store, chunk=4)
     before = digest(store)
-    (store / "observed_rejection" / "c" / "1" / "0").unlink()
+    (store / "observed_rejection" / "c.1.0").unlink()
     assert not study.complete
     assert study.status.tolist() == [0] * 4 + [-1] * 4 + [0]
     assert jm.sweep(MODEL, case(9), store=store, chunk=4).complete
     assert digest(store) == before
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int16, bool])
+@pytest.mark.parametrize("tail", [(), (3,), (2, 4)])
+def test_chunks_are_the_files_of_zarr(kind: type, tail: tuple[int, ...], tmp_path: Path) -> None:
+    """Byte for byte, a last chunk that is not full and one that holds nothing but the fill value included."""
+    values = np.random.default_rng(0).normal(size=(11, *tail)).round(1).astype(kind)
+    fill = np.nan if np.issubdtype(kind, np.floating) else 0
+    values[4:8] = fill
+    folders = [tmp_path / name for name in ("ours", "zarrs")]
+    for folder in folders:
+        zarr.create_array(folder, shape=values.shape, dtype=kind, chunks=(4, *tail), fill_value=fill, **chunks.options())  # fmt: skip
+    for k in range(3):
+        chunks.put(chunks.place(folders[0], k, values.ndim), chunks.packed(values[4 * k : 4 * k + 4], (4, *tail), fill))
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        zarr.open_array(folders[1], mode="r+")[...] = values
+    assert digest(folders[0]) == digest(folders[1])
+    assert np.array_equal(zarr.open_array(folders[0], mode="r")[...], values, equal_nan=fill != 0)
+
+
+def test_a_disk_that_fills_within_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file before stays, and what was begun is taken away."""
+    chunks.put(tmp_path / "c.0", b"whole")
+
+    def full(self: Path, data: bytes) -> None:
+        with self.open("wb") as handle:
+            handle.write(data[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        chunks.put(tmp_path / "c.0", b"anew")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"whole"]
