@@ -170,14 +170,19 @@ class TunedODE:
     def __init__(self, points: Dataset) -> None:
         net, self.points = ion_network(), points
         self.net = AttentionNeuralODE(field=net.field, trained=net.trained, rtol=1e-3, atol=1e-5)
-        self.numbers = parameters(net.field)
+        self.numbers, self.tuned = parameters(net.field), {}
+
+    def of(self, kept: np.ndarray) -> AttentionNeuralODE:
+        """The network that saw the kept points ``(N, S)``, trained once."""
+        key = kept.tobytes()
+        if key not in self.tuned:
+            options = {"steps": 300, "rate": 3e-3, "noise": AbsoluteRejection(0.05, own=False), "held": stopping(kept)}
+            self.tuned[key] = train(self.net, self.points.only(kept), **options).model
+        return self.tuned[key]
 
     def __call__(self, kept: np.ndarray) -> np.ndarray:
-        """``(1, N, S)`` of the network that saw the kept points."""
-        noise = AbsoluteRejection(0.05, own=False)
-        part, late = self.points.only(kept), stopping(kept)
-        tuned = train(self.net, part, steps=300, rate=3e-3, noise=noise, held=late)
-        return np.asarray(solve(tuned.model, self.points.case, throw=False).real_rejection)[None]
+        """``(1, N, S)``."""
+        return np.asarray(solve(self.of(kept), self.points.case, throw=False).real_rejection)[None]
 
 
 @eqx.filter_jit

@@ -95,6 +95,7 @@ class _Misfit(eqx.Module):
     free: Free | None
     noise: Callable
     ridge: Array
+    penalty: Array
     resample: bool = eqx.field(static=True)
     batch: int | None = eqx.field(static=True)
 
@@ -128,13 +129,22 @@ class _Misfit(eqx.Module):
             case, seen, sigma = case[rows], seen[rows], sigma[rows]
         if self.resample:
             seen = seen + jnp.where(jnp.isnan(sigma), 0.0, sigma) * jax.random.normal(spread, seen.shape)
-        residual, lost = self.residual(solve(model, case, throw=False), seen, sigma)
+        result = solve(model, case, throw=False)
+        residual, lost = self.residual(result, seen, sigma)
         size = sum(jnp.sum(jnp.square(x.astype(float))) for x in jax.tree.leaves(weights[0]))
         count = lambda x: jnp.maximum(jnp.sum(x.astype(float)), 1.0)
         there = ~jnp.isnan(seen)
         failed = jnp.sum(lost.astype(float)) / count(there)
         cost = prior / count(~jnp.isnan(self.data.rejection)) + self.ridge * size
-        return jnp.sum(residual**2) / count(there & ~lost) + cost, failed
+        charged = jnp.mean(jnp.where(result.ok, _charge(result), 0.0) ** 2)
+        return jnp.sum(residual**2) / count(there & ~lost) + cost + self.penalty * charged, failed
+
+
+def _charge(result: Any) -> Array:
+    """Of the permeate, over the equivalents of its feed, ``(N,)``."""
+    z, feed = result.case.feed.species.charge, result.case.feed.concentration
+    gross = 0.5 * jnp.sum(jnp.abs(z * feed), axis=-1)
+    return jnp.sum(z * result.permeate, axis=-1) / jnp.where(gross > 0.0, gross, 1.0)
 
 
 class _Judge(eqx.Module):
@@ -157,6 +167,7 @@ def train(
     rate: float = 1e-2,
     noise: Callable | None = None,
     ridge: float = 1e-4,
+    penalty: float = 0.0,
     part: str = "all",
     held: np.ndarray | None = None,
     resample: bool = False,
@@ -171,7 +182,8 @@ def train(
     """Adam on every network found in ``model`` and in ``data.case.membrane``, by exact gradients through the solve.
 
     ``free``: physical numbers that move with them, from the case as it is. ``noise`` as in ``jm.fit``; ``ridge`` times the squared weights is
-    added to the mean square residual. ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
+    added to the mean square residual, and ``penalty`` times the squared charge of the permeate over the equivalents of its feed, for an
+    ``AttentionNeuralODE`` without projection (others have none). ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
     points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
     ``batch`` points a step, all when None. ``members``: so many trainings in one, an ``Ensemble``, which differ by first weights and draws of the measurements. ``checkpoint``: a file to go on from after an interruption, to the same bits.
     ``progress``: a bar with loss, rate and time left. ``patience``: so many steps without a better state end the training.
@@ -180,7 +192,7 @@ def train(
     than half of them, or a loss that is no number, end the training with the best state so far. Raises ``ConvergenceError`` when that is the first.
     """
     _check(model, data, free)
-    _check_options(ridge, batch, noise, members)
+    _check_options(ridge, penalty, batch, noise, members)
     noise = LogTransmission() if noise is None else noise
     both = (model, data.case.membrane)
     nets, rest = eqx.partition(both, learning(both, part))
@@ -191,9 +203,9 @@ def train(
             "There is no network in this model or membrane. Write for example jm.membrane('NF270', charge=jm.LearnedCharge.new(jax.random.key(0)))."
         )
     kept = _kept(held, data)
-    misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), resample, batch)
+    misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), jnp.asarray(penalty), resample, batch)
     judged = data if held is None else data.only(~kept)
-    judge: Any = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), False, None))
+    judge: Any = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), jnp.zeros(()), False, None))
     loss: Any = misfit
     if members is not None:
         nets, seen = spread(nets, misfit.data, members, part == "all", seed)
@@ -258,13 +270,15 @@ def _mask(held: Any, n: int) -> np.ndarray:
     return mask
 
 
-def _check_options(ridge: Any, batch: Any, noise: Any, members: Any) -> None:
+def _check_options(ridge: Any, penalty: Any, batch: Any, noise: Any, members: Any) -> None:
     if not (members is None or (type(members) is int and members >= 2)):
         raise JaxmemError(
             f"members = {members!r} must be a whole number above one, or None for one training. Write members=5."
         )
     if not 0.0 <= ridge < np.inf:
         raise JaxmemError(f"ridge = {ridge!r} must be a number from zero up. Write ridge=1e-4.")
+    if not 0.0 <= penalty < np.inf:
+        raise JaxmemError(f"penalty = {penalty!r} must be a number from zero up. Write penalty=100.0.")
     if not (batch is None or (isinstance(batch, int) and batch >= 1)):
         raise JaxmemError(
             f"batch = {batch!r} must be a whole number above zero, or None for all points. Write batch=256."

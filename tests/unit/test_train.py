@@ -297,6 +297,20 @@ def test_corners_that_nothing_filled_and_other_pores_are_flagged() -> None:
     assert not bool(jm.solve(ideal, both, throw=False).outside.any())
 
 
+def test_a_penalty_of_charge_teaches_neutrality() -> None:
+    """Three of four ions are measured: what the fourth does is left to the charge."""
+    data = seen().on(jm.membrane("NF270"))
+    data = eqx.tree_at(lambda d: d.rejection, data, data.rejection.at[:, 1].set(jnp.nan))  # chloride
+    net = jm.AttentionNeuralODE(key=KEY, width=8, projection="none", rtol=1e-3, atol=1e-5)
+    charge = [
+        float(
+            jnp.sqrt(jnp.mean(jnp.square(jm.train(net, data, steps=100, rate=1e-2, penalty=penalty).result.residual)))
+        )
+        for penalty in (0.0, 1e4)
+    ]
+    assert charge[1] < 0.3 * charge[0]
+
+
 def test_what_was_fine_tuned_on_is_inside() -> None:
     net = jm.ion_network()
     salt = jm.Mixture.from_concentration({"Na+": 900.0, "Cl-": 900.0})
@@ -391,7 +405,7 @@ def test_parts_and_mistakes(untyped: None) -> None:
     with pytest.raises(jm.JaxmemError, match="0 to judge by"):
         jm.train(jm.SDEM(), learned.only(np.arange(12) > 0), held=np.arange(12) == 0)
     for options, words in (
-        ({"ridge": -1.0}, "from zero up"), ({"batch": 0}, "all points"), ({"noise": "log"}, "cannot be called"), ({"steps": 2.5}, "whole number"),
+        ({"ridge": -1.0}, "from zero up"), ({"penalty": -1.0}, "penalty=100"), ({"batch": 0}, "all points"), ({"noise": "log"}, "cannot be called"), ({"steps": 2.5}, "whole number"),
         ({"rate": float("inf")}, "above zero"), ({"checkpoint": "/nowhere/half.npz"}, "folder that exists"),
     ):  # fmt: skip
         with pytest.raises(jm.JaxmemError, match=words):

@@ -9,7 +9,7 @@ import pytest
 import jaxmem as jm
 from jaxmem.reproduce.nf_models import folds_of, judged
 from jaxmem.reproduce.nf_networks import BoostedTrees, LinearModel, PlainNetwork, TunedODE, features
-from jaxmem.reproduce.nf_trials import MEAN, SHIFTED, Physics, Trial, candidates
+from jaxmem.reproduce.nf_trials import MEAN, SHIFTED, Combined, Physics, Trial, candidates
 
 IONS = ("Na+", "Mg+2", "NH4+", "Cl-", "SO4-2")
 TRUE = {"Na+": 3e-5, "Mg+2": 4e-6, "NH4+": 3e-5 * 1.957 / 1.33, "Cl-": 8e-6, "SO4-2": 1e-6}
@@ -79,6 +79,32 @@ def test_baselines_learn(points: jm.Dataset) -> None:
     truth = np.where(there, seen, 0.0)
     assert error(network(kept, known=truth)) < 1e-3  # physics that is right leaves nothing to learn
     assert error(network(kept)) < 0.5 * np.nanstd(seen)
+
+
+def test_forms_are_weighed_by_kept_points_alone(points: jm.Dataset) -> None:
+    """One misses by 0.1 and one by 0.2: 0.8 and 0.2. What is not kept may be anything."""
+    seen = np.asarray(points.rejection)
+    asked: list[np.ndarray] = []
+
+    def off(by: float) -> Trial:
+        def predict(kept: np.ndarray) -> np.ndarray:
+            asked.append(kept)
+            return np.broadcast_to(seen + by, (1, *seen.shape))
+
+        return Trial(f"{by} off", 1, predict)
+
+    kept = np.ones(seen.shape, bool)
+    kept[:5] = False
+    far = eqx.tree_at(lambda d: d.rejection, points, points.rejection.at[:5].set(1e3))
+    both = Combined(far, (off(0.1), off(-0.2)))
+    np.testing.assert_allclose(both.weights(kept), [0.8, 0.2], rtol=1e-12)
+    assert not any((used & ~kept).any() for used in asked)
+    there = np.isfinite(seen)
+    np.testing.assert_allclose((both(kept)[0] - seen)[there], 0.8 * 0.1 - 0.2 * 0.2, rtol=1e-9)
+    np.testing.assert_allclose(Combined(points, (off(0.1), off(0.0))).weights(kept), [0.0, 1.0], atol=1e-12)
+    lowest = np.zeros(seen.shape, bool)
+    lowest[::5] = True  # one flux of each feed: nothing to hold back
+    np.testing.assert_allclose(both.weights(lowest), [0.5, 0.5])
 
 
 def test_borrowed_permeances() -> None:
