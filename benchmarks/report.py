@@ -17,10 +17,6 @@ import jaxmem as jm
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
-BLOCK = re.compile(r"(<!-- benchmarks -->).*?(<!-- /benchmarks -->)", re.DOTALL)
-CARD_BLOCK = re.compile(r"(<!-- benchmarks-card -->).*?(<!-- /benchmarks-card -->)", re.DOTALL)
-EC_BLOCK = re.compile(r"(<!-- benchmarks-ec -->).*?(<!-- /benchmarks-ec -->)", re.DOTALL)
-RO_BLOCK = re.compile(r"(<!-- benchmarks-ro -->).*?(<!-- /benchmarks-ro -->)", re.DOTALL)
 MOST_ROWS = 14
 COLUMNS = (
     ("problem", "{:s}"), ("solver", "{:s}"), ("precision", "{:s}"), ("batch", "{:d}"), ("gradient", "{:s}"),
@@ -36,7 +32,6 @@ RO_FORMS = (
 RO_COLUMNS = tuple(zip(("problem", "lanes", "µs each", "per s", "SciPy µs", "ratio", "ok", "difference", "compile s", "note"), RO_FORMS, strict=True))  # fmt: skip
 RO_WIDTHS = (44, 8, 10, 10, 10, 8, 8, 11, 10, 24)
 
-FEM_BLOCK = re.compile(r"(<!-- benchmarks-fem -->).*?(<!-- /benchmarks-fem -->)", re.DOTALL)
 FEM_FORMS = (
     ("problem", "{:s}"), ("unknowns", "{:,d}"), ("assembly_ms", "{:,.1f}"), ("solve_ms", "{:,.1f}"), ("rival_assembly_ms", "{:,.0f}"),
     ("rival_solve_ms", "{:,.0f}"), ("ratio", "{:.1f}"), ("gradient", "{:.1f}"), ("difference", "{:.0e}"), ("compile_s", "{:.1f}"),
@@ -153,27 +148,60 @@ def ro_markdown(found: Sequence[Mapping[str, Any]], command: str) -> str:
     """Layers or elements: one table for each device."""
     blocks = []
     for data in found:
-        head, *lines = ro_cells(data["rows"])
-        about = data["environment"]
-        blocks += ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)]
-        blocks += ["", f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks.{command}`."]  # fmt: skip
+        blocks += [grid(ro_cells(data["rows"])), "", _measured_on(data, f"benchmarks.{command}")]
+    return "\n".join(blocks)
+
+
+def grid(lines: Sequence[Sequence[str]]) -> str:
+    """Head and entries as markdown."""
+    head, *rest = lines
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rest))
+
+
+def _measured_on(data: Mapping[str, Any], module: str) -> str:
+    about = data["environment"]
+    return f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m {module}`."
+
+
+def training_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """One training step of the attention ODE in several libraries."""
+    blocks = []
+    for data in found:
+        lines = [("training step, 17,552 numbers", "ms", "times ours", "gradient differs by")]
+        lines += [(r["solver"], f"{r['ms']:,.1f}", f"{r['ratio']:.1f}", f"{r['gradient_difference']:.0e}") for r in data["rows"]]  # fmt: skip
+        blocks += [grid(lines), "", _measured_on(data, "benchmarks.bench_training")]
+    return "\n".join(blocks)
+
+
+def design_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """How often each search asked for the same optimum: batches of values and gradients, or single values."""
+    blocks = []
+    for data in found:
+        by_problem: dict[str, dict[str, Row]] = {}
+        for r in data["rows"]:
+            by_problem.setdefault(r["problem"], {})[r["search"]] = r
+        rivals = ("COBYLA", "differential evolution")
+        lines = [("best design", "jm.optimise asks", "KKT residual", *(f"{name} asks" for name in rivals))]
+        for problem, each in by_problem.items():
+            ours = each["jm.optimise"]
+            theirs = (f"{r['asked']:,} ({r['ratio']:.1f} x)" if (r := each[name])["asked"] else f"over {data['most']:,}" for name in rivals)  # fmt: skip
+            lines.append((problem, str(ours["asked"]), f"{ours['kkt']:.0e}", *theirs))
+        blocks += [grid(lines), "", _measured_on(data, "benchmarks.bench_design")]
     return "\n".join(blocks)
 
 
 def card_markdown(found: Sequence[Mapping[str, Any]]) -> str:
     """Every physics, one table for all devices; ratios are to SciPy on one core of the machine of that row."""
     head = ("device", "problem", "precision", "lanes", "µs each", "per s", "ok", "ratio", "compile s", "note")
-    lines = [head, ("---",) * len(head)]
+    lines: list[Sequence[str]] = [head]
     notes = []
     for data in found:
         about = data["environment"]
         for r in data["rows"]:
             known = lambda name, form, r=r: "-" if r.get(name) is None else format(r[name], form)
             lines.append((about["device"], r["problem"], r["precision"], f"{r['lanes']:,}", f"{r['us_per_lane']:,.2f}", f"{r['lanes_per_s']:,.0f}", known("ok", ".2%"), known("ratio", ",.0f"), known("compile_s", ".1f"), r.get("note") or "-"))  # fmt: skip
-        notes.append(
-            f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks`."
-        )
-    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", *notes])
+        notes.append(_measured_on(data, "benchmarks"))
+    return "\n".join([grid(lines), "", *notes])
 
 
 def fem_table(rows: Sequence[Row]) -> list[list[str]]:
@@ -185,32 +213,35 @@ def fem_markdown(found: Sequence[Mapping[str, Any]]) -> str:
     """Finite elements: one table for each device."""
     blocks = []
     for data in found:
-        head, *lines = fem_table(data["rows"])
-        about = data["environment"]
-        blocks += ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)]
-        blocks += ["", f"{about['device']}: {about['cpu']}, {about['cores']} core(s), jax {about['jax']}, {about['date']}; `python -m benchmarks.bench_fem`."]  # fmt: skip
+        blocks += [grid(fem_table(data["rows"])), "", _measured_on(data, "benchmarks.bench_fem")]
     return "\n".join(blocks)
 
 
+def blocks() -> dict[str, str]:
+    """What stands between the marks of each name in README.md."""
+    of = lambda kind: newest(RESULTS / kind)
+    tables = lambda *parts: "\n\n".join(ro_markdown(of(folder), command) for folder, command in parts)
+    return {
+        "benchmarks": markdown(newest()),
+        "benchmarks-ro": tables(("layer", "bench_layer"), ("element", "bench_element")),
+        "benchmarks-ec": tables(("electric", "bench_electroconvection")),
+        "benchmarks-card": card_markdown(of("card")),
+        "benchmarks-fem": fem_markdown(of("fem")),
+        "benchmarks-use": "\n\n".join([tables(("fit", "bench_fit"), ("sweep", "bench_sweep")), design_markdown(of("design")), training_markdown(of("training"))]),
+    }  # fmt: skip
+
+
 def main() -> None:
-    """Rewrite the block of README.md, or print it when there is no such block."""
-    found = newest()
-    if not found:
+    """Rewrite the tables of README.md."""
+    if not newest():
         sys.exit("No results yet. Run python -m benchmarks.bench_dspmde first.")
-    text = markdown(found)
-    readme = README.read_text(encoding="utf-8") if README.exists() else ""
-    if not BLOCK.search(readme):
-        print(text)
-        return
-    readme = BLOCK.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", readme)
-    parts = (("layer", "bench_layer"), ("element", "bench_element"))
-    osmosis = "\n\n".join(ro_markdown(newest(RESULTS / folder), command) for folder, command in parts)
-    readme = RO_BLOCK.sub(lambda m: f"{m[1]}\n{osmosis}\n{m[2]}", readme)
-    electric = ro_markdown(newest(RESULTS / "electric"), "bench_electroconvection")
-    readme = EC_BLOCK.sub(lambda m: f"{m[1]}\n{electric}\n{m[2]}", readme)
-    readme = CARD_BLOCK.sub(lambda m: f"{m[1]}\n{card_markdown(newest(RESULTS / 'card'))}\n{m[2]}", readme)
-    elements = fem_markdown(newest(RESULTS / "fem"))
-    README.write_text(FEM_BLOCK.sub(lambda m: f"{m[1]}\n{elements}\n{m[2]}", readme), encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
+    for name, text in blocks().items():
+        mark = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
+        if not mark.search(readme):
+            sys.exit(f"README.md has no <!-- {name} --> and <!-- /{name} -->. Nothing was written.")
+        readme = mark.sub(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", readme)
+    README.write_text(readme, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -137,10 +137,12 @@ def _print_scores(console: Any, rows: dict[str, Row]) -> None:
     table = plain_table("Fitted to one part, judged on the rest: RMSE in real rejection")
     table.add_column("model", min_width=14)
     for heading in ("free", "in sample", *SPLITS.values()):
-        table.add_column(heading, justify="right")
+        table.add_column(heading.replace(" flux", "\nflux"), justify="right")  # 80 columns hold it
     for name, row in rows.items():
         cells = (
-            "-" if np.isnan(row.error[s]) else f"{row.error[s]:.3f}" + f" ± {row.spread[s]:.3f}" * (row.spread[s] > 0.0)
+            "-"
+            if np.isnan(row.error[s])
+            else f"{row.error[s]:.3f}" + f"\n± {row.spread[s]:.3f}" * (row.spread[s] > 0.0)
             for s in SPLITS
         )
         table.add_row(name, f"{row.free:,}", f"{row.sample:.3f}", *cells)

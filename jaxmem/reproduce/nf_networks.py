@@ -19,6 +19,7 @@ from ..surrogate.rollouts import Slots, networks
 from ..surrogate.splits import Split
 
 MEMBERS = 5
+LEAST = 3  # fluxes that a network can be trained on: two of them decide when to stop
 
 
 def stopping(kept: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from .. import (
 )
 from ..data.rejection import Dataset
 from ..surrogate.splits import held_out
-from .nf_networks import BoostedTrees, LinearModel, PlainNetwork, PublishedODE, TunedODE
+from .nf_networks import LEAST, BoostedTrees, LinearModel, PlainNetwork, PublishedODE, TunedODE
 
 NOISE = AbsoluteRejection(0.05, own=False)  # readings of a figure are sharper than the experiment
 STARTS = 6
@@ -109,7 +109,8 @@ class Physics:
 class Combined:
     """The mean of several, weighted by one over the mean square each misses held-back fluxes of the kept points by (Bates and Granger 1969, doi 10.1057/jors.1969.103).
 
-    Held back for this are the 2nd and the 5th kept flux of each feed; without any, all weigh alike. Then each learns from all kept points.
+    Held back for this are the 2nd and the 5th kept flux of each feed; where none is, or too few others are left, all weigh alike. Then each learns from all kept points. One that has
+    no answer for what was held back weighs nothing, and none lets more than twice as much pass as any kept point did: networks that were tuned may answer anything elsewhere.
     """
 
     def __init__(self, points: Dataset, parts: tuple[Trial, ...]) -> None:
@@ -117,22 +118,30 @@ class Combined:
 
     def weights(self, kept: np.ndarray) -> np.ndarray:
         """One for each part, of sum 1: nothing but the kept points ``(N, S)`` is looked at."""
-        seen = np.asarray(self.points.rejection)
+        seen, alike = np.asarray(self.points.rejection), np.full(len(self.parts), 1.0 / len(self.parts))
         kept = kept & np.isfinite(seen)
-        rows, back = np.flatnonzero(kept.any(1)), np.zeros(len(kept), bool)
-        labels, flux = (np.asarray(x)[rows] for x in (self.points.feed_group, self.points.case.conditions.volume_flux))
-        (back[rows],) = held_out("S1", tuple(labels), flux)
-        test, rest = kept & back[:, None], kept & ~back[:, None]
-        if not test.any() or not rest.any():
-            return np.full(len(self.parts), 1.0 / len(self.parts))
+        back = self._held_back(kept.any(1))[:, None]
+        test, rest = kept & back, kept & ~back
+        if not test.any() or np.sum(rest.any(1)) < LEAST:
+            return alike
         miss = np.asarray([np.mean((one.predict(rest).mean(0) - seen)[test] ** 2) for one in self.parts])
-        weight = 1.0 / np.maximum(miss, 1e-30)
-        return weight / weight.sum()
+        weight = 1.0 / np.maximum(np.where(np.isfinite(miss), miss, np.inf), 1e-30)
+        return weight / weight.sum() if weight.any() else alike
+
+    def _held_back(self, kept: np.ndarray) -> np.ndarray:
+        """The 2nd and the 5th of the kept points ``(N,)`` of each feed and membrane."""
+        rows, back = np.flatnonzero(kept), np.zeros(len(kept), bool)
+        flux = np.broadcast_to(np.asarray(self.points.case.conditions.volume_flux), kept.shape)[rows]
+        some = lambda labels: tuple(np.asarray(labels)[rows]) if labels else ()
+        (back[rows],) = held_out("S1", some(self.points.feed_group), flux, membranes=some(self.points.membrane_group))
+        return back
 
     def __call__(self, kept: np.ndarray) -> np.ndarray:
         """Rejections ``(1, N, S)`` of all points."""
-        said = [one.predict(kept).mean(0) for one in self.parts]
-        return np.tensordot(self.weights(kept), said, 1)[None]
+        seen = np.asarray(self.points.rejection)[kept]
+        least = 1.0 - 2.0 * (1.0 - np.nanmin(seen))
+        weighed = zip(self.weights(kept), self.parts, strict=True)
+        return np.sum([w * np.maximum(one.predict(kept).mean(0), least) for w, one in weighed if w > 0.0], axis=0)[None]
 
 
 def trials(points: Dataset) -> tuple[list[Trial], Physics]:

@@ -214,7 +214,7 @@ def _restored(path: Path, mark: str, like: _Now) -> tuple[_Now, list, list]:
     with np.load(io.BytesIO(whole[32:]), allow_pickle=False) as found:
         if str(found["mark"]) != mark:
             raise StoreMismatchError(
-                f"{path} belongs to another training: other data, network, steps, rate or seed. Give another name: nothing was overwritten."
+                f"{path} belongs to another training: other data, network, weights of the loss, steps, rate or seed. Give another name: nothing was overwritten."
             )
         leaves, tree = jax.tree.flatten(like)
         now = jax.tree.unflatten(tree, [jnp.asarray(found[f"a{i}"]) for i in range(len(leaves))])

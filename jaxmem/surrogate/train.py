@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,8 @@ def train(
 
     ``free``: physical numbers that move with them, from the case as it is. ``noise`` as in ``jm.fit``; ``ridge`` times the squared weights is
     added to the mean square residual, and ``penalty`` times the squared charge of the permeate over the equivalents of its feed, for an
-    ``AttentionNeuralODE`` without projection (others have none). ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
+    ``AttentionNeuralODE`` without projection (others have none): the mean over all points that were solved for, measured or not; the best state is
+    chosen without both. ``part``: ``"all"``, ``"last two"`` layers (as in the paper's fine-tuning) or ``"last"``. ``held (N,)``:
     points that only choose the best state; all of them when None. ``resample`` draws the measured values anew at every step from their sigma;
     ``batch`` points a step, all when None. ``members``: so many trainings in one, an ``Ensemble``, which differ by first weights and draws of the measurements. ``checkpoint``: a file to go on from after an interruption, to the same bits.
     ``progress``: a bar with loss, rate and time left. ``patience``: so many steps without a better state end the training.
@@ -203,7 +205,9 @@ def train(
             "There is no network in this model or membrane. Write for example jm.membrane('NF270', charge=jm.LearnedCharge.new(jax.random.key(0)))."
         )
     kept = _kept(held, data)
-    misfit = _Misfit(rest, data.only(kept), free, noise, jnp.asarray(ridge), jnp.asarray(penalty), resample, batch)
+    misfit = _Misfit(
+        rest, data.only(kept), free, noise, jnp.asarray(float(ridge)), jnp.asarray(float(penalty)), resample, batch
+    )
     judged = data if held is None else data.only(~kept)
     judge: Any = _Judge(_Misfit(rest, judged, free, noise, jnp.zeros(()), jnp.zeros(()), False, None))
     loss: Any = misfit
@@ -275,10 +279,9 @@ def _check_options(ridge: Any, penalty: Any, batch: Any, noise: Any, members: An
         raise JaxmemError(
             f"members = {members!r} must be a whole number above one, or None for one training. Write members=5."
         )
-    if not 0.0 <= ridge < np.inf:
-        raise JaxmemError(f"ridge = {ridge!r} must be a number from zero up. Write ridge=1e-4.")
-    if not 0.0 <= penalty < np.inf:
-        raise JaxmemError(f"penalty = {penalty!r} must be a number from zero up. Write penalty=100.0.")
+    for name, value, usual in (("ridge", ridge, "1e-4"), ("penalty", penalty, "100.0")):
+        if not (isinstance(value, Real) and 0.0 <= float(value) < np.inf):
+            raise JaxmemError(f"{name} = {value!r} must be a number from zero up. Write {name}={usual}.")
     if not (batch is None or (isinstance(batch, int) and batch >= 1)):
         raise JaxmemError(
             f"batch = {batch!r} must be a whole number above zero, or None for all points. Write batch=256."

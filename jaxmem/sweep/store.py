@@ -67,7 +67,7 @@ class Store:
             raise DataFileError(f"{where} holds no manifest of a study ({error}). Give another store=.") from error
         if found.get("schema") != SCHEMA:
             raise StoreMismatchError(
-                f"{self.path} has schema {found.get('schema')!r}; this version reads {SCHEMA}. Give another store=."
+                f"{self.path} has schema {found.get('schema')!r}; this version reads and writes {SCHEMA}. Sweep again into another folder; xarray.open_zarr reads the numbers as they are."
             )
         return found
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import JaxmemError, StoreMismatchError
+from .._errors import DataFileError, JaxmemError, StoreMismatchError
 from ..case import Case, all_quantities, at_path
 from ..free import Free
 from ..models.base import AbstractModel
@@ -134,7 +134,11 @@ def retry(
         raise StoreMismatchError(f"{model.title()} answers {odd[0]!r} in another shape or type than this study holds. Nothing was written. Choose another model.")  # fmt: skip
     answers, solved = _answers(model, names), 0
     with _told_of_disks(place), place.locked():
-        failed, before = np.flatnonzero(place.status() > 0), study.retries
+        status, before = place.status(), study.retries
+        broken = np.flatnonzero(status != place.status(checked=True))
+        if len(broken):
+            raise DataFileError(f"{place.path} is damaged from lane {broken[0]} on. Nothing was written. Sweep again: what is damaged is computed anew; then retry.")  # fmt: skip
+        failed = np.flatnonzero(status > 0)
         if not len(failed):
             return study
         trial = {"title": model.title(), "sha256": fingerprint(model), "tried": 0, "solved": 0}
@@ -227,8 +231,8 @@ def _computed(answers: Callable, cases: Case, begins: list[int], chunk: int) -> 
     """Chunk after chunk: where it begins, its answers and the inputs that vary."""
     for begin in begins:
         n = min(chunk, int(np.prod(cases.batch_shape)) - begin)
-        found = {name: x[:n] for name, x in answers(_lanes(cases, begin + np.arange(chunk))).items()}
-        yield begin, {**found, **_inputs(cases, begin + np.arange(n))}
+        given = _inputs(cases, begin + np.arange(chunk))
+        yield begin, {name: x[:n] for name, x in {**answers(_with(cases, given)), **given}.items()}
 
 
 def _written(place: Store, chunks: Iterator[tuple[int, dict[str, np.ndarray]]]) -> Generator[np.ndarray, None, None]:
@@ -247,9 +251,12 @@ def _written(place: Store, chunks: Iterator[tuple[int, dict[str, np.ndarray]]]) 
 
 def _lanes(cases: Case, index: np.ndarray) -> Case:
     """Lanes of the cases in C order; beyond the end the last is repeated, so that every chunk has one shape."""
-    found = _inputs(cases, index)
-    paths = [p.split(".") for p in found]
-    return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], cases, [jnp.asarray(x) for x in found.values()])
+    return _with(cases, _inputs(cases, index))
+
+
+def _with(cases: Case, given: dict[str, np.ndarray]) -> Case:
+    paths = [p.split(".") for p in given]
+    return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], cases, [jnp.asarray(x) for x in given.values()])
 
 
 def _inputs(cases: Case, index: np.ndarray) -> dict[str, np.ndarray]:

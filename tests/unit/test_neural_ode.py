@@ -65,6 +65,17 @@ def test_without_projection_charge_appears(cases: jm.Case) -> None:
     assert float(jm.solve(free, cases).residual.max()) > 1e-3
 
 
+def test_answers_that_no_membrane_gives_are_flagged(cases: jm.Case) -> None:
+    """Whatever the network was taught: here by nothing, and its last layer pushes one ion through."""
+    net = jm.AttentionNeuralODE(key=jax.random.key(1), width=16, projection="none", rtol=1e-5, atol=1e-8)
+    assert not bool(jm.solve(net, cases).outside.any())
+    pushed = eqx.tree_at(lambda n: n.field.layers[-1].bias, net, net.field.layers[-1].bias + 5.0)
+    result = jm.solve(pushed, cases, throw=False)
+    far = np.asarray((result.passage > 1e4).any(axis=-1))
+    assert far.any()
+    assert (np.asarray(result.outside) == far).all()
+
+
 def test_projectors() -> None:
     random = np.random.default_rng(0)
     z = jnp.asarray([1.0, 2.0, -1.0, -2.0, 0.0])

@@ -130,6 +130,12 @@ def test_failed_lanes_are_put_to_another_model(tmp_path: Path) -> None:
     assert len(jm.retry(good, many, store=store).retries) == 1  # nothing was left to try
     with pytest.raises(jm.StoreMismatchError, match="other cases"):
         jm.retry(good, many[:4], store=store)
+    piece = store / "observed_rejection" / "c.0.0"
+    raw = bytearray(piece.read_bytes())
+    raw[-6] ^= 1
+    piece.write_bytes(bytes(raw))
+    with pytest.raises(jm.DataFileError, match=r"damaged from lane 0 on.*then retry"):
+        jm.retry(good, many, store=store)
     with pytest.raises(jm.StoreMismatchError, match="another shape"):
         jm.retry(_Longer(), many, store=store)
 

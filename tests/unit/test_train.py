@@ -405,7 +405,7 @@ def test_parts_and_mistakes(untyped: None) -> None:
     with pytest.raises(jm.JaxmemError, match="0 to judge by"):
         jm.train(jm.SDEM(), learned.only(np.arange(12) > 0), held=np.arange(12) == 0)
     for options, words in (
-        ({"ridge": -1.0}, "from zero up"), ({"penalty": -1.0}, "penalty=100"), ({"batch": 0}, "all points"), ({"noise": "log"}, "cannot be called"), ({"steps": 2.5}, "whole number"),
+        ({"ridge": -1.0}, "from zero up"), ({"penalty": -1.0}, "penalty=100"), ({"penalty": None}, "penalty=100"), ({"ridge": "1"}, "ridge=1e-4"), ({"batch": 0}, "all points"), ({"noise": "log"}, "cannot be called"), ({"steps": 2.5}, "whole number"),
         ({"rate": float("inf")}, "above zero"), ({"checkpoint": "/nowhere/half.npz"}, "folder that exists"),
     ):  # fmt: skip
         with pytest.raises(jm.JaxmemError, match=words):

@@ -102,6 +102,17 @@ def test_forms_are_weighed_by_kept_points_alone(points: jm.Dataset) -> None:
     there = np.isfinite(seen)
     np.testing.assert_allclose((both(kept)[0] - seen)[there], 0.8 * 0.1 - 0.2 * 0.2, rtol=1e-9)
     np.testing.assert_allclose(Combined(points, (off(0.1), off(0.0))).weights(kept), [0.0, 1.0], atol=1e-12)
+    mute = Trial("mute", 1, lambda kept: np.full((1, *seen.shape), np.nan))
+    np.testing.assert_allclose(Combined(points, (mute, off(0.1)))(kept)[0][there], (seen + 0.1)[there])
+    np.testing.assert_allclose(Combined(points, (mute, mute)).weights(kept), [0.5, 0.5])
+    wild = Trial("wild", 1, lambda kept: np.where(kept, seen, -1e6)[None])
+    told = Combined(points, (wild, off(0.0)))(kept)[
+        0
+    ]  # right where it learned, anything elsewhere: at most half of twice the worst
+    assert np.nanmin(told) >= 0.5 * (1.0 - 2.0 * (1.0 - np.nanmin(seen[kept]))) + 0.5 * np.nanmin(seen) - 1e-12
+    few = np.zeros(seen.shape, bool)
+    few[[0, 1, 5, 6]] = True  # two fluxes of two feeds: what is left without the second is too little for a network
+    np.testing.assert_allclose(both.weights(few), [0.5, 0.5])
     lowest = np.zeros(seen.shape, bool)
     lowest[::5] = True  # one flux of each feed: nothing to hold back
     np.testing.assert_allclose(both.weights(lowest), [0.5, 0.5])
