@@ -64,7 +64,10 @@ def rows(quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for devices in (1, 2):
             flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
-            program = f"import json\nfrom benchmarks.bench_sweep import timed\nprint(json.dumps(timed({lanes}, {folder + f'/{devices}.zarr'!r})))"
+            store = str(Path(folder) / f"{devices}.zarr")
+            program = (
+                f"import json\nfrom benchmarks.bench_sweep import timed\nprint(json.dumps(timed({lanes}, {store!r})))"
+            )
             done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "XLA_FLAGS": flags}, capture_output=True, text=True, check=True)  # fmt: skip
             x = json.loads(done.stdout.splitlines()[-1])
             note = f"store {100 * (x['run'] / x['bare'] - 1):.1f} % of the time, {x['bytes'] / lanes:.0f} bytes a lane"

@@ -228,13 +228,8 @@ def main() -> None:
     Console(width=140).print(table)
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        found = {
-            "environment": environment(),
-            "rtol": given.rtol,
-            "rounds": given.rounds,
-            "steps_in_a_row": IN_A_ROW,
-            "rows": rows,
-        }
+        options = {"rtol": given.rtol, "rounds": given.rounds, "steps_in_a_row": IN_A_ROW}
+        found = {"environment": environment(), **options, "rows": rows}
         given.out.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -255,6 +255,7 @@ def _lanes(cases: Case, index: np.ndarray) -> Case:
 
 
 def _with(cases: Case, given: dict[str, np.ndarray]) -> Case:
+    """The cases with these numbers at their paths."""
     paths = [p.split(".") for p in given]
     return eqx.tree_at(lambda c: [at_path(c, p) for p in paths], cases, [jnp.asarray(x) for x in given.values()])
 

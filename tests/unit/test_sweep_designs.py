@@ -154,14 +154,9 @@ def test_workers_at_once_make_one_study(tmp_path: Path) -> None:
 
 
 DASK = """
-import sys
 from dask.distributed import Client, LocalCluster
-import jax.numpy as jnp
-import jaxmem as jm
 
 if __name__ == "__main__":
-    feed = jm.Mixture.from_concentration({"Na+": 20.0, "Cl-": 20.0})
-    case = jm.Case(feed, jm.SpieglerKedemMembrane(0.9, 1e-6), jm.FluxDriven(jnp.linspace(1e-7, 1e-4, 50)))
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "local_directory": sys.argv[2]}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         study = jm.sweep_on(client, jm.SpieglerKedem(), case, parts=3, store=sys.argv[1], chunk=4)
@@ -171,7 +166,7 @@ if __name__ == "__main__":
 
 
 def test_a_dask_client_makes_the_same_files(tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(DASK)
+    (tmp_path / "program.py").write_text(CASE + DASK)
     args = [str(tmp_path / "program.py"), str(tmp_path / "dask.zarr"), str(tmp_path)]
     done = subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -106,9 +106,7 @@ def test_forms_are_weighed_by_kept_points_alone(points: jm.Dataset) -> None:
     np.testing.assert_allclose(Combined(points, (mute, off(0.1)))(kept)[0][there], (seen + 0.1)[there])
     np.testing.assert_allclose(Combined(points, (mute, mute)).weights(kept), [0.5, 0.5])
     wild = Trial("wild", 1, lambda kept: np.where(kept, seen, -1e6)[None])
-    told = Combined(points, (wild, off(0.0)))(kept)[
-        0
-    ]  # right where it learned, anything elsewhere: at most half of twice the worst
+    told = Combined(points, (wild, off(0.0)))(kept)  # right where it learned: at most half of twice the worst elsewhere
     assert np.nanmin(told) >= 0.5 * (1.0 - 2.0 * (1.0 - np.nanmin(seen[kept]))) + 0.5 * np.nanmin(seen) - 1e-12
     few = np.zeros(seen.shape, bool)
     few[[0, 1, 5, 6]] = True  # two fluxes of two feeds: what is left without the second is too little for a network
